@@ -1,0 +1,44 @@
+# Every target makes its own virtual environment; nothing is needed but Python 3.11 or 3.12.
+.DEFAULT_GOAL := help
+.PHONY: help demo run test quick lint notebooks clean
+
+PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+export HF_HUB_DISABLE_TELEMETRY := 1
+export DO_NOT_TRACK := 1
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.venv/installed: requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "facestats needs Python 3.11 or 3.12; say which: make demo PYTHON=/path/to/python3.11"; exit 2; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+demo: .venv/installed  ## the whole of facestats on drawn characters; report in data/demo/report/index.html
+	$(BIN)/facestats run --config config/demo.yaml
+
+run: .venv/installed  ## the same on your pictures in data/raw
+	$(BIN)/facestats run --config config/default.yaml
+
+notebooks: .venv/installed  ## open the notebooks
+	$(BIN)/jupyter lab notebooks
+
+test: .venv/installed  ## the whole test suite
+	$(BIN)/python -m pytest
+
+quick: .venv/installed  ## the tests that take seconds
+	$(BIN)/python -m pytest -m "not slow"
+
+lint: .venv/installed  ## ruff, import contract, types, stripped notebooks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/mypy
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+clean:  ## remove tables, crops and reports, never pictures
+	rm -rf data/processed data/preprocessed data/report data/demo

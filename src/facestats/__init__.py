@@ -1,0 +1,76 @@
+"""facestats: from a folder of face or character pictures to tables, maps and average faces.
+
+Each stage is a notebook, a module and a table of the same name; `ls notebooks/` is the data flow.
+Labels are perceived attributes: what a model makes of a picture, not what a person is.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# public name -> module; loaded on first use, so that `import facestats` stays quick
+_HOMES = {
+    "Config": "core.config",
+    "Store": "core.store",
+    "TableError": "core.tables",
+    "align_faces": "faces",
+    "average_faces": "composites",
+    "check_table": "core.tables",
+    "cluster_faces": "clusters",
+    "confident": "core.tables",
+    "embed_faces": "embeddings",
+    "label_attributes": "attributes",
+    "label_texts": "text_labels",
+    "list_captions": "text_labels",
+    "list_images": "core.images",
+    "load_config": "core.config",
+    "merge_master": "master",
+    "project_pca": "clusters",
+    "project_umap": "clusters",
+    "search_faces": "embeddings",
+    "select_faces": "composites",
+}
+_MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
+
+__all__ = ["__version__", *sorted({*_HOMES, *_MODULES})]  # noqa: PLE0604
+
+if TYPE_CHECKING:
+    from facestats import models as models
+    from facestats import plots as plots
+    from facestats.attributes import label_attributes as label_attributes
+    from facestats.clusters import cluster_faces as cluster_faces
+    from facestats.clusters import project_pca as project_pca
+    from facestats.clusters import project_umap as project_umap
+    from facestats.composites import average_faces as average_faces
+    from facestats.composites import select_faces as select_faces
+    from facestats.core import tables as tables
+    from facestats.core import testing as testing
+    from facestats.core.config import Config as Config
+    from facestats.core.config import load_config as load_config
+    from facestats.core.images import list_images as list_images
+    from facestats.core.store import Store as Store
+    from facestats.core.tables import TableError as TableError
+    from facestats.core.tables import check_table as check_table
+    from facestats.core.tables import confident as confident
+    from facestats.embeddings import embed_faces as embed_faces
+    from facestats.embeddings import search_faces as search_faces
+    from facestats.faces import align_faces as align_faces
+    from facestats.master import merge_master as merge_master
+    from facestats.text_labels import label_texts as label_texts
+    from facestats.text_labels import list_captions as list_captions
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(f"facestats.{_MODULES[name]}")
+    if name in _HOMES:
+        return getattr(import_module(f"facestats.{_HOMES[name]}"), name)
+    msg = f"module 'facestats' has no attribute {name!r}; it has {', '.join(__all__)}"
+    raise AttributeError(msg)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,1 @@
+"""What every stage stands on: tables, store, settings, pictures, workers, progress."""

@@ -1,0 +1,242 @@
+"""Settings: one YAML file becomes one frozen, typed object; an unknown key is an error that names the nearest."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+PACKAGE = Path(__file__).parents[1]
+MAX_CONFIG_BYTES = 1_000_000
+
+
+class ConfigError(ValueError):
+    """The configuration cannot be used; the text names file, key, what was found and what is valid."""
+
+
+class Settings(BaseModel):
+    """Base of all settings: frozen, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+def _located(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder", Path())
+    return Path(os.path.normpath(folder / path.expanduser()))
+
+
+# a path in a file is relative to the folder of that file
+Folder = Annotated[Path, AfterValidator(_located)]
+
+
+class FacesSettings(Settings):
+    """Stage 01: find and align.
+
+    `policy` for several faces in one picture: `largest` takes the largest, `reject` says many_faces.
+    `second_detector` (`none` or `opencv`) looks again at pictures in which FaceMesh finds nothing.
+    """
+
+    backend: Literal["facemesh"] = "facemesh"
+    min_confidence: float = Field(0.5, gt=0, lt=1)
+    max_faces: int = Field(10, ge=1, le=100)
+    second_detector: Literal["none", "opencv"] = "none"
+    policy: Literal["largest", "reject"] = "largest"
+    crop_size: int = Field(512, ge=64, le=2048)
+    max_pixels: int = Field(50_000_000, ge=10_000)
+    chunk_size: int = Field(1000, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class EmbeddingsSettings(Settings):
+    """Stage 02: `model` is ``model/pretrained``, ``hf-hub:org/name`` or ``local-dir:folder`` (open_clip)."""
+
+    model: str = "ViT-B-32-quickgelu/openai"
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(64, ge=1)
+    chunk_size: int = Field(1000, ge=1)
+    workers: int = Field(0, ge=0)
+
+
+class TextLabelsSettings(Settings):
+    """Stage 04: `model` is any Hugging Face sequence classifier trained for NLI, by name or folder."""
+
+    model: str = "facebook/bart-large-mnli"
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(32, ge=1)
+    chunk_size: int = Field(200, ge=1)
+
+
+class ClustersSettings(Settings):
+    """Stage 07."""
+
+    n_clusters: int = Field(12, ge=2)
+    n_neighbors: int = Field(15, ge=2)
+
+
+class CompositesSettings(Settings):
+    """Stage 08: a composite of fewer than `min_faces` faces is refused."""
+
+    min_faces: int = Field(8, ge=1)
+
+
+class DemoSettings(Settings):
+    """A drawn gallery in place of pictures: how many characters, from which seed."""
+
+    pictures: int = Field(240, ge=1)
+    seed: int = 0
+
+
+class OptionSettings(Settings):
+    """One option of an attribute: phrases for pictures (CLIP) and predicates for texts (NLI)."""
+
+    image: tuple[str, ...] = Field(min_length=1)
+    text: tuple[str, ...] = Field(min_length=1)
+
+
+class AttributeSettings(Settings):
+    """One perceived attribute: where it is looked at, its options in order, and their prompts."""
+
+    title: str
+    view: Literal["face", "full"] = "face"
+    image_templates: tuple[str, ...] = Field(min_length=1)
+    text_templates: tuple[str, ...] = Field(min_length=1)
+    options: dict[str, OptionSettings] = Field(min_length=2)
+
+    @field_validator("image_templates", "text_templates")
+    @classmethod
+    def _has_slot(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+        if bad := [t for t in templates if t.count("{}") != 1]:
+            msg = f"a template needs exactly one {{}} where the phrase goes; these have not: {bad}"
+            raise ValueError(msg)
+        return templates
+
+    def image_prompts(self) -> dict[str, list[str]]:
+        """All prompts of each option, templates times phrases."""
+        return {
+            name: [t.format(p) for t in self.image_templates for p in o.image]
+            for name, o in self.options.items()
+        }
+
+    def hypotheses(self) -> dict[str, list[str]]:
+        """All NLI hypotheses of each option, templates times predicates."""
+        return {
+            name: [t.format(p) for t in self.text_templates for p in o.text]
+            for name, o in self.options.items()
+        }
+
+
+class Config(Settings):
+    """All settings of one project; each stage has a section named like its table."""
+
+    data_dir: Folder = Path("data")
+    raw_dir: Folder
+    seed: int = 0
+    attributes: dict[str, AttributeSettings] = Field(min_length=1)
+    faces: FacesSettings = FacesSettings()
+    embeddings: EmbeddingsSettings = EmbeddingsSettings()
+    text_labels: TextLabelsSettings = TextLabelsSettings()
+    clusters: ClustersSettings = ClustersSettings()
+    composites: CompositesSettings = CompositesSettings()
+    demo: DemoSettings | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _raw_below_data(cls, values: dict[str, Any]) -> dict[str, Any]:
+        return {"raw_dir": Path(str(values.get("data_dir", "data"))) / "raw", **values}
+
+
+def load_config(path: str | os.PathLike[str] | None = None) -> Config:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    path
+        A YAML file; by default ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` in the working folder or
+        one above it. Paths inside are relative to the file; ``${package}`` is the installed package.
+
+    Raises
+    ------
+    ConfigError
+        Naming the file, the key, what was found and what is valid.
+    """
+    file = find_config(path)
+    values = _read_yaml(file)
+    context = {"folder": file.resolve().parent}
+    if isinstance(values.get("attributes", "attributes.yaml"), str):
+        values["attributes"] = _read_yaml(context["folder"] / values.get("attributes", "attributes.yaml"))
+    try:
+        return Config.model_validate(values, context=context)
+    except ValidationError as error:
+        raise ConfigError(_explain(file, error)) from None
+
+
+def find_config(path: str | os.PathLike[str] | None = None) -> Path:
+    """Return `path`, else ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` here or in a folder above."""
+    if given := path or os.environ.get("FACESTATS_CONFIG"):
+        return Path(given)
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        if (folder / "config" / "demo.yaml").is_file():
+            return folder / "config" / "demo.yaml"
+    msg = f"no config/demo.yaml in {Path.cwd()} or above. Give a path, or set FACESTATS_CONFIG."
+    raise ConfigError(msg)
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        msg = f"{file}: cannot be read ({error.strerror}). Give a YAML file, such as config/default.yaml."
+        raise ConfigError(msg) from error
+    if len(raw) > MAX_CONFIG_BYTES:
+        msg = f"{file}: {len(raw)} bytes is no configuration, the limit is {MAX_CONFIG_BYTES}"
+        raise ConfigError(msg)
+    try:
+        values = yaml.safe_load(raw.decode("utf-8-sig").replace("${package}", PACKAGE.as_posix()))
+    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        msg = f"{file}: not readable as YAML in UTF-8: {error}"
+        raise ConfigError(msg) from error
+    if not isinstance(values, dict):
+        msg = f"{file}: expected settings as `key: value`, found {type(values).__name__}"
+        raise ConfigError(msg)
+    return values
+
+
+def _explain(file: Path, error: ValidationError) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting {where!r}{_nearest(problem['loc'])}")
+        else:
+            shown = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+            lines.append(f"{where}: {problem['msg']}{shown}")
+    return f"{file}:\n  - " + "\n  - ".join(lines)
+
+
+def _nearest(loc: tuple[int | str, ...]) -> str:
+    """Name the valid key nearest to an unknown one, and all valid ones of its section."""
+    model: Any = Config
+    for part in loc[:-1]:
+        field = model.model_fields.get(part) if isinstance(model, type) else None
+        model = field.annotation if field else {"attributes": AttributeSettings}.get(str(loc[0]), Config)
+        if not (isinstance(model, type) and issubclass(model, Settings)):
+            model = OptionSettings if "options" in loc else AttributeSettings
+    valid = sorted(getattr(model, "model_fields", {}))
+    close = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    return f"{hint} Valid here are {', '.join(valid)}."

@@ -1,0 +1,125 @@
+"""What a stage depends on, as data: its function, the version of its code, its settings, its models.
+
+The store compares these descriptions: a table is stale when its stage would be described differently now.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from facestats.core.tables import row_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PACKAGES = (
+    "facestats",
+    "numpy",
+    "polars",
+    "pillow",
+    "opencv-contrib-python",
+    "mediapipe",
+    "torch",
+    "open_clip_torch",
+    "transformers",
+)
+# these change how fast a result comes, not what it is
+SPEED_ONLY = frozenset({"workers"})
+
+
+def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a stage as JSON-able data: function, code version, parameters.
+
+    Folders (``Path``) and `SPEED_ONLY` settings do not count; a model counts by its `name`, a frame by its rows.
+    """
+    counted = {k: v for k, v in params.items() if k not in SPEED_ONLY and not isinstance(v, Path)}
+    return {
+        "function": f"{func.__module__}.{func.__qualname__}",
+        "version": _code_version(func),
+        "params": {name: describe_value(value) for name, value in sorted(counted.items())},
+    }
+
+
+def describe_value(value: Any) -> Any:
+    """Turn a parameter into JSON-able data that changes when its meaning does."""
+    if value is None or isinstance(value, (str, int, float, bool)):
+        return value
+    if isinstance(value, pl.DataFrame):
+        return {"rows": value.height, "digest": frame_digest(value)}
+    if hasattr(value, "model_dump"):
+        return describe_value(value.model_dump())
+    if isinstance(getattr(value, "name", None), str):
+        return value.name
+    if isinstance(value, Mapping):
+        return {str(k): describe_value(v) for k, v in value.items()}
+    if isinstance(value, (Sequence, set, frozenset)):
+        return [describe_value(v) for v in value]
+    msg = (
+        f"a parameter of type {type(value).__name__} cannot be recorded. Pass numbers, texts, lists, settings,"
+        " frames, or a model that has a `name`."
+    )
+    raise TypeError(msg)
+
+
+def stage_hash(stage: Mapping[str, Any]) -> int:
+    """Hash a stage description to 64 bits; key order counts, because option order does."""
+    text = json.dumps(stage).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+
+
+def frame_digest(df: pl.DataFrame) -> str:
+    """Hash all rows of a frame, whatever their order, to 16 hex digits."""
+    hashes = row_hashes(df).copy()
+    hashes.sort()
+    return hashlib.blake2b(hashes.tobytes(), digest_size=8).hexdigest()
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of the packages that can change a number, where installed."""
+    found = {"python": ".".join(map(str, sys.version_info[:3]))}
+    for name in PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
+    """Name what differs between two stage descriptions, as short sentences."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found = []
+        for key in [*old, *(k for k in new if k not in old)]:
+            path = f"{where}.{key}" if where else str(key)
+            if key not in old or key not in new:
+                found.append(f"{path} is {'new' if key not in old else 'gone'}")
+            else:
+                found += explain_change(old[key], new[key], where=path)
+        return found or ([f"{where}: other order"] if list(old) != list(new) else [])
+    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _code_version(func: Callable[..., Any]) -> int | str:
+    """The VERSION of the function's module; for a function without one, a hash of its source."""
+    number = getattr(sys.modules.get(func.__module__), "VERSION", None)
+    if isinstance(number, int):
+        return number
+    try:
+        source = inspect.getsource(func)
+    except (OSError, TypeError):
+        return "unknown"
+    return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()

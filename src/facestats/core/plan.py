@@ -1,0 +1,143 @@
+"""What a build has to do: which rows are missing, in which chunks, and what came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from facestats.core.fingerprint import frame_digest, stage_hash
+from facestats.core.parts import StoreError, TableFiles, index_parts, merge_parts, write_part
+from facestats.core.progress import advance, position
+from facestats.core.tables import FINGERPRINT, TableError, check_table, mix_hashes, row_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from facestats.core.tables import Table
+
+Rows = pl.DataFrame | pl.LazyFrame
+
+
+@dataclass(frozen=True)
+class Plan:
+    """`wanted` rows (key, fingerprint), of which `todo` are not done yet, and counts for the closing line."""
+
+    wanted: pl.DataFrame
+    todo: pl.DataFrame
+    old_rows: int
+    new: int
+    removed: int
+    resumed: int
+
+    def summary(self, name: str, *, restart: str) -> str:
+        """Say in one line what was computed and why."""
+        n, total = self.todo.height, self.wanted.height
+        if not n and not self.removed and not self.resumed:
+            return f"{name}: {total} rows, unchanged"
+        kinds = {"new": self.new, "changed": n - self.new}
+        why = ", ".join(f"{k} {word}" for word, k in kinds.items() if k)
+        parts = [f"{n} of {total} rows computed" + (f" ({why})" if why and self.old_rows else "")]
+        parts += [f"{self.resumed} taken over from an interrupted run"] * (self.resumed > 0)
+        parts += [f"{self.removed} removed"] * (self.removed > 0)
+        return f"{name}: " + ", ".join(parts) + (f"; {restart}" if restart and n else "")
+
+
+def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:
+    """Key and fingerprint of every row that the table should have, sorted by key."""
+    if isinstance(rows, pl.LazyFrame):
+        names = rows.collect_schema().names()
+        rows = rows.select(table.key, FINGERPRINT).collect() if FINGERPRINT in names else rows.collect()
+    if table.key not in rows.columns:
+        msg = f"the input rows have no {table.key!r} column; they have {rows.columns}"
+        raise TableError(msg)
+    if rows[table.key].is_duplicated().any():
+        twice = rows.filter(pl.col(table.key).is_duplicated())[table.key][0]
+        msg = f"the input rows repeat {table.key} {twice!r}; a row per picture is needed"
+        raise TableError(msg)
+    salt = stage_hash(stage)
+    if whole:
+        salt ^= int(frame_digest(rows), 16)
+    marks = mix_hashes(row_hashes(rows), salt)
+    return pl.DataFrame({table.key: rows[table.key], FINGERPRINT: pl.Series(marks, dtype=pl.UInt64)}).sort(
+        table.key
+    )
+
+
+def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_failed: bool) -> Plan:
+    """Compare the rows that should be there with the table and with the chunks of an interrupted run."""
+    key = table.key
+    old = index_parts(files.parts(), key)
+    waiting = index_parts(files.chunks(), key)
+    kept_old = old.filter(~pl.col("failed")) if retry_failed else old
+    todo = wanted.join(kept_old, on=[key, FINGERPRINT], how="anti", maintain_order="left")
+    resumed = todo.join(waiting.unique(key), on=[key, FINGERPRINT], how="semi").height
+    todo = todo.join(waiting, on=[key, FINGERPRINT], how="anti", maintain_order="left")
+    return Plan(
+        wanted,
+        todo,
+        old_rows=old.height,
+        new=todo.join(old, on=key, how="anti").height,
+        removed=old.join(wanted, on=key, how="anti").height,
+        resumed=resumed,
+    )
+
+
+def take_chunks(rows: Rows, todo: pl.DataFrame, *, key: str, size: int | None) -> Iterator[pl.DataFrame]:
+    """Yield the input rows of `todo` in key order, `size` at a time."""
+    step = size or todo.height
+    for start in range(0, todo.height, step):
+        keys = todo.slice(start, step).select(key)
+        if isinstance(rows, pl.LazyFrame):
+            first, last = keys[key][0], keys[key][-1]
+            near = rows.filter(pl.col(key).is_between(pl.lit(first), pl.lit(last))).collect()
+            yield keys.join(near, on=key, how="left", maintain_order="left")
+        else:
+            yield keys.join(rows, on=key, how="left", maintain_order="left")
+
+
+def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Call a stage function on a chunk and hold it to its contract."""
+    before = position()
+    out = check_table(func(chunk), table)
+    name = getattr(func, "func", func).__name__
+    if out.height != chunk.height or not out.join(chunk, on=table.key, how="anti").is_empty():
+        msg = (
+            f"{name} must return one row per input row: got {out.height} rows for {chunk.height}. Mark bad"
+            " rows in a column instead of dropping them."
+        )
+        raise TableError(msg)
+    advance(chunk.height - (position() - before))
+    return out.drop(FINGERPRINT, strict=False).sort(table.key)
+
+
+def keep_chunk(files: TableFiles, out: pl.DataFrame, meta: dict[str, Any]) -> None:
+    """Write a finished chunk behind those that lie there."""
+    last = files.chunks()[-1].stem if files.chunks() else "chunk-0"
+    number = int(last.rpartition("-")[2]) + 1
+    write_part(out, files.work / f"chunk-{number:08d}.parquet", meta)
+
+
+def source_folder(rows: Rows, table: Table) -> str | None:
+    """The folder that listed pictures come from."""
+    if isinstance(rows, pl.LazyFrame) or "path" not in rows.columns or rows.is_empty():
+        return None
+    return rows["path"][0].removesuffix(rows[table.key][0]).rstrip("/")
+
+
+def assemble(files: TableFiles, plan: Plan, table: Table, *, meta: dict[str, Any]) -> None:
+    """Merge the rows that stay and the finished chunks into the next version of the table."""
+    if not plan.todo.height and not plan.removed and not plan.resumed and plan.old_rows:
+        files.clear()
+        return
+    paths = [*files.parts(), *files.chunks()]
+    done = plan.wanted.join(index_parts(paths, table.key), on=[table.key, FINGERPRINT], how="inner")
+    # of a row computed twice (a failure tried again) the last counts
+    rows = done.sort(table.key, "file").unique(table.key, keep="last").select(table.key, "file")
+    if rows.height != plan.wanted.height:
+        lost = plan.wanted.height - rows.height
+        msg = f"{lost} finished rows of {files.name!r} vanished from {files.work}; run again"
+        raise StoreError(msg)
+    merge_parts(files, rows, paths, meta=meta)
+    files.clear()

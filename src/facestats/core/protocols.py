@@ -1,0 +1,93 @@
+"""The shapes of the models that stages accept; `models` and `core.testing` implement them.
+
+Every model has a `name` that tells its weights apart from all others (revision or hash included):
+the store recomputes a table when the name changes. Handles are light: they load on first use and
+pickle without their weights, so they travel to worker processes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
+
+class ModelError(RuntimeError):
+    """A model cannot be had or used; the text names it, where it was looked for, and what to do."""
+
+
+@dataclass(frozen=True)
+class Face:
+    """One face in one picture, in pixels of the upright picture.
+
+    Parameters
+    ----------
+    points
+        FaceMesh landmarks, (478, 2) float32, x to the right and y down; None where only a box is known.
+    depth
+        z of the same points, (478,) float32, in the scale of x, smaller is nearer; None if unknown.
+    box
+        x0, y0, x1, y1.
+    score
+        Confidence of the detector, 0 to 1; NaN where it gives none.
+    detector
+        Name and version of what found the face.
+    """
+
+    points: NDArray[np.float32] | None
+    depth: NDArray[np.float32] | None
+    box: tuple[float, float, float, float]
+    score: float
+    detector: str
+
+
+class Landmarker(Protocol):
+    """Finds faces and their landmarks."""
+
+    name: str
+
+    def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Return the faces in an upright RGB picture, (height, width, 3) uint8; none is an empty list."""
+
+
+class Encoder(Protocol):
+    """Turns pictures and texts into unit vectors of one shared space.
+
+    `dim` is their length, `logit_scale` the factor on cosines before a softmax (the model's own
+    temperature, inverted). `prepare` is the part of the work that needs no weights: it runs in worker
+    processes and must pickle small.
+    """
+
+    name: str
+
+    @property
+    def dim(self) -> int:
+        """Length of the vectors."""
+
+    @property
+    def logit_scale(self) -> float:
+        """Factor on cosine similarities before a softmax."""
+
+    def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop an RGB picture to the model's input, (height, width, 3) uint8."""
+
+    def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Encode prepared pictures, (n, height, width, 3) uint8, into (n, dim) unit vectors."""
+
+    def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Encode texts into (n, dim) unit vectors."""
+
+
+class TextClassifier(Protocol):
+    """Says how far a text entails each of several hypotheses (natural language inference)."""
+
+    name: str
+
+    def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
+        """Return logits, (n_texts, n_hypotheses, 2) float32: contradiction and entailment."""

@@ -1,0 +1,116 @@
+"""What is fresh, what is stale, and why: stored descriptions against present ones; nothing is computed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from facestats.core.fingerprint import explain_change, frame_digest, stage_hash
+from facestats.core.images import list_images
+from facestats.core.parts import TableFiles, find_table, index_parts
+from facestats.core.tables import FINGERPRINT, TABLES, mix_hashes, row_hashes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facestats.core.tables import Table
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How a table would be made now.
+
+    Parameters
+    ----------
+    stage
+        Its present description, from :func:`facestats.core.fingerprint.describe_stage`.
+    rows
+        Its input rows, where no stored table gives them (pictures, captions).
+    """
+
+    stage: Mapping[str, Any]
+    rows: pl.DataFrame | None = None
+
+
+def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame:
+    """List every table below `folder`; see :meth:`facestats.Store.status`."""
+    found, stale = [], set()
+    for name, table in TABLES.items():
+        files = TableFiles(folder, name)
+        index = index_parts(files.parts(), table.key)
+        if not files.parts():
+            state, why = "missing", [f"run {table.made_by}"]
+        else:
+            why = _reasons(folder, table, index, expected=expected.get(name))
+            why += [f"{read} is stale" for read in table.reads if read in stale]
+            state = "stale" if why else "fresh"
+            stale |= {name} if why else set()
+        found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why)))
+    return pl.DataFrame(found, schema=["table", "rows", "failed", "state", "why"], orient="row")
+
+
+def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expected | None) -> list[str]:
+    meta = TableFiles(folder, table.name).metadata()
+    if not meta:
+        return ["its footer cannot be read; delete it and build it again"]
+    stage = meta["stage"]
+    why = explain_change(_without_frames(stage), _without_frames(expected.stage)) if expected else []
+    for name, value in stage["params"].items():
+        now = _stored_rows(folder, name) if name in TABLES else None
+        if now is not None and _is_frame(value) and frame_digest(now) != value["digest"]:
+            why.append(f"{name} changed")
+    rows = expected.rows if expected and expected.rows is not None else _input_rows(folder, table, meta)
+    if rows is not None and FINGERPRINT in index.columns:
+        why += _row_changes(index, rows, table, meta=meta)
+    return why
+
+
+def _is_frame(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"rows", "digest"}
+
+
+def _without_frames(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop frames given as parameters: they are compared with the stored tables."""
+    return {**stage, "params": {k: v for k, v in stage["params"].items() if not _is_frame(v)}}
+
+
+def _stored_rows(folder: Path, name: str) -> pl.DataFrame | None:
+    key = find_table(name).key
+    index = index_parts(TableFiles(folder, name).parts(), key)
+    return index.select(key, FINGERPRINT) if index.height else None
+
+
+def _input_rows(folder: Path, table: Table, meta: Mapping[str, Any]) -> pl.DataFrame | None:
+    """The rows that the table is made from: a stored table, or the pictures where they were listed."""
+    if table.reads:
+        return _stored_rows(folder, table.reads[0])
+    source = meta.get("source")
+    return list_images(source) if source and Path(source).is_dir() else None
+
+
+def _row_changes(
+    index: pl.DataFrame, rows: pl.DataFrame, table: Table, *, meta: Mapping[str, Any]
+) -> list[str]:
+    """Compare the stored rows with what `rows` would give under the stored stage."""
+    what = table.reads[0] if table.reads else "pictures" if meta.get("source") else "input"
+    salt = stage_hash(meta["stage"])
+    if meta.get("whole"):
+        salt ^= int(frame_digest(rows), 16)
+    now = pl.DataFrame(
+        {table.key: rows[table.key], "now": pl.Series(mix_hashes(row_hashes(rows), salt), dtype=pl.UInt64)}
+    )
+    both = now.join(index, on=table.key, how="inner")
+    changed = int(np.count_nonzero(both["now"] != both[FINGERPRINT]))
+    if changed and meta.get("whole"):
+        return [f"{what} changed"]
+    counts = {
+        "changed": changed,
+        "new": now.join(index, on=table.key, how="anti").height,
+        "removed": index.join(now, on=table.key, how="anti").height,
+    }
+    said = [f"{n} {word}" for word, n in counts.items() if n]
+    return [f"{what}: {', '.join(said)}"] if said else []

@@ -1,0 +1,200 @@
+"""Tables on disk: read, write, and build chunk by chunk so that only what is missing is computed.
+
+A row is done when some file holds it with the fingerprint that it should have: a hash of its input row
+and of the stage (function, code version, settings, model). From this one rule follow resuming,
+incremental runs, and `status`, which can say what is stale and why without computing anything.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import polars as pl
+
+from facestats.core.fingerprint import describe_stage, explain_change, package_versions
+from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
+from facestats.core.plan import (
+    Rows,
+    assemble,
+    call_stage,
+    keep_chunk,
+    make_plan,
+    source_folder,
+    take_chunks,
+    wanted_rows,
+)
+from facestats.core.progress import progress_bar, say
+from facestats.core.status import Expected, table_states
+from facestats.core.tables import TableError, check_table
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+logger = logging.getLogger(__name__)
+
+
+class Store:
+    """The tables and crops of one collection, below one folder.
+
+    Parameters
+    ----------
+    data_dir
+        Folder of the collection: `raw/` (pictures), `preprocessed/` (crops), `processed/` (tables). Made
+        when something is first written.
+    """
+
+    def __init__(self, data_dir: str | os.PathLike[str]) -> None:
+        self.data_dir = Path(data_dir)
+
+    def __repr__(self) -> str:
+        return f"Store({str(self.data_dir)!r})"
+
+    @property
+    def crops_dir(self) -> Path:
+        """Where aligned crops lie."""
+        return self.data_dir / "preprocessed"
+
+    @property
+    def tables_dir(self) -> Path:
+        """Where tables lie."""
+        return self.data_dir / "processed"
+
+    def scan(self, name: str) -> pl.LazyFrame:
+        """Open a table lazily: only the columns and rows that the query needs are read."""
+        files, table = self._files(name), find_table(name)
+        if not files.parts():
+            msg = f"{files.final} does not exist yet. Run {table.made_by} first."
+            raise FileNotFoundError(msg)
+        return pl.scan_parquet(files.parts())
+
+    def read(self, name: str, *, columns: list[str] | None = None) -> pl.DataFrame:
+        """Read a table, or only some of its columns, and check that it keeps its contract."""
+        frame = self.scan(name)
+        try:
+            if columns is not None:
+                return frame.select(columns).collect()
+            return check_table(frame.collect(), find_table(name))
+        except pl.exceptions.ColumnNotFoundError as error:
+            msg = f"table {name!r} has no such column ({error}); it has {frame.collect_schema().names()}"
+            raise TableError(msg) from error
+        except READ_ERRORS as error:
+            msg = (
+                f"{self._files(name).final} is damaged ({error}). Delete it and run {find_table(name).made_by};"
+                " what it depends on stays."
+            )
+            raise StoreError(msg) from error
+
+    def write(self, name: str, df: pl.DataFrame, **settings: Any) -> Path:
+        """Check `df` and write it as table `name` in one step, with its `settings` in the footer.
+
+        For results of the moment; :meth:`build` also knows when there is nothing to do.
+        """
+        files, table = self._files(name), find_table(name)
+        check_table(df, table)
+        stage = {"function": "Store.write", "version": 1, "params": {k: str(v) for k, v in settings.items()}}
+        with files.lock():
+            fresh = files.work / "next.parquet"
+            write_part(df, fresh, {"stage": stage, "packages": package_versions(), "rows": df.height})
+            files.publish(fresh)
+        return files.final
+
+    def build(
+        self,
+        name: str,
+        rows: Rows,
+        func: Callable[..., pl.DataFrame],
+        *,
+        chunk_size: int | None = 1000,
+        retry_failed: bool = False,
+        progress: bool = True,
+        engine: Literal["local"] = "local",
+        **params: Any,
+    ) -> Any:
+        """Make table `name` by calling ``func(chunk, **params)`` on chunks of `rows`; compute only what is missing.
+
+        Parameters
+        ----------
+        name
+            A table of ``fs.tables.TABLES``.
+        rows
+            Input rows with a unique key. A lazy frame (``store.scan(...)``) is read chunk by chunk. A
+            `fingerprint` column, as every stored table has one, stands for the row's content.
+        func
+            Stage function: frame in, frame out, one row per input row.
+        chunk_size
+            Rows per call; at most one chunk is lost when the process is killed. None: all rows in one call,
+            for functions of the whole table (clusters, master), which are called again when any row changes.
+        retry_failed
+            Whether to compute rows again whose status is a failure.
+        progress
+            Whether to show a bar and a closing line.
+        engine
+            Where chunks are computed.
+        params
+            Keywords of `func`. Folders (``Path``) and `workers` may change without making the table stale.
+
+        Returns
+        -------
+        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy.
+
+        Raises
+        ------
+        TableError
+            If `func` breaks the table's contract or does not return one row per input row.
+        StoreError
+            If another run builds this table, or the disk refuses; finished chunks are kept.
+        """
+        if engine != "local":
+            msg = f"engine {engine!r} is not known; valid is 'local'"
+            raise ValueError(msg)
+        files, table = self._files(name), find_table(name)
+        stage = describe_stage(func, params)
+        whole = chunk_size is None
+        meta = {
+            "stage": stage,
+            "packages": package_versions(),
+            "source": source_folder(rows, table),
+            "whole": whole,
+        }
+        with files.lock():
+            plan = make_plan(
+                files, wanted_rows(rows, table, stage, whole=whole), table, retry_failed=retry_failed
+            )
+            changes = explain_change(files.metadata().get("stage", stage), stage)
+            if plan.todo.height:
+                with progress_bar(name, plan.todo.height, show=progress):
+                    for chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
+                        out = call_stage(partial(func, **params), chunk, table)
+                        keep_chunk(files, out.join(plan.wanted, on=table.key, how="left"), meta)
+            assemble(files, plan, table, meta=meta)
+        summary = plan.summary(name, restart="; ".join(changes[:3]))
+        say(summary, show=progress)
+        logger.info("%s", summary)
+        return self.scan(name) if isinstance(rows, pl.LazyFrame) else self.read(name)
+
+    def status(self, expected: Mapping[str, Expected] | None = None) -> pl.DataFrame:
+        """List every table: its rows, failures, whether it is fresh, and if not, why.
+
+        Parameters
+        ----------
+        expected
+            How tables would be made now, so that changed settings, models and pictures are seen too.
+
+        Returns
+        -------
+        `table`, `rows`, `failed`, `state` (fresh, stale, missing) and `why` (String, empty if fresh).
+        """
+        return table_states(self.tables_dir, expected or {})
+
+    def provenance(self, name: str) -> dict[str, Any]:
+        """What made table `name`: function, settings, models, package versions; empty if there is none."""
+        find_table(name)
+        return self._files(name).metadata()
+
+    def _files(self, name: str) -> TableFiles:
+        find_table(name)
+        return TableFiles(self.tables_dir, name)

@@ -1,0 +1,258 @@
+"""The contract: which columns every table has, and the check that enforces it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+KEY = "image_id"
+FINGERPRINT = "fingerprint"
+N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
+STATUSES = (
+    "ok",
+    "ok_first_frame",
+    "no_face",
+    "many_faces",
+    "not_image",
+    "unsupported_format",
+    "corrupt",
+    "truncated",
+    "empty",
+    "too_large",
+    "too_small",
+    "not_regular_file",
+    "permission_denied",
+    "unreadable",
+    "vanished",
+    "changed_during_run",
+    "decode_timeout",
+    "decode_crash",
+    "decode_memory",
+    "model_error",
+)
+STATUS = pl.Enum(STATUSES)
+# statuses of rows whose picture was decoded, so that the whole-picture vector exists
+DECODED = ("ok", "ok_first_frame", "no_face", "many_faces")
+
+
+class TableError(ValueError):
+    """A table does not have the columns, types or unique keys it promises."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one stored table must look like.
+
+    Parameters
+    ----------
+    name
+        Name of the table, its module, its notebook and its file.
+    made_by
+        The notebook that makes it.
+    reads
+        Tables it is made from, the one that gives its rows first; empty for the first stage.
+    columns
+        Columns that must be there. ``pl.Array`` or ``pl.Enum`` without parameters allow any of their kind.
+    open_ended
+        Whether further columns may follow (families that the configuration adds).
+    key
+        The column that names a row.
+    """
+
+    name: str
+    made_by: str
+    reads: tuple[str, ...]
+    columns: Mapping[str, pl.DataType | type[pl.DataType]] = field(repr=False)
+    open_ended: bool = False
+    key: str = KEY
+
+
+_FAILURE: dict[str, pl.DataType | type[pl.DataType]] = {"status": STATUS, "error": pl.String}
+
+FACES = Table(
+    "faces",
+    "notebooks/01_faces.ipynb",
+    (),
+    {
+        KEY: pl.String,
+        **_FAILURE,
+        "sha256": pl.String,
+        "bytes": pl.Int64,
+        "width": pl.Int32,
+        "height": pl.Int32,
+        "format": pl.String,
+        "n_faces": pl.Int32,
+        "detector": pl.String,
+        "score": pl.Float32,
+        "box": pl.Array(pl.Float32, 4),
+        "landmarks": pl.Array(pl.Float32, (N_LANDMARKS, 2)),
+        "yaw": pl.Float32,
+        "pitch": pl.Float32,
+        "roll": pl.Float32,
+        "eye_distance_px": pl.Float32,
+        "sharpness": pl.Float32,
+        "matrix": pl.Array(pl.Float64, (2, 3)),
+        "crop": pl.String,
+    },
+)
+EMBEDDINGS = Table(
+    "embeddings",
+    "notebooks/02_embeddings.ipynb",
+    ("faces",),
+    {KEY: pl.String, **_FAILURE, "embedding": pl.Array, "embedding_full": pl.Array},
+)
+ATTRIBUTES = Table(
+    "attributes", "notebooks/03_attributes.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True
+)
+TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
+MASTER = Table(
+    "master",
+    "notebooks/06_master.ipynb",
+    ("faces", "attributes", "text_labels"),
+    {KEY: pl.String, **_FAILURE, "crop": pl.String},
+    open_ended=True,
+)
+CLUSTERS = Table(
+    "clusters",
+    "notebooks/07_clusters.ipynb",
+    ("embeddings",),
+    {KEY: pl.String, "cluster": pl.Int32, "x": pl.Float32, "y": pl.Float32},
+    open_ended=True,
+)
+COMPOSITES = Table(
+    "composites",
+    "notebooks/08_composites.ipynb",
+    ("master",),
+    {"composite": pl.String, "method": pl.String, "n": pl.Int32, "members": pl.List(pl.String)},
+    open_ended=True,
+    key="composite",
+)
+TABLES = {t.name: t for t in (FACES, EMBEDDINGS, ATTRIBUTES, TEXT_LABELS, MASTER, CLUSTERS, COMPOSITES)}
+
+
+def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
+    """Return `df` unchanged if it keeps the promises of `table`.
+
+    Parameters
+    ----------
+    df
+        Table to check.
+    table
+        Promise to check it against, e.g. ``fs.tables.EMBEDDINGS``.
+
+    Returns
+    -------
+    The same frame, so that the call can end an expression.
+
+    Raises
+    ------
+    TableError
+        With every problem found, not only the first, and the notebook that makes the table.
+    """
+    problems = []
+    for name, dtype in table.columns.items():
+        if name not in df.columns:
+            problems.append(f"column {name!r} is missing")
+        elif df.schema[name] != dtype:
+            problems.append(f"column {name!r} is {df.schema[name]}, expected {dtype}")
+    if not table.open_ended and (extra := sorted(set(df.columns) - set(table.columns) - {FINGERPRINT})):
+        problems.append(f"unknown columns {extra}")
+    problems += _key_problems(df, table.key)
+    if problems:
+        listed = "\n  - ".join(problems)
+        msg = f"table {table.name!r} is not valid:\n  - {listed}\nIt is made by {table.made_by}."
+        raise TableError(msg)
+    return df
+
+
+def check_columns(df: pl.DataFrame, *columns: str, made_by: str) -> None:
+    """Raise a TableError that names all of `columns` that `df` lacks and the call that makes them."""
+    if missing := [c for c in columns if c not in df.columns]:
+        msg = f"the frame has no column {missing}; it has {df.columns}. They are made by {made_by}."
+        raise TableError(msg)
+
+
+def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
+    if key not in df.columns:
+        return []
+    problems = []
+    if n := df[key].null_count():
+        problems.append(f"{n} rows have no {key}")
+    if n := df.height - df[key].n_unique():
+        example = df.filter(pl.col(key).is_duplicated())[key][0]
+        problems.append(f"{n} repeated {key} values, for example {example!r}")
+    return problems
+
+
+def to_matrix(df: pl.DataFrame, column: str = "embedding") -> NDArray[np.float32]:
+    """View an Array column without nulls as a read-only (n, dim) array, without a copy.
+
+    Raises
+    ------
+    TableError
+        If the column holds nulls: rows without a face have no vector.
+    """
+    check_columns(df, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
+    if n := df[column].null_count():
+        msg = f"{n} of {df.height} rows have no {column}. Keep the others: df.drop_nulls({column!r})."
+        raise TableError(msg)
+    return df[column].to_numpy()
+
+
+def confident(df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None) -> pl.DataFrame:
+    """Blank every label whose score lies below `threshold`; the stored table keeps them all.
+
+    Parameters
+    ----------
+    df
+        A table with label columns `a` and their `a_score`, such as attributes or master.
+    threshold
+        Lowest score to keep, 0 to 1.
+    attributes
+        Attributes to look at; by default every column that has a `_score` beside it.
+
+    Returns
+    -------
+    The same rows and columns, with null labels where the score is too low.
+    """
+    if not 0 <= threshold <= 1:
+        msg = f"threshold is a score between 0 and 1, got {threshold}"
+        raise ValueError(msg)
+    found = [c for c in df.columns if f"{c}_score" in df.columns]
+    names = found if attributes is None else attributes
+    if unknown := [a for a in names if a not in found]:
+        msg = f"no labels with scores for {unknown}; the table has them for {found}"
+        raise TableError(msg)
+    return df.with_columns(pl.when(pl.col(f"{a}_score") >= threshold).then(pl.col(a)).alias(a) for a in names)
+
+
+def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
+    """Hash each row: the stored `fingerprint` where there is one, else all values but `path`.
+
+    Stable across processes, machines and Polars versions (BLAKE2b over column names and values).
+    """
+    if FINGERPRINT in df.columns:
+        return df[FINGERPRINT].to_numpy()
+    frame = df.drop("path", strict=False)
+    head = repr(frame.columns).encode()
+    out = np.empty(df.height, dtype=np.uint64)
+    for i, row in enumerate(frame.iter_rows()):
+        out[i] = int.from_bytes(hashlib.blake2b(head + repr(row).encode(), digest_size=8).digest(), "little")
+    return out
+
+
+def mix_hashes(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
+    """Combine row hashes with the hash of a stage (splitmix64 finaliser, Steele et al. 2014)."""
+    z = hashes + np.uint64(salt)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -1,0 +1,122 @@
+"""Worker processes for work that may crash or hang: decoding untrusted bytes, landmark models.
+
+The processes are started afresh (never forked: Mediapipe hangs after a fork), kept for the next call,
+and replaced when one dies. Work travels in small tasks; a task whose worker dies or hangs is run again
+item by item, and an item that takes its worker down twice is given up and named.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+TASK_SECONDS = 120.0
+
+
+class WorkerLostError(RuntimeError):
+    """A worker died (`status` decode_crash) or hung (decode_timeout) on one item."""
+
+    def __init__(self, status: str, text: str) -> None:
+        super().__init__(text)
+        self.status = status
+
+
+def cpu_count() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def map_tasks(
+    func: Callable[..., list],
+    items: Sequence[Any],
+    *,
+    workers: int = 0,
+    task_size: int = 8,
+    seconds: float = TASK_SECONDS,
+    **shared: Any,
+) -> Iterator[tuple[int, list]]:
+    """Apply ``func(items[a:b], **shared)`` in worker processes, a task of `task_size` items at a time.
+
+    Parameters
+    ----------
+    func
+        Importable function from a list of items to a list of as many results.
+    items
+        What to work on; must pickle.
+    workers
+        Number of processes, 0 for one per core.
+    task_size
+        Items per task.
+    seconds
+        Time after which a task counts as hung.
+    shared
+        Further arguments, the same for all tasks.
+
+    Yields
+    ------
+    ``(a, results)`` per task, in the order of `items`. The result of an item that took down its worker
+    twice is a :class:`WorkerLostError`. At most a few tasks are under way, so memory stays bounded.
+    """
+    n_workers = workers or cpu_count()
+    starts = deque(range(0, len(items), task_size))
+    running: deque[tuple[int, Future]] = deque()
+    while starts or running:
+        while starts and len(running) < 2 * n_workers + 1:
+            start = starts.popleft()
+            running.append((start, _submit(n_workers, func, items[start : start + task_size], shared)))
+        start, future = running.popleft()
+        try:
+            results = _result(future, seconds)
+        except (BrokenExecutor, TimeoutError):
+            _stop_workers()
+            results = [
+                _alone(n_workers, func, item, shared, seconds) for item in items[start : start + task_size]
+            ]
+            # the tasks behind it lost their workers too: they start again, whole
+            starts.extendleft(reversed([begin for begin, _ in running]))
+            running.clear()
+        yield start, results
+
+
+def _submit(workers: int, func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any]) -> Future:
+    from loky import get_reusable_executor
+
+    executor = get_reusable_executor(max_workers=workers, timeout=300, reuse=True)
+    try:
+        return executor.submit(func, list(items), **shared)
+    except BrokenExecutor:
+        _stop_workers()
+        return get_reusable_executor(max_workers=workers, timeout=300).submit(func, list(items), **shared)
+
+
+def _result(future: Future, seconds: float) -> list:
+    if not wait([future], timeout=seconds, return_when=FIRST_COMPLETED).done:
+        msg = f"no answer within {seconds:g} s"
+        raise TimeoutError(msg)
+    return future.result()
+
+
+def _alone(
+    workers: int, func: Callable[..., list], item: Any, shared: dict[str, Any], seconds: float
+) -> Any | WorkerLostError:
+    error: WorkerLostError | None = None
+    for _ in range(2):
+        try:
+            return _result(_submit(workers, func, [item], shared), seconds)[0]
+        except BrokenExecutor:
+            error = WorkerLostError("decode_crash", "the worker process died on this picture, twice")
+        except TimeoutError:
+            error = WorkerLostError("decode_timeout", f"no result within {seconds:g} s, twice")
+        _stop_workers()
+    return error
+
+
+def _stop_workers() -> None:
+    from loky import get_reusable_executor
+
+    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)

@@ -1,0 +1,239 @@
+"""Stage 02: CLIP vectors of every aligned face and of the whole picture round it."""
+
+from __future__ import annotations
+
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import polars as pl
+
+from facestats.core import progress
+from facestats.core.images import PictureError, open_picture, picture_path
+from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns, to_matrix
+from facestats.core.workers import WorkerLostError, map_tasks
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from facestats.core.protocols import Encoder
+
+AHEAD = 2  # batches that are decoded while one is encoded
+TASK_SIZE = 8
+
+
+class _Job(NamedTuple):
+    """One picture to encode: its row, the column of its vector, its file, and what to call it in an error."""
+
+    row: int
+    column: str
+    path: str
+    label: str
+
+
+def embed_faces(
+    faces: pl.DataFrame,
+    encoder: Encoder,
+    crops_dir: str | os.PathLike[str],
+    *,
+    raw_dir: str | os.PathLike[str] | None = None,
+    batch_size: int = 64,
+    workers: int = 0,
+) -> pl.DataFrame:
+    """Encode every aligned crop, and every whole picture, into a unit vector.
+
+    Parameters
+    ----------
+    faces
+        Table of stage 01, or any rows of it: `image_id`, `status`, `error`, `crop`.
+    encoder
+        CLIP handle, such as ``fs.models.clip(cfg.embeddings)``.
+    crops_dir
+        Folder of the aligned crops.
+    raw_dir
+        Folder of the pictures; None leaves `embedding_full` empty.
+    batch_size
+        Pictures per call of the encoder.
+    workers
+        Processes that decode, 0 for one per core.
+
+    Returns
+    -------
+    One row per row of `faces`, in its order: `image_id`, `status` and `error` (those of `faces`, unless a file
+    cannot be opened now), `embedding` (null without a crop) and `embedding_full` (null where the picture
+    could not be decoded), both Array(Float32, encoder.dim).
+    """
+    check_columns(faces, KEY, "status", "error", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
+    jobs = _list_jobs(faces, Path(crops_dir), None if raw_dir is None else Path(raw_dir))
+    left = np.bincount([job.row for job in jobs], minlength=faces.height)
+    vectors = {
+        c: np.full((faces.height, encoder.dim), np.nan, np.float32) for c in ("embedding", "embedding_full")
+    }
+    failures: dict[int, tuple[str, str]] = {}
+    progress.advance(int((left == 0).sum()))
+    for batch, pictures in _prepared(jobs, encoder, batch_size=batch_size, workers=workers):
+        _encode(batch, pictures, encoder, vectors=vectors, failures=failures)
+        for job in batch:
+            left[job.row] -= 1
+        done = [job.row for job in batch if left[job.row] == 0]
+        progress.advance(len(done), failed=sum(row in failures for row in done))
+    failed = pl.DataFrame(
+        [(row, *failure) for row, failure in failures.items()],
+        schema={"row": pl.UInt32, "new_status": STATUS, "new_error": pl.String},
+        orient="row",
+    )
+    return (
+        faces.select(pl.col(KEY), pl.col("status").cast(STATUS), "error")
+        .with_row_index("row")
+        .join(failed, on="row", how="left", validate="1:1", maintain_order="left")
+        .select(
+            KEY,
+            status=pl.coalesce("new_status", "status"),
+            error=pl.coalesce("new_error", "error"),
+            **{column: _to_series(matrix) for column, matrix in vectors.items()},
+        )
+    )
+
+
+def search_faces(
+    embeddings: pl.DataFrame, query: NDArray[np.float32], *, top: int = 12, column: str = "embedding"
+) -> pl.DataFrame:
+    """Rank faces by cosine similarity to one vector, of a text or of a picture.
+
+    Parameters
+    ----------
+    embeddings
+        Table of stage 02; rows without a vector do not take part.
+    query
+        One vector, (dim,), of the encoder that made `embeddings`; any length but zero.
+    top
+        Rows to return at most.
+    column
+        ``embedding`` or ``embedding_full``.
+
+    Returns
+    -------
+    `image_id` and `similarity` (Float32, -1 to 1), the best first; ties keep the order of `embeddings`.
+
+    Raises
+    ------
+    ValueError
+        If `query` is not one finite vector of the same dimension.
+    """
+    check_columns(embeddings, KEY, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
+    rows = embeddings.select(KEY, column).drop_nulls(column)
+    matrix = to_matrix(rows, column)
+    vector = np.asarray(query, dtype=np.float32)
+    if vector.shape != matrix.shape[1:]:
+        msg = (
+            f"query has shape {vector.shape}, expected {matrix.shape[1:]}: one vector of the encoder that made"
+            f" {column}, such as clip.encode_texts(['a person laughing'])[0]"
+        )
+        raise ValueError(msg)
+    norm = np.linalg.norm(vector)
+    if not np.isfinite(norm) or norm == 0:
+        msg = f"query has length {norm}; a direction needs a finite length above 0"
+        raise ValueError(msg)
+    if top < 1:
+        msg = f"top is a number of rows from 1 on, got {top}"
+        raise ValueError(msg)
+    similarity = pl.Series(matrix @ (vector / norm), dtype=pl.Float32)
+    ranked = rows.select(KEY, similarity=similarity)
+    return ranked.sort("similarity", descending=True, maintain_order=True).head(top)
+
+
+def _list_jobs(faces: pl.DataFrame, crops_dir: Path, raw_dir: Path | None) -> list[_Job]:
+    """List what to encode: all crops, then all pictures; batches follow this order whatever the workers do."""
+    if unknown := set(faces["status"].drop_nulls().cast(pl.String)) - set(STATUS.categories):
+        msg = f"unknown status {sorted(unknown)}; the table faces knows {list(STATUS.categories)}"
+        raise TableError(msg)
+    crops = [
+        _Job(row, "embedding", str(picture_path(f"{crops_dir}/{crop}")), f"crop {crop}")
+        for row, crop in enumerate(faces["crop"])
+        if crop is not None
+    ]
+    if raw_dir is None:
+        return crops
+    return crops + [
+        _Job(row, "embedding_full", str(picture_path(f"{raw_dir}/{name}")), f"picture {name}")
+        for row, (name, status) in enumerate(faces.select(KEY, "status").iter_rows())
+        if status in DECODED
+    ]
+
+
+def _prepared(
+    jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
+) -> Iterator[tuple[list[_Job], list[Any]]]:
+    """Yield batches of jobs with their prepared pictures (or what went wrong), decoding ahead in a thread."""
+    batches = _batches(jobs, encoder, batch_size=batch_size, workers=workers)
+    with ThreadPoolExecutor(1) as thread:
+        ahead = deque(thread.submit(next, batches, None) for _ in range(AHEAD))
+        while (batch := ahead.popleft().result()) is not None:
+            ahead.append(thread.submit(next, batches, None))
+            yield batch
+
+
+def _batches(
+    jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
+) -> Iterator[tuple[list[_Job], list[Any]]]:
+    paths = [job.path for job in jobs]
+    tasks = map_tasks(_prepare, paths, workers=workers, task_size=TASK_SIZE, encoder=encoder)
+    pictures: list[Any] = []
+    done = 0
+    for _, results in tasks:
+        pictures += results
+        while len(pictures) >= batch_size or (pictures and done + len(pictures) == len(jobs)):
+            batch = jobs[done : done + batch_size]
+            yield batch, pictures[:batch_size]
+            pictures = pictures[batch_size:]
+            done += len(batch)
+
+
+def _prepare(paths: list[str], *, encoder: Encoder) -> list[NDArray[np.uint8] | tuple[str, str]]:
+    """Decode and prepare pictures in a worker process; a picture that cannot be used is a status and a text."""
+    out: list[NDArray[np.uint8] | tuple[str, str]] = []
+    for path in paths:
+        try:
+            out.append(encoder.prepare(open_picture(path).image))
+        except PictureError as error:
+            out.append((error.status, str(error)))
+    return out
+
+
+def _encode(
+    batch: list[_Job],
+    pictures: list[Any],
+    encoder: Encoder,
+    *,
+    vectors: dict[str, NDArray[np.float32]],
+    failures: dict[int, tuple[str, str]],
+) -> None:
+    """Encode the pictures of one batch into `vectors`, and note in `failures` what could not be."""
+    good: list[int] = []
+    for i, (job, picture) in enumerate(zip(batch, pictures, strict=True)):
+        if isinstance(picture, np.ndarray):
+            good.append(i)
+            continue
+        status, text = (picture.status, str(picture)) if isinstance(picture, WorkerLostError) else picture
+        failures.setdefault(job.row, (status, f"{job.label}: {text}"))
+    if not good:
+        return
+    encoded = encoder.encode_images(np.stack([pictures[i] for i in good]))
+    for i, vector in zip(good, encoded, strict=True):
+        if np.isfinite(vector).all():
+            vectors[batch[i].column][batch[i].row] = vector
+        else:
+            text = f"{batch[i].label}: encoder {encoder.name} returned NaN; try precision: fp32"
+            failures.setdefault(batch[i].row, ("model_error", text))
+
+
+def _to_series(matrix: NDArray[np.float32]) -> pl.Series:
+    """Turn (n, dim) vectors into an Array column, rows of NaN into null."""
+    series = pl.Series(matrix, dtype=pl.Array(pl.Float32, matrix.shape[1]))
+    empty = pl.Series(np.isnan(matrix[:, 0]))
+    return pl.select(pl.when(~empty).then(series)).to_series()

@@ -1,0 +1,1 @@
+"""Doors into facestats; all of them call the functions that the notebooks call."""

@@ -1,0 +1,73 @@
+"""One page from the executed notebooks: prose, tables and pictures; code folded away, nothing fetched."""
+
+from __future__ import annotations
+
+import html
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+_STYLE = """
+:root { color-scheme: light; }
+body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: #1d232a; background: #fff; }
+nav { position: sticky; top: 0; background: #f6f8fa; border-bottom: 1px solid #d6dbe0; padding: .6rem 1.2rem; z-index: 2; }
+nav a { margin-right: 1rem; color: #0b5394; text-decoration: none; white-space: nowrap; }
+main { max-width: 60rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; }
+section { border-top: 3px solid #e3e7eb; margin-top: 3rem; }
+section:first-child { border-top: 0; margin-top: 0; }
+img { max-width: 100%; height: auto; }
+.jp-RenderedHTMLCommon table, table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; }
+th, td { border: 1px solid #d6dbe0; padding: .2rem .5rem; text-align: left; max-width: 26rem; overflow-wrap: anywhere; }
+.output_html, .output_area, .jp-OutputArea-output { overflow-x: auto; }
+pre { background: #f6f8fa; padding: .6rem .8rem; overflow-x: auto; font-size: .82rem; }
+.failed pre { background: #fdecea; }
+a.anchor-link { display: none; }
+"""
+
+
+def write_report(folder: Path) -> Path:
+    """Bind the executed notebooks in `folder` into ``index.html`` there and return its path."""
+    import nbformat
+
+    sections, links = [], []
+    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        failed = any(o.output_type == "error" for c in notebook.cells for o in c.get("outputs", []))
+        kind = ' class="failed"' if failed else ""
+        sections.append(f'<section id="{path.stem}"{kind}>\n{_body(notebook)}\n</section>')
+        links.append(f'<a href="#{path.stem}">{html.escape(path.stem.replace("_", " "))}</a>')
+    page = (
+        f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>facestats report</title>'
+        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
+        f"<body><nav>{''.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
+    )
+    target = folder / "index.html"
+    tmp = target.with_suffix(".tmp")
+    tmp.write_text(page, encoding="utf-8")
+    tmp.replace(target)
+    return target
+
+
+def _body(notebook: NotebookNode) -> str:
+    from nbconvert import HTMLExporter
+    from traitlets.config import Config
+
+    for cell in notebook.cells:
+        # progress bars are for the one who waits, not for the one who reads
+        keep = [o for o in cell.get("outputs", []) if not _is_progress(o)]
+        if "outputs" in cell:
+            cell.outputs = keep
+    settings = Config({"HTMLExporter": {"exclude_input": True, "exclude_output_prompt": True}})
+    body, _ = HTMLExporter(template_name="basic", config=settings).from_notebook_node(notebook)
+    return body
+
+
+def _is_progress(output: NotebookNode) -> bool:
+    return (
+        output.output_type == "stream"
+        and output.name == "stderr"
+        and ("it/s" in output.text or "row/s" in output.text)
+    )

@@ -1,0 +1,116 @@
+"""Run the numbered notebooks in order, keep the executed copies, and bind them into one page."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from facestats.core.config import ConfigError, load_config
+from facestats.core.progress import say
+from facestats.surfaces.report import write_report
+
+if TYPE_CHECKING:
+    from facestats.core.config import Config
+
+
+@dataclass(frozen=True)
+class NotebookError(Exception):
+    """A cell failed: which notebook, which cell, and what it said."""
+
+    notebook: Path
+    cell: int
+    message: str
+
+    def __str__(self) -> str:
+        number = self.notebook.name[:2]
+        return (
+            f"{self.notebook.name}, cell {self.cell}: {self.message}\nThe executed copy shows the whole trace."
+            f" Mend the cause, then go on with: facestats run --from {number}"
+        )
+
+
+def run_notebooks(config_file: Path, *, first: str = "", last: str = "") -> Path:
+    """Execute the notebooks from number `first` to `last`, stopping at the first cell that fails.
+
+    Parameters
+    ----------
+    config_file
+        Configuration that the notebooks use, through ``$FACESTATS_CONFIG``.
+    first, last
+        Numbers such as ``03``; empty for the whole way.
+
+    Returns
+    -------
+    The report, ``index.html`` in the `report` folder of the data folder.
+
+    Raises
+    ------
+    NotebookError
+        With notebook, cell and message; the report then ends at that cell.
+    ConfigError
+        If there is no notebook, or none with such a number.
+    """
+    from papermill import execute_notebook
+    from papermill.exceptions import PapermillExecutionError
+
+    config = load_config(config_file)
+    notebooks = _select(find_notebooks(config_file), first, last)
+    report = config.data_dir / "report"
+    report.mkdir(parents=True, exist_ok=True)
+    _draw_demo(config)
+    os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())
+    try:
+        for notebook in notebooks:
+            execute_notebook(
+                notebook,
+                report / notebook.name,
+                kernel_name="python3",
+                cwd=notebook.parent,
+                progress_bar={"desc": notebook.stem, "leave": True},
+            )
+    except PapermillExecutionError as error:
+        message = f"{error.ename}: {error.evalue}".strip()
+        raise NotebookError(notebook, error.cell_index, message) from None
+    finally:
+        page = write_report(report)
+    say(f"report: {page}")
+    return page
+
+
+def find_notebooks(config_file: Path) -> list[Path]:
+    """Find the numbered notebooks: beside the folder of the configuration, or here, or above."""
+    places = [config_file.resolve().parent.parent, Path.cwd(), *Path.cwd().parents]
+    for place in places:
+        if found := sorted((place / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+            return found
+    msg = (
+        f"no notebooks found in {places[0] / 'notebooks'} or {Path.cwd()}. Run this in a clone of facestats."
+    )
+    raise ConfigError(msg)
+
+
+def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
+    numbers = [n.name[:2] for n in notebooks]
+    for name, value in (("--from", first), ("--to", last)):
+        if value and not (re.fullmatch(r"\d\d?", value) and value.zfill(2) in numbers):
+            msg = f"{name} {value}: there is no such notebook; the numbers are {', '.join(numbers)}"
+            raise ConfigError(msg)
+    start, stop = first.zfill(2), last.zfill(2) if last else "99"
+    chosen = [n for n in notebooks if start <= n.name[:2] <= stop]
+    if not chosen:
+        msg = f"--from {first} lies behind --to {last}; nothing to run"
+        raise ConfigError(msg)
+    return chosen
+
+
+def _draw_demo(config: Config) -> None:
+    """Draw the demo gallery where the configuration asks for one and there is none."""
+    if config.demo is None or (config.raw_dir.is_dir() and any(config.raw_dir.iterdir())):
+        return
+    from facestats.demo.gallery import write_gallery
+
+    say(f"drawing {config.demo.pictures} characters in {config.raw_dir}")
+    write_gallery(config.raw_dir, n=config.demo.pictures, seed=config.demo.seed)

@@ -1,0 +1,107 @@
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+import facestats as fs
+from facestats.core.config import AttributeSettings, Config, ConfigError
+
+ROOT = Path(__file__).parents[1]
+
+
+def write(tmp_path, text, name="c.yaml"):
+    (tmp_path / "attributes.yaml").write_text((ROOT / "config/attributes.yaml").read_text())
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+@pytest.mark.parametrize("name", ["default", "demo"])
+def test_shipped_configurations_load(name):
+    cfg = fs.load_config(ROOT / f"config/{name}.yaml")
+    assert cfg.data_dir.is_absolute()
+    assert len(cfg.attributes) == 9
+
+
+def test_the_nine_attributes_have_the_agreed_options_and_prompts_of_their_own():
+    attributes = fs.load_config(ROOT / "config/demo.yaml").attributes
+    assert [a.title for a in attributes.values()] == [
+        "Age", "Gender", "Ethnicity", "Hair_Style", "Hair_Color", "Hair_Length", "Eye_Color", "Body_Type", "Dress",
+    ]  # fmt: skip
+    assert [len(a.options) for a in attributes.values()] == [5, 3, 5, 6, 7, 4, 6, 5, 6]
+    prompts = [p for a in attributes.values() for ps in a.image_prompts().values() for p in ps]
+    assert len(prompts) == len(set(prompts))
+    assert all("hair" in p for ps in attributes["hair_color"].image_prompts().values() for p in ps)
+    assert all("eye" in p for ps in attributes["eye_color"].image_prompts().values() for p in ps)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("faces: {crop_sise: 3}", "unknown setting 'faces.crop_sise'; did you mean 'crop_size'?"),
+        ("dta_dir: x", "unknown setting 'dta_dir'; did you mean 'data_dir'?"),
+        ("faces: {crop_size: -3}", "faces.crop_size: Input should be greater than or equal to 64, found -3"),
+        ("faces: {policy: some}", "Input should be 'largest' or 'reject', found 'some'"),
+        ("embeddings: {batch_size: many}", "embeddings.batch_size"),
+        ("[1, 2]", "expected settings as `key: value`, found list"),
+        ("", "found NoneType"),
+        ("a: [", "not readable as YAML"),
+        ("a: !!python/object:os.system {}", "not readable as YAML"),
+        (b"data_dir: \xff\xfe", "not readable as YAML in UTF-8"),
+        ("attributes: nowhere.yaml", "nowhere.yaml: cannot be read"),
+    ],
+)
+def test_a_bad_file_is_an_error_that_names_it(tmp_path, text, message):
+    path = write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        fs.load_config(path)
+    assert message in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_paths_are_relative_to_the_file_and_a_byte_order_mark_is_fine(tmp_path):
+    path = write(tmp_path, b"\xef\xbb\xbfdata_dir: ../there\n")
+    cfg = fs.load_config(path)
+    assert cfg.data_dir == tmp_path.parent / "there"
+    assert cfg.raw_dir == cfg.data_dir / "raw"
+
+
+def test_the_environment_names_the_default(tmp_path, monkeypatch):
+    monkeypatch.setenv("FACESTATS_CONFIG", str(write(tmp_path, "seed: 7")))
+    assert fs.load_config().seed == 7
+    monkeypatch.delenv("FACESTATS_CONFIG")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=r"no config/demo.yaml in .* or above"):
+        fs.load_config()
+
+
+def test_settings_are_frozen(tmp_path):
+    cfg = fs.load_config(write(tmp_path, "seed: 7"))
+    with pytest.raises(ValueError, match="frozen"):
+        cfg.seed = 8
+
+
+@given(st.sampled_from(sorted(Config.model_fields)), st.integers(0, 20))
+def test_a_slip_of_the_finger_names_the_key_that_was_meant(tmp_path_factory, key, place):
+    place %= len(key)
+    typo = key[:place] + key[place + 1 :]
+    folder = tmp_path_factory.mktemp("c")
+    if typo in Config.model_fields or len(key) < 5:
+        return
+    with pytest.raises(ConfigError, match=f"did you mean '{key}'"):
+        fs.load_config(write(folder, yaml.safe_dump({typo: 1})))
+
+
+def test_a_template_needs_a_slot():
+    option = {"image": ["x"], "text": ["is x"]}
+    with pytest.raises(ValueError, match="exactly one {}"):
+        AttributeSettings.model_validate(
+            {
+                "title": "A",
+                "image_templates": ["a photo"],
+                "text_templates": ["He {}."],
+                "options": {"a": option, "b": option},
+            }
+        )
