@@ -26,12 +26,16 @@ _HOMES = {
     "label_texts": "text_labels",
     "list_captions": "text_labels",
     "list_images": "core.images",
+    "list_modules": "core.outline",
+    "list_tables": "core.outline",
     "load_config": "core.config",
+    "map_faces": "clusters",
     "merge_master": "master",
     "project_pca": "clusters",
     "project_umap": "clusters",
     "search_faces": "embeddings",
     "select_faces": "composites",
+    "sharpness_ratio": "composites",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -42,15 +46,19 @@ if TYPE_CHECKING:
     from facestats import plots as plots
     from facestats.attributes import label_attributes as label_attributes
     from facestats.clusters import cluster_faces as cluster_faces
+    from facestats.clusters import map_faces as map_faces
     from facestats.clusters import project_pca as project_pca
     from facestats.clusters import project_umap as project_umap
     from facestats.composites import average_faces as average_faces
     from facestats.composites import select_faces as select_faces
+    from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.core.images import list_images as list_images
+    from facestats.core.outline import list_modules as list_modules
+    from facestats.core.outline import list_tables as list_tables
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table

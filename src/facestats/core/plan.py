@@ -87,14 +87,15 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
 def take_chunks(rows: Rows, todo: pl.DataFrame, *, key: str, size: int | None) -> Iterator[pl.DataFrame]:
     """Yield the input rows of `todo` in key order, `size` at a time."""
     step = size or todo.height
+    if isinstance(rows, pl.DataFrame):
+        ordered = rows.join(todo.select(key), on=key, how="semi").sort(key)
+        yield from (ordered.slice(start, step) for start in range(0, todo.height, step))
+        return
     for start in range(0, todo.height, step):
         keys = todo.slice(start, step).select(key)
-        if isinstance(rows, pl.LazyFrame):
-            first, last = keys[key][0], keys[key][-1]
-            near = rows.filter(pl.col(key).is_between(pl.lit(first), pl.lit(last))).collect()
-            yield keys.join(near, on=key, how="left", maintain_order="left")
-        else:
-            yield keys.join(rows, on=key, how="left", maintain_order="left")
+        first, last = pl.lit(keys[key][0]), pl.lit(keys[key][-1])
+        found = rows.filter(pl.col(key).is_between(first, last)).collect()
+        yield keys.join(found, on=key, how="left", maintain_order="left")
 
 
 def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -1,0 +1,43 @@
+"""What several tests share: the real pictures, where they are at hand, and small checkpoints."""
+
+import csv
+import os
+import shutil
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", ROOT.parent / "shared/data"))
+LONDON = DATA / "london"
+mpl.use("Agg")
+
+needs_london = pytest.mark.skipif(
+    not LONDON.is_dir(), reason=f"the London face set is not at {LONDON}; set FACESTATS_SHARED_DATA"
+)
+
+
+def copy_london(folder, n):
+    """Copy the first `n` portraits below `folder`, with captions made from what the people said of themselves."""
+    folder.mkdir(parents=True)
+    with (LONDON / "info.csv").open(newline="") as file:
+        people = sorted(csv.DictReader(file), key=lambda row: row["face_id"])[:n]
+    with (folder / "metadata.csv").open("w", newline="") as file:
+        table = csv.writer(file)
+        table.writerow(["file_name", "text"])
+        for person in people:
+            name = f"{person['face_id']}_03.jpg"
+            shutil.copy(LONDON / name, folder / name)
+            age = f"{float(person['face_age']):.0f} year old " if person["face_age"] not in {"", "NA"} else ""
+            looks = person["face_eth"].replace("_", " ")
+            table.writerow(
+                [name, f"A portrait of a {age}{looks} person, {person['face_gender']}, looking at us."]
+            )
+    return folder
+
+
+def pupils(image_id):
+    """Hand-placed pupils of one London portrait, (2, 2) in pixels, the left one in the picture first."""
+    lines = (LONDON / image_id).with_suffix(".tem").read_text().splitlines()
+    return [[float(v) for v in line.split()] for line in lines[1:3]]

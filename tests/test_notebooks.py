@@ -1,0 +1,111 @@
+"""The notebooks are the integration test: all of them, in order, on drawn characters; and they stay thin."""
+
+import re
+import statistics
+from pathlib import Path
+
+import nbformat
+import polars as pl
+import pytest
+
+import facestats as fs
+from facestats.surfaces.recipe import expected_tables
+from facestats.surfaces.runner import NotebookError, run_notebooks
+
+ROOT = Path(__file__).parents[1]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "clusters")
+SETTINGS = """
+data_dir: {data}
+attributes: {attributes}
+demo: {{pictures: 40, seed: 3}}
+faces: {{workers: 2}}
+embeddings: {{model: "local-dir:${{package}}/demo/clip"}}
+text_labels: {{model: "${{package}}/demo/bart"}}
+clusters: {{n_clusters: 3}}
+composites: {{min_faces: 3}}
+"""
+
+
+def code_cells(path):
+    return [c for c in nbformat.read(path, as_version=4).cells if c.cell_type == "code"]
+
+
+def lines(cell):
+    return [line for line in cell.source.splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_notebooks_stay_thin(path):
+    notebook = nbformat.read(path, as_version=4)
+    counts = [len(lines(c)) for c in code_cells(path)]
+    assert max(counts) <= 13
+    assert statistics.median(counts) <= 4
+    code = "\n".join(c.source for c in code_cells(path))
+    assert not re.search(r"^\s*(def|class) |sys\.path|os\.chdir|/home/|/Users/", code, re.MULTILINE)
+    words = sum(len(c.source.split()) for c in notebook.cells if c.cell_type == "markdown")
+    assert words >= 3 * sum(counts)
+    assert notebook.cells[0].source.startswith("# ")
+    assert [c.metadata.get("tags") for c in code_cells(path)].count(["parameters"]) == 1
+    stem = path.stem.split("_", 1)[1]
+    assert stem == "schematics" or (ROOT / "src/facestats" / f"{stem}.py").exists()
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    """A project of 40 drawn characters, run from the first notebook to the last."""
+    folder = tmp_path_factory.mktemp("project")
+    config = folder / "config.yaml"
+    text = SETTINGS.format(data=folder / "data", attributes=ROOT / "config/attributes.yaml")
+    config.write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv("FACESTATS_CONFIG", str(config))
+        page = run_notebooks(config)
+    return config, page
+
+
+@pytest.mark.slow
+def test_every_table_has_a_row_per_picture(demo):
+    cfg = fs.load_config(demo[0])
+    store = fs.Store(cfg.data_dir)
+    images = fs.list_images(cfg.raw_dir)
+    for name in TABLES:
+        assert store.read(name)["image_id"].to_list() == images["image_id"].to_list()
+    statuses = set(store.read("faces")["status"])
+    assert "ok" in statuses
+    assert statuses & {"no_face", "truncated", "corrupt", "not_image", "empty"}
+
+
+@pytest.mark.slow
+def test_the_report_holds_every_notebook_and_its_pictures(demo):
+    text = demo[1].read_text()
+    for path in NOTEBOOKS:
+        assert f'<section id="{path.stem}">' in text
+    assert text.count("data:image/png;base64") >= 15
+    assert "<table" in text
+
+
+@pytest.mark.slow
+def test_the_notebooks_and_the_status_command_agree(demo):
+    cfg = fs.load_config(demo[0])
+    status = fs.Store(cfg.data_dir).status(expected_tables(cfg))
+    built = status.filter(pl.col("table").is_in(TABLES))
+    assert built["state"].to_list() == ["fresh"] * len(TABLES), built["why"].to_list()
+
+
+@pytest.mark.slow
+def test_a_failing_cell_is_named_and_the_report_ends_there(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("FACESTATS_CONFIG", "")
+    config = tmp_path / "config.yaml"
+    (tmp_path / "data/raw").mkdir(parents=True)
+    (tmp_path / "data/raw/notes.txt").write_text("no picture")
+    text = SETTINGS.replace("demo: {{pictures: 40, seed: 3}}\n", "")
+    config.write_text(text.format(data=tmp_path / "data", attributes=ROOT / "config/attributes.yaml"))
+    with pytest.raises(
+        NotebookError, match=r"01_faces.ipynb, cell \d+: FileNotFoundError: no picture found"
+    ) as caught:
+        run_notebooks(config)
+    assert "facestats run --from 01" in str(caught.value)
+    assert "FileNotFoundError" in (tmp_path / "data/report/index.html").read_text()

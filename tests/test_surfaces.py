@@ -1,0 +1,71 @@
+"""The command line: thin, and every expected failure is a sentence and an exit code."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from facestats.core.config import ConfigError
+from facestats.surfaces.runner import find_notebooks, run_notebooks
+
+ROOT = Path(__file__).parents[1]
+
+
+def facestats(*args, cwd=ROOT):
+    code = "from facestats.surfaces.cli import main; main()"
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, args)], capture_output=True, text=True, cwd=cwd, check=False
+    )
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config/attributes.yaml", tmp_path / "config")
+    (tmp_path / "config/c.yaml").write_text("data_dir: ../data\n")
+    return tmp_path
+
+
+def test_help_names_the_commands():
+    out = facestats("--help")
+    assert out.returncode == 0
+    for command in ("run", "status", "demo"):
+        assert command in out.stdout
+
+
+def test_a_misspelt_setting_is_exit_2_and_one_sentence(project):
+    (project / "config/c.yaml").write_text("data_dri: x\n")
+    out = facestats("status", "--config", project / "config/c.yaml")
+    assert out.returncode == 2
+    assert out.stderr.startswith("facestats: error: ")
+    assert "did you mean 'data_dir'?" in out.stderr
+    assert "Traceback" not in out.stderr
+
+
+def test_no_pictures_is_exit_4(project):
+    out = facestats("status", "--config", project / "config/c.yaml")
+    assert out.returncode == 4
+    assert "is not a folder. Put your pictures there" in out.stderr
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("12", "", "--from 12: there is no such notebook; the numbers are 0"),
+        ("", "x", "--to x"),
+        ("07", "02", "nothing to run"),
+    ],
+)
+def test_wrong_numbers_name_the_right_ones(project, first, last, message):
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    with pytest.raises(ConfigError, match=message):
+        run_notebooks(project / "config/c.yaml", first=first, last=last)
+
+
+def test_notebooks_are_found_beside_the_configuration(project):
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    found = find_notebooks(project / "config/c.yaml")
+    assert found[0].parent == project / "notebooks"
+    assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
