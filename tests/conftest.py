@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ ROOT = Path(__file__).parents[1]
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", ROOT.parent / "shared/data"))
 LONDON = DATA / "london"
 mpl.use("Agg")
+sys.path.insert(0, str(ROOT / "benchmarks"))  # random_clip: the real architecture without its weights
 
 needs_london = pytest.mark.skipif(
     not LONDON.is_dir(), reason=f"the London face set is not at {LONDON}; set FACESTATS_SHARED_DATA"

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from facestats.core.config import AttributeSettings
     from facestats.core.protocols import Encoder
 
+VERSION = 1
 log = logging.getLogger(__name__)
 
 _COLUMNS = {"face": "embedding", "full": "embedding_full"}

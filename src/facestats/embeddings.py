@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from facestats.core.protocols import Encoder
 
+VERSION = 1
 AHEAD = 2  # batches that are decoded while one is encoded
 TASK_SIZE = 8
 

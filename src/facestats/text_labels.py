@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facestats.core.config import AttributeSettings
     from facestats.core.protocols import TextClassifier
 
+VERSION = 1
 log = logging.getLogger(__name__)
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")

@@ -96,6 +96,8 @@ def package_versions() -> dict[str, str]:
 
 def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
     """Name what differs between two stage descriptions, as short sentences."""
+    if _is_frame(old) and _is_frame(new):
+        return [] if old == new else [f"{where.rpartition('.')[2]} changed"]
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
         for key in [*old, *(k for k in new if k not in old)]:
@@ -106,6 +108,10 @@ def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
                 found += explain_change(old[key], new[key], where=path)
         return found or ([f"{where}: other order"] if list(old) != list(new) else [])
     return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+
+
+def _is_frame(value: Any) -> bool:
+    return isinstance(value, Mapping) and set(value) == {"rows", "digest"}
 
 
 def _short(value: Any) -> str:

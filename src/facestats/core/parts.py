@@ -196,7 +196,8 @@ def sync_folder(folder: Path) -> None:
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
     """Index rows by key: columns `key`, `fingerprint`, `failed`, `file` (position in `paths`).
 
-    A file that cannot be read, or has no fingerprints, has no rows: they are computed again.
+    A file that cannot be read has no rows: they are computed again. Rows that were written without fingerprints
+    have null.
     """
     frames = [
         pl.DataFrame(schema={key: pl.String, FINGERPRINT: pl.UInt64, "failed": pl.Boolean, "file": pl.Int32})
@@ -204,17 +205,11 @@ def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
     for number, path in enumerate(paths):
         try:
             names = pl.read_parquet_schema(path)
-            failed = (
-                ~pl.col("status").cast(pl.String).str.starts_with("ok")
-                if "status" in names
-                else pl.lit(value=False)
-            )
             frame = pl.read_parquet(path, columns=[c for c in (key, FINGERPRINT, "status") if c in names])
-            frames.append(
-                frame.select(
-                    key, FINGERPRINT, failed=failed.fill_null(value=False), file=pl.lit(number, pl.Int32)
-                )
-            )
+            status = pl.col("status").cast(pl.String) if "status" in names else pl.lit("ok")
+            mark = pl.col(FINGERPRINT) if FINGERPRINT in names else pl.lit(None, pl.UInt64).alias(FINGERPRINT)
+            failed = ~status.fill_null("ok").str.starts_with("ok")
+            frames.append(frame.select(key, mark, failed=failed, file=pl.lit(number, pl.Int32)))
         except READ_ERRORS:
             continue
     return pl.concat(frames)

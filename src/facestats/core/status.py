@@ -64,7 +64,7 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
         if now is not None and _is_frame(value) and frame_digest(now) != value["digest"]:
             why.append(f"{name} changed")
     rows = expected.rows if expected and expected.rows is not None else _input_rows(folder, table, meta)
-    if rows is not None and FINGERPRINT in index.columns:
+    if rows is not None and table.key in rows.columns:
         why += _row_changes(index, rows, table, meta=meta)
     return why
 

@@ -1,8 +1,12 @@
-"""Models behind the protocols of `core.protocols`: the only place that imports torch, transformers, mediapipe."""
+"""Models behind the protocols of `core.protocols`: the only place that imports torch, transformers, mediapipe.
+
+Each function returns a light handle: nothing is loaded before the first use.
+"""
 
 from __future__ import annotations
 
 from facestats.models.bart import Bart, bart
 from facestats.models.clip import Clip, clip
+from facestats.models.landmarks import FaceMesh, landmarker
 
-__all__ = ["Bart", "Clip", "bart", "clip"]
+__all__ = ["Bart", "Clip", "FaceMesh", "bart", "clip", "landmarker"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ def _body(notebook: NotebookNode) -> str:
         keep = [o for o in cell.get("outputs", []) if not _is_progress(o)]
         if "outputs" in cell:
             cell.outputs = keep
+    logging.getLogger("traitlets").setLevel(logging.ERROR)  # figures have titles, not alternative texts
     settings = Config({"HTMLExporter": {"exclude_input": True, "exclude_output_prompt": True}})
     body, _ = HTMLExporter(template_name="basic", config=settings).from_notebook_node(notebook)
     return body

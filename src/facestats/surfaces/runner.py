@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -69,7 +70,8 @@ def run_notebooks(config_file: Path, *, first: str = "", last: str = "") -> Path
                 report / notebook.name,
                 kernel_name="python3",
                 cwd=notebook.parent,
-                progress_bar={"desc": notebook.stem, "leave": True},
+                progress_bar={"desc": notebook.stem},
+                kernel_manager_class=_kernel_manager(),
             )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
@@ -104,6 +106,15 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
         msg = f"--from {first} lies behind --to {last}; nothing to run"
         raise ConfigError(msg)
     return chosen
+
+
+def _kernel_manager() -> type:
+    """Kernels that are reached through sockets of this user where there are such, not through open ports."""
+    from jupyter_client import AsyncKernelManager
+
+    if sys.platform == "win32":
+        return AsyncKernelManager
+    return type("LocalKernelManager", (AsyncKernelManager,), {"transport": "ipc"})
 
 
 def _draw_demo(config: Config) -> None:

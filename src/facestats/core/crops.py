@@ -1,0 +1,131 @@
+"""Aligned faces as pixels and shapes, read a block at a time."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facestats.core.images import PictureError, open_picture
+from facestats.core.progress import advance, progress_bar
+from facestats.core.tables import KEY, check_columns
+from facestats.core.warp import build_mesh, crop_shapes, warp_face
+from facestats.core.workers import cpu_count
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    import polars as pl
+    from numpy.typing import NDArray
+
+    from facestats.core.warp import Mesh
+
+METHODS = {"mean": ("crop",), "warp": ("crop", "landmarks", "matrix")}
+BLOCK = 64  # faces in memory at a time
+SHOW_FROM = 300  # faces from which on a progress bar is worth its line
+
+
+@dataclass(frozen=True)
+class Crops:
+    """The crops of some faces: all of one size, each with what a method needs.
+
+    Parameters
+    ----------
+    faces
+        Rows of the faces table, none lacking what the method needs.
+    folder
+        Where the crops lie.
+    size
+        Their height and width.
+    excluded
+        How many rows were left out for want of what.
+    """
+
+    faces: pl.DataFrame = field(repr=False)
+    folder: Path
+    size: tuple[int, int]
+    excluded: dict[str, int]
+
+    @property
+    def has_shapes(self) -> bool:
+        """Whether every face has landmarks."""
+        return all(c in self.faces.columns and not self.faces[c].null_count() for c in METHODS["warp"])
+
+    def mean_shape(self, shares: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+        """Mean landmarks in crop pixels, (points, 2); `shares` weigh the faces and sum to one."""
+        n = self.faces.height
+        shares = np.full(n, 1 / n) if shares is None else shares
+        total = np.zeros(1)
+        for start in range(0, n, 1024):
+            block = self.faces.slice(start, 1024)
+            total = total + np.tensordot(shares[start : start + block.height], _shapes(block), axes=1)
+        return total
+
+    def mesh(self) -> Mesh:
+        """Warp onto the mean shape of these faces."""
+        return build_mesh(self.mean_shape(), self.size)
+
+    def pixels(self, mesh: Mesh | None = None) -> Iterator[NDArray[np.uint8]]:
+        """Yield the crops in the order of the rows, moved onto the shape of `mesh` if one is given."""
+
+        def read(name: str, shape: NDArray[np.float64] | None) -> NDArray[np.uint8]:
+            pixels = _read_crop(self.folder / name, self.size)
+            return pixels if mesh is None or shape is None else warp_face(pixels, shape, mesh)
+
+        n = self.faces.height
+        with ThreadPoolExecutor(cpu_count()) as pool, progress_bar("composite", n, show=n >= SHOW_FROM):
+            for block in self.faces.iter_slices(BLOCK):
+                shapes = [None] * block.height if mesh is None else list(_shapes(block))
+                for pixels in pool.map(read, block["crop"], shapes):
+                    yield pixels
+                    advance(1)
+
+
+def open_crops(
+    faces: pl.DataFrame, crops_dir: str | os.PathLike[str], *, method: str, min_faces: int
+) -> Crops:
+    """Collect the crops of the rows that have what `method` needs.
+
+    Raises
+    ------
+    ValueError
+        If fewer than `min_faces` rows are left; with the count of what is missing.
+    """
+    if method not in METHODS:
+        msg = f"method must be one of {tuple(METHODS)}, got {method!r}"
+        raise ValueError(msg)
+    needed = METHODS[method]
+    check_columns(faces, KEY, *needed, made_by="fs.align_faces (notebooks/01_faces.ipynb)")
+    usable = faces.drop_nulls(list(needed))
+    excluded = {f"without {c}": faces[c].null_count() for c in needed if c != "matrix"}
+    if usable.height < max(min_faces, 1):
+        lacking = ", ".join(f"{n} {what}" for what, n in excluded.items())
+        msg = (
+            f"{usable.height} faces for method {method!r}, but min_faces is {min_faces}: {faces.height} rows were "
+            f"given, {lacking}. Select more faces, or lower min_faces if so few are meant."
+        )
+        raise ValueError(msg)
+    folder = Path(crops_dir)
+    height, width = _read_crop(folder / usable["crop"][0], None).shape[:2]
+    return Crops(usable, folder, (height, width), {what: n for what, n in excluded.items() if n})
+
+
+def _shapes(faces: pl.DataFrame) -> NDArray[np.float64]:
+    return crop_shapes(faces["landmarks"].to_numpy(), faces["matrix"].to_numpy())
+
+
+def _read_crop(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+    try:
+        pixels = np.asarray(open_picture(path).image)
+    except PictureError as error:
+        msg = f"crop {path}: {error}. Align the faces again (notebooks/01_faces.ipynb)."
+        raise ValueError(msg) from error
+    if size is not None and pixels.shape[:2] != size:
+        found = f"{pixels.shape[1]}x{pixels.shape[0]}"
+        msg = f"crop {path} is {found}, the first one {size[1]}x{size[0]}. Align all faces to one crop_size."
+        raise ValueError(msg)
+    return pixels

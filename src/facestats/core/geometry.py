@@ -1,0 +1,185 @@
+"""Where a face lies: similarity transforms, the template all faces are aligned to, crops and head pose.
+
+Coordinates are pixels, x to the right and y down, with pixel centres at whole numbers.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+IRISES = (468, 473)  # centres of the left and the right iris in the picture
+EYE_CORNERS = ((33, 133), (362, 263))
+
+# Landmarks that are aligned and where they go, in fractions of the side of a crop: the eye corners, the base
+# of the nose (it moves less than the tip when a head turns or nods) and the mouth corners.
+# Source: symmetrised mean shape (generalised Procrustes analysis, Gower 1975) of the 102 London and 100 3DSK
+# faces (DeBruine and Jones 2017, 2020; CC-BY 4.0), scaled so that the pupils of London fall on PUPILS.
+TEMPLATE = {
+    33: (0.3423, 0.4825),
+    133: (0.4398, 0.4902),
+    362: (0.5602, 0.4902),
+    263: (0.6577, 0.4825),
+    2: (0.5, 0.6475),
+    61: (0.4131, 0.7266),
+    291: (0.5869, 0.7266),
+}
+PUPILS = ((0.5 - 58 / 512, 0.48), (0.5 + 58 / 512, 0.48))
+# mean extent of all landmarks of those faces, for a face of which only a box is known
+TEMPLATE_BOX = (0.254, 0.297, 0.746, 0.878)
+
+# The same mean shape in three dimensions, in pupil distances, z away from the viewer: points of the skull,
+# which no expression moves. A mean London or 3DSK face looks straight ahead by this definition.
+_HEAD = {
+    33: (-0.6997, -0.106, 0.0183),
+    133: (-0.267, -0.0718, -0.0666),
+    362: (0.267, -0.0718, -0.0666),
+    263: (0.6997, -0.106, 0.0183),
+    10: (0.0, -0.9401, -0.2615),
+    168: (0.0, -0.1677, -0.3313),
+    4: (0.0, 0.4313, -0.6842),
+    2: (0.0, 0.6304, -0.4037),
+    234: (-1.0788, 0.2009, 0.8887),
+    454: (1.0788, 0.2009, 0.8887),
+}
+
+
+def fit_similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
+    """Fit the rotation, scale and shift that carry points onto others with the least squared error.
+
+    Never a reflection. Umeyama (1991), IEEE TPAMI 13:376-380, equations 40 to 42.
+
+    Parameters
+    ----------
+    source, target
+        Corresponding points, (n, 2), n at least 2.
+
+    Returns
+    -------
+    Matrix (2, 3) float64 for :func:`transform_points`.
+
+    Raises
+    ------
+    ValueError
+        If the points do not correspond, or all source points are one.
+    """
+    a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
+        msg = f"source and target are (n, 2) points with n of at least 2, got {a.shape} and {b.shape}"
+        raise ValueError(msg)
+    mean_a, mean_b = a.mean(axis=0), b.mean(axis=0)
+    variance = ((a - mean_a) ** 2).sum() / len(a)
+    if not (np.isfinite(variance) and np.isfinite(b).all() and variance > 0):
+        msg = "the source points are all the same point or not finite: no similarity can be fitted"
+        raise ValueError(msg)
+    u, stretch, vt = np.linalg.svd((b - mean_b).T @ (a - mean_a) / len(a))
+    signs = np.array([1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))])
+    linear = (stretch @ signs) / variance * (u * signs) @ vt
+    return np.column_stack([linear, mean_b - linear @ mean_a])
+
+
+def transform_points(points: ArrayLike, matrix: ArrayLike) -> NDArray[np.float64]:
+    """Carry points (n, 2) through a matrix (2, 3), for example from the picture to the crop."""
+    m = np.asarray(matrix, dtype=np.float64)
+    return np.asarray(points, dtype=np.float64) @ m[:, :2].T + m[:, 2]
+
+
+def align_matrix(points: NDArray[np.float32] | None, box: ArrayLike, *, size: int) -> NDArray[np.float64]:
+    """Matrix (2, 3) float64 from picture to crop, from landmarks or, where there are none, from the box."""
+    if points is not None:
+        return fit_similarity(points[list(TEMPLATE)], np.array(list(TEMPLATE.values())) * size - 0.5)
+    return fit_similarity(_corners(box), _corners(np.array(TEMPLATE_BOX) * size - 0.5))
+
+
+def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArray[np.uint8]:
+    """Warp a picture into an aligned crop; the same arguments give the same bits.
+
+    A face larger than the crop is first reduced by a whole factor with an area filter, else it would alias.
+    Where the crop reaches beyond the picture, the picture is mirrored at its edge.
+
+    Parameters
+    ----------
+    pixels
+        Upright picture, (height, width, 3) uint8.
+    matrix
+        From picture to crop, (2, 3): the column `matrix` of the table faces.
+    size
+        Side of the crop in pixels.
+
+    Returns
+    -------
+    Crop, (size, size, 3) uint8.
+    """
+    import cv2
+
+    m = np.array(matrix, dtype=np.float64)
+    factor = max(1, int(1 / np.sqrt(abs(np.linalg.det(m[:, :2])))))
+    if factor > 1:
+        pixels, corner = _needed_part(pixels, m, size, factor)
+        height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
+        pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+        # pixel i of the reduced part covers pixels corner + i * factor ... + factor - 1 of the picture
+        m[:, 2] += m[:, :2] @ (corner + (factor - 1) / 2)
+        m[:, :2] *= factor
+    return cv2.warpAffine(pixels, m, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+
+
+def head_pose(points: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[float, float, float]:
+    """Measure how a head is turned, from landmarks with depth.
+
+    The rotation that carries a mean frontal head onto the face (orthogonal Procrustes; Schoenemann 1966),
+    split into roll in the picture, then pitch, then yaw.
+
+    Parameters
+    ----------
+    points, depth
+        Landmarks (478, 2) and their z (478,), smaller is nearer.
+
+    Returns
+    -------
+    Yaw, pitch and roll in degrees. Yaw is positive when the nose points to the right of the picture, pitch
+    when it points up, roll when the head tilts clockwise in the picture.
+    """
+    head = np.array(list(_HEAD.values()))
+    face = np.column_stack([points, depth])[list(_HEAD)].astype(np.float64)
+    u, _, vt = np.linalg.svd((face - face.mean(axis=0)).T @ (head - head.mean(axis=0)))
+    r = u @ np.diag([1.0, 1.0, np.sign(np.linalg.det(u) * np.linalg.det(vt))]) @ vt
+    yaw, pitch, roll = (
+        np.arctan2(r[2, 0], r[2, 2]),
+        -np.arcsin(np.clip(r[2, 1], -1, 1)),
+        np.arctan2(-r[0, 1], r[1, 1]),
+    )
+    return float(np.degrees(yaw)), float(np.degrees(pitch)), float(np.degrees(roll))
+
+
+def eye_distance(points: NDArray[np.float32]) -> float:
+    """Distance of the iris centres in pixels; of the middles of the eye corners where there are no irises."""
+    irises = points[list(IRISES)] if len(points) > max(IRISES) else points[np.array(EYE_CORNERS)].mean(axis=1)
+    return float(np.linalg.norm(irises[1] - irises[0]))
+
+
+def _corners(box: ArrayLike) -> NDArray[np.float64]:
+    x0, y0, x1, y1 = np.asarray(box, dtype=np.float64)
+    return np.array([[x0, y0], [x1, y0], [x1, y1], [x0, y1]])
+
+
+def _needed_part(
+    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, factor: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """The part of the picture that a crop shows, whole factors wide, and its upper left corner."""
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    shown = transform_points(_corners((0, 0, size - 1, size - 1)), inverse)
+    # some more all round for the filter; a crop outside the picture still needs something to mirror
+    limit = np.array(pixels.shape[1::-1]) // factor * factor
+    low = np.clip(
+        (np.floor(shown.min(axis=0) / factor) - 2) * factor, 0, np.maximum(limit - factor, 0)
+    ).astype(int)
+    high = np.clip(
+        (np.ceil(shown.max(axis=0) / factor) + 2) * factor, low + factor, np.maximum(limit, factor)
+    )
+    (x0, y0), (x1, y1) = low, high.astype(int)
+    return pixels[y0:y1, x0:x1], low.astype(np.float64)

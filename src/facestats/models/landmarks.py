@@ -1,0 +1,375 @@
+"""Mediapipe FaceMesh: 478 landmarks of every face in a picture, small and turned faces included.
+
+Three facts, each measured, shape this module. The face detector inside sees faces wider than an eighth of
+its input, so a picture without a face is searched again in tiles. On a face that stands on its head it fires
+too, and the landmarks are then far off; its score tells (upright 0.87 and more, upside down 0.82 and less),
+so an unsure find is compared with those in the turned picture. And a graph that failed once fails for ever:
+it is thrown away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from contextlib import contextmanager, suppress
+from importlib import metadata
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from facestats.core.protocols import Face, Landmarker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from facestats.core.config import FacesSettings
+
+_GRAPH = "mediapipe/modules/face_landmark/face_landmark_front_cpu.binarypb"
+_WEIGHTS = (
+    "modules/face_detection/face_detection_short_range.tflite",
+    "modules/face_landmark/face_landmark_with_attention.tflite",
+)
+_DETECTOR = (
+    "facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
+)
+_MESH_INPUT = 192  # pixels a side, of what the landmark model sees
+_VIEW_SIDE = 1024  # a longer side is reduced by whole factors: the graph samples without a filter
+_SURE = 0.85  # score above which a face stands upright
+_RETRY_SCORE = 0.8  # least score of a find in a second look: patterns and icons reach 0.78
+_ZOOMS = (2, 5)  # tiles of 1/2 and 1/5 of the long side: faces down to 1/40 of it
+_MIN_TILE = 160  # pixels; a tile this small shows faces of 20 pixels
+_SAME_FACE = 0.3  # overlap (intersection over union) of two boxes of one face
+_CASCADES = ("haarcascade_frontalface_default", "haarcascade_frontalface_alt2", "haarcascade_profileface")
+
+_ROTATIONS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+
+_graphs: dict[tuple[int, float, int], _Graph] = {}
+_lock = threading.Lock()
+
+
+class FaceMesh:
+    """Finds faces with Mediapipe FaceMesh; implements `core.protocols.Landmarker`.
+
+    A light handle: the graph is made on first use, once per process, and does not pickle.
+
+    Parameters
+    ----------
+    min_confidence
+        Lowest score of the detector, 0 to 1.
+    max_faces
+        Most faces to return per picture, the largest.
+    second_detector
+        `opencv` looks again, with the Haar cascades that OpenCV ships, where FaceMesh finds nothing;
+        `none` does not.
+    """
+
+    def __init__(
+        self, *, min_confidence: float = 0.5, max_faces: int = 10, second_detector: str = "none"
+    ) -> None:
+        if second_detector not in {"none", "opencv"}:
+            msg = f"second_detector is 'none' or 'opencv', got {second_detector!r}"
+            raise ValueError(msg)
+        self.min_confidence = min_confidence
+        self.max_faces = max_faces
+        self.second_detector = second_detector
+        self._version = f"facemesh {metadata.version('mediapipe')}"
+        second = f" + haar {cv2.__version__}" if second_detector == "opencv" else ""
+        self.name = (
+            f"{self._version}{second} 478 refined confidence={min_confidence:g} faces={max_faces} "
+            f"zooms={','.join(map(str, _ZOOMS))} weights={_weights_hash()}"
+        )
+
+    def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Return the faces in an upright RGB picture, largest first; see `core.protocols.Landmarker`."""
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or not pixels.size:
+            msg = f"expected RGB pixels, (height, width, 3) uint8; got {pixels.shape} {pixels.dtype}"
+            raise ValueError(msg)
+        with _lock:
+            faces = self._search(pixels)
+            if not faces and self.second_detector == "opencv":
+                faces = self._search_cascades(pixels)
+        return faces[: self.max_faces]
+
+    def _search(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Look at the whole picture, then turned, then in ever smaller tiles, until a face is found."""
+        height, width = pixels.shape[:2]
+        whole = _View(0, 0, width, height)
+        faces = self._look(pixels, whole, "")
+        if not _sure(faces):
+            faces = self._look_turned(pixels, whole, "") or faces
+        for zoom in _ZOOMS:
+            if faces:
+                break
+            # the best tile of each face; a face cut by the edge of a tile is whole in its neighbour
+            faces = _distinct(
+                [f for v in _tiles(width, height, zoom) for f in self._look_closer(pixels, v, zoom)]
+            )
+        return sorted(faces, key=_area, reverse=True)
+
+    def _look_turned(self, pixels: NDArray[np.uint8], view: _View, how: str) -> list[Face]:
+        """Faces in the quarter turn of a view that shows them best, if they are likely enough."""
+        best: list[Face] = []
+        for turns in (1, 3, 2):
+            found = self._look(pixels, view._replace(turns=turns), f"{how} turned {90 * turns}".strip())
+            best = max(best, [f for f in found if f.score >= _RETRY_SCORE], key=_best_score)
+        return best
+
+    def _look_closer(self, pixels: NDArray[np.uint8], view: _View, zoom: int) -> list[Face]:
+        """Faces in a tile, turned where something unlikely was seen."""
+        found = self._look(pixels, view, f"zoom {zoom}")
+        if found and not _sure(found):
+            found = self._look_turned(pixels, view, f"zoom {zoom}") or found
+        return [f for f in found if f.score >= _RETRY_SCORE]
+
+    def _look(self, pixels: NDArray[np.uint8], view: _View, how: str) -> list[Face]:
+        """Faces that the graph finds in one view, in coordinates of the picture."""
+        part, factor = view.cut(pixels)
+        key = (os.getpid(), self.min_confidence, self.max_faces)  # the process: never across a fork
+        if key not in _graphs:
+            _graphs[key] = _Graph(self.min_confidence, self.max_faces)
+        try:
+            found = _graphs[key].process(part)
+        except BaseException:
+            _graphs.pop(key).close()
+            raise
+        detector = f"{self._version} ({how})" if how else self._version
+        faces = []
+        for mesh, score in found:
+            points = view.back(mesh[:, :2], factor).astype(np.float32)
+            depth = (mesh[:, 2] * factor).astype(np.float32)
+            faces.append(Face(points, depth, _extent(points), score, detector))
+        return faces
+
+    def _search_cascades(self, pixels: NDArray[np.uint8]) -> list[Face]:
+        """Let FaceMesh look at what the cascades propose; a box they agree on is a face without landmarks."""
+        haar = f"haar {cv2.__version__}"
+        faces = []
+        for box, votes in _cascade_boxes(pixels):
+            view = _View(*_enlarged(box, pixels.shape[1], pixels.shape[0]))
+            found = self._look(pixels, view, haar)
+            if not _sure(found):
+                found = self._look_turned(pixels, view, haar) or found
+            if found:
+                faces.append(max(found, key=lambda f: f.score))
+            elif votes > 1:
+                faces.append(Face(None, None, box, float("nan"), haar))
+        return sorted(_distinct(faces), key=_area, reverse=True)
+
+
+def landmarker(settings: FacesSettings) -> Landmarker:
+    """Return the landmark model that `settings` ask for.
+
+    Parameters
+    ----------
+    settings
+        `min_confidence`, `max_faces` and `second_detector` are used.
+    """
+    return FaceMesh(
+        min_confidence=settings.min_confidence,
+        max_faces=settings.max_faces,
+        second_detector=settings.second_detector,
+    )
+
+
+class _View(NamedTuple):
+    """A window of the picture, turned counter-clockwise by quarter turns."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+    turns: int = 0
+
+    def cut(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+        """Pixels of the view and the whole factor they are reduced by."""
+        part = pixels[self.top : self.bottom, self.left : self.right]
+        factor = max(1, max(part.shape) // _VIEW_SIDE)
+        if factor > 1:
+            height, width = (max(1, n // factor) for n in part.shape[:2])
+            part = part[: height * factor, : width * factor]
+            part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
+        if self.turns:
+            return cv2.rotate(part, _ROTATIONS[self.turns]), factor
+        return np.ascontiguousarray(part), factor
+
+    def back(self, points: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
+        """Carry points from the pixels of the view to those of the picture; pixel centres are whole numbers."""
+        sides = [(self.right - self.left) // factor, (self.bottom - self.top) // factor]
+        for turn in range(self.turns):
+            before = sides[(self.turns - 1 - turn) % 2]  # width of the part before the turn that is undone
+            points = np.stack([before - 1 - points[:, 1], points[:, 0]], axis=1)
+        return (points + 0.5) * factor - 0.5 + (self.left, self.top)
+
+
+class _Graph:
+    """A running Mediapipe graph; noise on standard error is held back until the first face was found."""
+
+    def __init__(self, min_confidence: float, max_faces: int) -> None:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with _quiet():
+            from mediapipe.python.solution_base import SolutionBase
+
+            # as mediapipe.solutions.face_mesh.FaceMesh, with detections and regions among the outputs
+            self._solution: Any = SolutionBase(
+                binary_graph_path=_GRAPH,
+                side_inputs={"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": False},
+                calculator_params={f"{_DETECTOR}.min_score_thresh": min_confidence},
+                outputs=["multi_face_landmarks", "face_detections", "face_rects_from_detections"],
+            )
+        self._warm = False
+
+    def process(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
+        """Landmarks (478, 3) in pixels and score of each face."""
+        if self._warm:
+            result = self._solution.process(pixels)
+        else:
+            with _quiet():
+                result = self._solution.process(pixels)
+        meshes = result.multi_face_landmarks or []
+        self._warm = self._warm or bool(meshes)
+        height, width = pixels.shape[:2]
+        regions = [
+            (r.x_center, r.y_center, r.width, r.rotation) for r in result.face_rects_from_detections or []
+        ]
+        scores = [d.score[0] for d in result.face_detections or []]
+        found = []
+        for mesh in meshes:
+            points = np.array([(p.x, p.y, p.z) for p in mesh.landmark]) * (width, height, width)
+            centre = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
+            # faces without presence leave no mesh, so the lists differ in length: nearest region
+            away = [np.hypot(x * width - centre[0], y * height - centre[1]) for x, y, _, _ in regions]
+            nearest = int(np.argmin(away))
+            points[:, :2] -= _sampling_shift(regions[nearest][2] * width, regions[nearest][3])
+            found.append((points, float(scores[nearest])))
+        return found
+
+    def close(self) -> None:
+        """Free the graph; one that failed raises here again."""
+        with suppress(RuntimeError, ValueError):
+            self._solution.close()
+
+
+def _sampling_shift(side: float, rotation: float) -> NDArray[np.float64]:
+    """Half a pixel of the model's input along both axes of the region, in pixels of the picture.
+
+    The graph samples input pixel i at the corner of the area that the model takes it for (OpenCV's pixel
+    centres against the model's), so raw landmarks lie half an input pixel to the lower right. Without the
+    shift the irises are 0.020 eye distances off the hand-placed pupils of the London set, with it 0.010.
+    """
+    cos, sin = np.cos(rotation), np.sin(rotation)
+    return np.array([cos - sin, sin + cos]) * side / _MESH_INPUT / 2
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Send the standard error of this process, C++ libraries included, nowhere while the block runs."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # there is no standard error to silence
+        yield
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _weights_hash() -> str:
+    """Hash of the two models that ship in the wheel, without importing mediapipe."""
+    spec = find_spec("mediapipe")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    digest = hashlib.sha256()
+    for weights in _WEIGHTS:
+        digest.update((folder / weights).read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _tiles(width: int, height: int, zoom: int) -> list[_View]:
+    """Square windows of 1/zoom of the long side that overlap by half."""
+    side = max(max(width, height) // zoom, _MIN_TILE)
+    if side >= max(width, height):
+        return []
+    lefts, tops = _starts(width, side), _starts(height, side)
+    return [_View(x, y, min(x + side, width), min(y + side, height)) for y in tops for x in lefts]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    steps = max(0, int(np.ceil((length - side) / (side / 2))))
+    return sorted({round(i * (length - side) / steps) for i in range(steps + 1)}) if steps else [0]
+
+
+def _extent(points: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    (x0, y0), (x1, y1) = points.min(axis=0), points.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def _best_score(faces: list[Face]) -> float:
+    return max((f.score for f in faces), default=0.0)
+
+
+def _sure(faces: list[Face]) -> bool:
+    """Whether the best of the faces stands upright beyond doubt."""
+    return _best_score(faces) >= _SURE
+
+
+def _area(face: Face) -> float:
+    x0, y0, x1, y1 = face.box
+    return (x1 - x0) * (y1 - y0)
+
+
+def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
+    """Intersection over union of two boxes."""
+    wide = min(a[2], b[2]) - max(a[0], b[0])
+    high = min(a[3], b[3]) - max(a[1], b[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - wide * high
+    return wide * high / both
+
+
+def _distinct(faces: list[Face]) -> list[Face]:
+    """Keep the best of faces that overlap."""
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda f: -1.0 if np.isnan(f.score) else f.score, reverse=True):
+        if all(_overlap(face.box, other.box) < _SAME_FACE for other in kept):
+            kept.append(face)
+    return kept
+
+
+def _cascade_boxes(pixels: NDArray[np.uint8]) -> list[tuple[tuple[float, float, float, float], int]]:
+    """Boxes that Haar cascades propose, and how many cascades agree on each (Viola and Jones 2001)."""
+    factor = max(pixels.shape) / min(max(pixels.shape), _VIEW_SIDE)
+    size = [max(1, round(n / factor)) for n in pixels.shape[1::-1]]
+    grey = cv2.equalizeHist(
+        cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
+    )
+    groups: list[list[tuple[float, float, float, float]]] = []
+    for cascade in _CASCADES:
+        # the only path that OpenCV reads: a file of its own package
+        model = cv2.CascadeClassifier(f"{cv2.data.haarcascades}{cascade}.xml")
+        for x, y, w, h in model.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24)):
+            box = (x * factor, y * factor, (x + w) * factor, (y + h) * factor)
+            same = next((g for g in groups if _overlap(g[0], box) >= _SAME_FACE), None)
+            if same is None:
+                groups.append([box])
+            else:
+                same.append(box)
+    return [(tuple(float(v) for v in np.mean(g, axis=0)), len(g)) for g in groups]
+
+
+def _enlarged(box: tuple[float, float, float, float], width: int, height: int) -> tuple[int, int, int, int]:
+    """The box with its own width added round it, inside the picture."""
+    x0, y0, x1, y1 = box
+    pad = (x1 - x0) / 2
+    return max(0, int(x0 - pad)), max(0, int(y0 - pad)), min(width, int(x1 + pad)), min(height, int(y1 + pad))

@@ -1,0 +1,33 @@
+"""Figures of tables. Every function draws on one Axes and returns it; none computes a stage, saves or shows.
+
+Adding one: subject first, then the columns, then `ax`; `new_axes` and `finish` from `style`; n in the title.
+"""
+
+from facestats.plots.bars import histogram, label_bars, probability_bars, score_histogram
+from facestats.plots.composites import composite_grid, difference_map, eigenface_walk
+from facestats.plots.faces import alignment_scatter, alignment_sheet, failure_sheet, status_bars
+from facestats.plots.grids import cluster_sheet, face_grid
+from facestats.plots.heatmaps import confusion, cooccurrence
+from facestats.plots.maps import face_map
+from facestats.plots.schematics import data_flow, module_map
+
+__all__ = [
+    "alignment_scatter",
+    "alignment_sheet",
+    "cluster_sheet",
+    "composite_grid",
+    "confusion",
+    "cooccurrence",
+    "data_flow",
+    "difference_map",
+    "eigenface_walk",
+    "face_grid",
+    "face_map",
+    "failure_sheet",
+    "histogram",
+    "label_bars",
+    "module_map",
+    "probability_bars",
+    "score_histogram",
+    "status_bars",
+]

@@ -1,0 +1,142 @@
+"""Average faces, their spread, and where groups differ."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, finish_picture, new_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    from facestats.core.results import Composite, Eigenfaces, GroupDifference
+
+INCHES = 1.75  # side of one face in a grid
+GAP = 0.03
+
+
+def composite_grid(
+    composites: Mapping[str, Composite],
+    *,
+    n_columns: int = 4,
+    show: Literal["image", "sd"] = "image",
+    ax: Axes | None = None,
+) -> Axes:
+    """Average faces side by side, each with method, number of faces and filter.
+
+    Parameters
+    ----------
+    composites
+        Title of each and the composite; all of one crop size.
+    n_columns
+        Faces per row.
+    show
+        `image` shows the faces, `sd` where their members differ (one scale for all).
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    if not composites:
+        msg = "no composites to draw; make one with fs.average_faces"
+        raise ValueError(msg)
+    texts = [f"{title}\n{c.caption}" for title, c in composites.items()]
+    pictures = [c.pixels if show == "image" else c.sd for c in composites.values()]
+    if len({p.shape for p in pictures}) > 1:
+        msg = f"the composites differ in size: {sorted({p.shape[:2] for p in pictures})}"
+        raise ValueError(msg)
+    return _grid(pictures, texts, n_columns=n_columns, ax=ax)
+
+
+def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes | None = None) -> Axes:
+    """Where two groups differ in mean lightness; the outline encloses what chance does not explain.
+
+    Parameters
+    ----------
+    difference
+        From :func:`facestats.compare_groups`.
+    masked
+        Whether to pale the pixels whose difference may be chance.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    ax = new_axes(ax, height=4.2, width=5.2)
+    limit = max(float(np.abs(difference.difference).max()), 1.0)
+    alpha = np.where(difference.significant, 1.0, 0.35) if masked else None
+    image = ax.imshow(difference.difference, cmap=DIVERGING, vmin=-limit, vmax=limit, alpha=alpha)
+    if difference.significant.any():
+        ax.contour(difference.significant, levels=[0.5], colors="black", linewidths=0.7)
+    (first, second), (n_first, n_second) = difference.names, difference.counts
+    ax.figure.colorbar(
+        image, ax=ax, label=f"lighter in {second}  <  grey levels  >  lighter in {first}", shrink=0.9
+    )
+    share = difference.significant.mean()
+    alpha_level = difference.settings["alpha"]
+    title = f"{first} (n = {n_first:,}) minus {second} (n = {n_second:,})"
+    note = f"outlined: {share:.0%} of pixels, max-t permutation test, p < {alpha_level:g}"
+    finish_picture(ax, title=title)
+    ax.set_xlabel(note, fontsize=TEXT)
+    return ax
+
+
+def eigenface_walk(
+    faces: Eigenfaces,
+    *,
+    n_components: int = 4,
+    steps: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
+    ax: Axes | None = None,
+) -> Axes:
+    """Walk from the mean face along the strongest components, one row each.
+
+    Parameters
+    ----------
+    faces
+        From :func:`facestats.eigenfaces`.
+    n_components
+        Rows.
+    steps
+        How far to go, in standard deviations.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    shown = range(min(n_components, len(faces.sd)))
+    rows = [faces.walk(i, steps=tuple(steps)) for i in shown]
+    texts = [f"{step:+g} SD" if step else "mean" for step in steps] * len(rows)
+    ax = _grid([picture for row in rows for picture in row], texts, n_columns=len(steps), ax=ax)
+    side = rows[0].shape[1]
+    for i in shown:
+        label = f"component {i}\n{faces.explained[i]:.1%}"
+        ax.text(-0.05 * side, (i + 0.5) * _pitch(side, 1), label, ha="right", va="center", fontsize=TEXT)
+    return finish_picture(ax, title=f"n = {len(faces.members):,}; share of variance at the left")
+
+
+def _pitch(side: int, lines: int) -> int:
+    """Height of a face with its lines of text."""
+    return round(side * (1 + GAP + lines * 1.35 * (TEXT - 1) / (72 * INCHES)))
+
+
+def _grid(pictures: Sequence[NDArray], texts: Sequence[str], *, n_columns: int, ax: Axes | None) -> Axes:
+    height, width = pictures[0].shape[:2]
+    n_columns = min(n_columns, len(pictures))
+    n_rows = -(-len(pictures) // n_columns)
+    across, down = round(width * (1 + GAP)), _pitch(height, max(t.count("\n") + 1 for t in texts))
+    colored = pictures[0].ndim == 3
+    sheet = np.full((n_rows * down, n_columns * across, *pictures[0].shape[2:]), 255 if colored else np.nan,
+                    dtype=np.uint8 if colored else np.float32)  # fmt: skip
+    ax = new_axes(
+        ax, height=INCHES * sheet.shape[0] / height + 0.3, width=INCHES * sheet.shape[1] / width + 1
+    )
+    for i, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
+        row, column = divmod(i, n_columns)
+        top, left = row * down, column * across
+        sheet[top : top + height, left : left + width] = picture
+        ax.text(
+            left + width / 2, top + height * (1 + GAP / 2), text, ha="center", va="top", fontsize=TEXT - 1
+        )
+    image = ax.imshow(sheet, cmap=None if colored else SEQUENTIAL, vmin=0)
+    if not colored:
+        ax.figure.colorbar(image, ax=ax, label="SD over faces, grey levels", shrink=0.8)
+    return finish_picture(ax)

@@ -1,0 +1,217 @@
+"""How the search for faces and their alignment went."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from facestats.core.images import PictureError, open_picture
+from facestats.core.tables import KEY, check_columns
+from facestats.plots.grids import TILE, draw_sheet, read_tile
+from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, finish, new_axes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+    from PIL import Image
+
+MADE_BY = "fs.align_faces (notebooks/01_faces.ipynb)"
+GOOD = ("ok", "ok_first_frame")
+# what alignment looks at, by FaceMesh number; left and right as seen in the picture
+POINTS = {
+    "pupil": (468, 473),
+    "outer eye corner": (33, 263),
+    "inner eye corner": (133, 362),
+    "nose tip": (1,),
+    "mouth corner": (61, 291),
+}
+
+
+def status_bars(faces: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
+    """Number of pictures per status: what was found, and what failed for which reason.
+
+    Parameters
+    ----------
+    faces
+        Any table with the column `status`.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(faces, "status", made_by=MADE_BY)
+    counts = (
+        faces["status"].cast(pl.String).value_counts(name="n").sort(["n", "status"], descending=[True, False])
+    )
+    ax = new_axes(ax, height=0.9 + 0.32 * counts.height)
+    colors = [BLUE if status in GOOD else ORANGE for status in counts["status"]]
+    bars = ax.barh(range(counts.height), counts["n"], color=colors, height=0.7)
+    texts = [f"{n:,} ({n / faces.height:.1%})" for n in counts["n"]]
+    ax.bar_label(bars, texts, padding=4, fontsize=TEXT)
+    ax.set_yticks(range(counts.height), counts["status"].to_list())
+    ax.margins(x=0.18)
+    ax.invert_yaxis()
+    return finish(ax, title=f"status, n = {faces.height:,}", xlabel="pictures")
+
+
+def alignment_scatter(
+    faces: pl.DataFrame,
+    *,
+    size: int = 512,
+    template: Mapping[str, NDArray[np.floating]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Where eyes, nose and mouth of all faces lie in the aligned crop: tight clouds mean good alignment.
+
+    Parameters
+    ----------
+    faces
+        Rows with `landmarks` and `matrix`; others are left out.
+    size
+        Side of the crops in pixels.
+    template
+        Where they should lie: name as in the legend and points in crop pixels, (n, 2); drawn as crosses.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(faces, "landmarks", "matrix", made_by=MADE_BY)
+    known = faces.drop_nulls(["landmarks", "matrix"])
+    ax = new_axes(ax, height=5.0, width=6.6)
+    for i, (name, numbers) in enumerate(POINTS.items()):
+        points = _in_crop(known, numbers)
+        spread = np.sqrt(points.var(axis=0).sum(axis=-1).mean()) if len(points) else np.nan
+        flat = points.reshape(-1, 2)
+        label = f"{name} (SD {spread:.1f} px)"
+        ax.scatter(flat[:, 0], flat[:, 1], s=6, alpha=0.5, color=COLORS[i], linewidths=0, label=label)
+        if template and name in template:
+            aim = np.asarray(template[name]).reshape(-1, 2)
+            ax.scatter(aim[:, 0], aim[:, 1], marker="+", s=90, color="black", linewidths=1.2)
+    ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
+    ax.legend(frameon=False, fontsize=TEXT, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2.5)
+    return finish(ax, title=f"alignment, n = {known.height:,}", xlabel="pixels in the crop")
+
+
+def alignment_sheet(
+    faces: pl.DataFrame,
+    raw_dir: str | os.PathLike[str],
+    crops_dir: str | os.PathLike[str],
+    *,
+    n_faces: int = 6,
+    ax: Axes | None = None,
+) -> Axes:
+    """Pictures above, their aligned crops below, both with the landmarks that were found.
+
+    Parameters
+    ----------
+    faces
+        Rows with `landmarks`, `matrix` and `crop`; the first `n_faces` that have them are shown.
+    raw_dir
+        Folder of the pictures.
+    crops_dir
+        Folder of the crops.
+    n_faces
+        How many.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(faces, KEY, "landmarks", "matrix", "crop", made_by=MADE_BY)
+    known = faces.drop_nulls(["landmarks", "matrix", "crop"])
+    shown = known.head(n_faces)
+    tiles = [read_tile(raw_dir, key) for key in shown[KEY]] + [
+        read_tile(crops_dir, crop) for crop in shown["crop"]
+    ]
+    texts = [_shorten(key) for key in shown[KEY]] + [""] * shown.height
+    title = f"before and after alignment, {shown.height} of {known.height:,}"
+    ax = draw_sheet(tiles, n_columns=shown.height, captions=texts, title=title, ax=ax)
+    pitch = np.array(ax.images[0].get_array().shape[:2]) / [2, max(shown.height, 1)]
+    every = np.arange(0, 478, 4)
+    for i, row in enumerate(shown.iter_rows(named=True)):
+        scale = [_fit(raw_dir, row[KEY]), _fit(crops_dir, row["crop"])]
+        points = [np.array(row["landmarks"])[every], _in_crop(shown[i], every)[0]]
+        for j, (xy, (factor, shift)) in enumerate(zip(points, scale, strict=True)):
+            placed = xy * factor + shift + [i * pitch[1], j * pitch[0]]
+            ax.scatter(placed[:, 0], placed[:, 1], s=1.2, color=COLORS[4], linewidths=0)
+    return ax
+
+
+def failure_sheet(
+    faces: pl.DataFrame, raw_dir: str | os.PathLike[str], *, n_faces: int = 8, ax: Axes | None = None
+) -> Axes:
+    """Pictures that failed, one row per status, with what was said about them.
+
+    Parameters
+    ----------
+    faces
+        Rows with `image_id`, `status` and `error`.
+    raw_dir
+        Folder of the pictures; one that cannot be opened is a grey tile.
+    n_faces
+        Pictures per status.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(faces, KEY, "status", "error", made_by=MADE_BY)
+    failed = faces.filter(~pl.col("status").cast(pl.String).is_in(GOOD))
+    if failed.is_empty():
+        ax = new_axes(ax, height=1.0)
+        ax.text(0.5, 0.5, f"no failures among {faces.height:,} pictures", ha="center", va="center")
+        ax.set_axis_off()
+        return ax
+    counts = (
+        failed["status"]
+        .cast(pl.String)
+        .value_counts(name="n")
+        .sort(["n", "status"], descending=[True, False])
+    )
+    n_columns = min(n_faces, int(counts["n"].max()))
+    tiles: list[Image.Image | None] = []
+    captions: list[str] = []
+    for status in counts["status"]:
+        rows = failed.filter(pl.col("status").cast(pl.String) == status).head(n_columns)
+        tiles += [read_tile(raw_dir, key) for key in rows[KEY]]
+        captions += [_caption(key, error, n_columns) for key, error in rows.select(KEY, "error").iter_rows()]
+        empty = n_columns - rows.height
+        tiles += [_white()] * empty
+        captions += [""] * empty
+    labels = [f"{status}\nn = {n:,}" for status, n in counts.iter_rows()]
+    title = f"{failed.height:,} of {faces.height:,} pictures failed"
+    return draw_sheet(tiles, n_columns=n_columns, captions=captions, row_labels=labels, title=title, ax=ax)
+
+
+def _in_crop(faces: pl.DataFrame, numbers: object) -> NDArray[np.float64]:
+    """Landmarks of those numbers in crop pixels, (faces, points, 2)."""
+    points = faces["landmarks"].to_numpy()[:, np.asarray(numbers, dtype=int)].astype(np.float64)
+    matrices = faces["matrix"].to_numpy()
+    return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
+
+
+def _fit(folder: str | os.PathLike[str], name: str) -> tuple[float, NDArray[np.float64]]:
+    """Factor and shift from pixels of a picture to pixels of its tile."""
+    from pathlib import Path
+
+    try:
+        size = np.array(open_picture(Path(folder) / name).image.size, dtype=np.float64)
+    except PictureError:
+        return 0.0, np.full(2, np.nan)
+    factor = TILE / size.max()
+    return factor, (TILE - size * factor) / 2
+
+
+def _caption(key: str, error: str | None, n_columns: int) -> str:
+    width = max(14, 100 // n_columns)
+    lines = [_shorten(key, width), *textwrap.wrap(error or "", width)]
+    return "\n".join(lines[:5])
+
+
+def _shorten(key: str, width: int = 18) -> str:
+    return key if len(key) <= width else "…" + key[-width + 1 :]
+
+
+def _white() -> Image.Image:
+    from PIL import Image
+
+    return Image.new("RGB", (TILE, TILE), (255, 255, 255))

@@ -1,0 +1,159 @@
+"""Contact sheets: faces side by side, with what is known about them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from facestats.core.images import PictureError, open_picture
+from facestats.core.tables import check_columns
+from facestats.plots.style import TEXT, WIDTH, finish_picture, new_axes
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from PIL import Image
+
+TILE = 128  # pixels per side: sharp at notebook width, and a hundred faces weigh 5 MB
+GAP = 6
+EMPTY = 225  # grey of a tile without a picture
+
+
+def face_grid(
+    faces: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    *,
+    n_columns: int = 8,
+    captions: str | None = None,
+    limit: int = 64,
+    ax: Axes | None = None,
+) -> Axes:
+    """Tile the crops of `faces` in the order of the rows.
+
+    Parameters
+    ----------
+    faces
+        Rows with `image_id` and `crop`; a row without a crop is a grey tile.
+    crops_dir
+        Folder of the crops.
+    n_columns
+        Tiles per row.
+    captions
+        Column to write below the tiles.
+    limit
+        At most so many faces; the title says of how many.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(faces, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
+    if captions:
+        check_columns(faces, captions, made_by="the stages before; captions is the name of a column")
+    shown = faces.head(limit)
+    tiles = [read_tile(crops_dir, crop) for crop in shown["crop"]]
+    texts = ["" if t is None else _short(t) for t in shown[captions]] if captions else None
+    title = (
+        f"n = {shown.height:,}" if shown.height == faces.height else f"{shown.height:,} of {faces.height:,}"
+    )
+    return draw_sheet(tiles, n_columns=n_columns, captions=texts, title=title, ax=ax)
+
+
+def cluster_sheet(
+    table: pl.DataFrame, crops_dir: str | os.PathLike[str], *, n_faces: int = 10, ax: Axes | None = None
+) -> Axes:
+    """One row of faces per cluster, the largest cluster on top.
+
+    Parameters
+    ----------
+    table
+        Columns `crop` and `cluster`, sorted so that the faces to show come first in their cluster (such as
+        :func:`facestats.cluster_members` gives them); `cluster_name`, if there, is written beside the row.
+    crops_dir
+        Folder of the crops.
+    n_faces
+        Faces per cluster.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(table, "crop", "cluster", made_by="fs.cluster_faces, joined to faces by image_id")
+    known = table.drop_nulls(["cluster", "crop"])
+    tiles: list[Image.Image | None] = []
+    labels = []
+    for cluster in known["cluster"].unique().sort():
+        members = known.filter(pl.col("cluster") == cluster)
+        name = members["cluster_name"][0] if "cluster_name" in members.columns else None
+        what = "noise" if cluster == -1 else f"cluster {cluster}"
+        labels.append("\n".join([what, *([_wrap(name, 22)] if name else []), f"n = {members.height:,}"]))
+        row = [read_tile(crops_dir, crop) for crop in members["crop"].head(n_faces)]
+        tiles += row + [_blank()] * (n_faces - len(row))
+    return draw_sheet(tiles, n_columns=n_faces, row_labels=labels, ax=ax)
+
+
+def draw_sheet(
+    tiles: Sequence[Image.Image | None],
+    *,
+    n_columns: int,
+    captions: Sequence[str] | None = None,
+    row_labels: Sequence[str] | None = None,
+    title: str = "",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw square tiles as one picture, with a caption below each tile or a label beside each row."""
+    n_columns = max(1, min(n_columns, len(tiles)))
+    n_rows = -(-max(len(tiles), 1) // n_columns)
+    lines = max((c.count("\n") + 1 for c in captions or [] if c), default=0)
+    # text has a fixed size in points, tiles share the width: a line of text is so many pixels high
+    line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * WIDTH)
+    pitch = np.array([TILE + GAP + round(line * lines), TILE + GAP])
+    sheet = np.full((n_rows * pitch[0], n_columns * pitch[1], 3), 255, dtype=np.uint8)
+    centres = []
+    for i, tile in enumerate(tiles):
+        top, left = np.array(divmod(i, n_columns)) * pitch
+        sheet[top : top + TILE, left : left + TILE] = EMPTY if tile is None else np.asarray(tile)
+        centres.append((left + TILE / 2, top + TILE + 2))
+    ax = new_axes(ax, height=WIDTH * sheet.shape[0] / sheet.shape[1] + 0.3)
+    ax.imshow(sheet, interpolation="antialiased")
+    for (x, y), text in zip(centres, captions or [], strict=False):
+        ax.text(x, y, text, ha="center", va="top", fontsize=TEXT - 2)
+    for i, text in enumerate(row_labels or []):
+        ax.text(-GAP, i * pitch[0] + TILE / 2, text, ha="right", va="center", fontsize=TEXT - 1)
+    return finish_picture(ax, title=title)
+
+
+def read_tile(folder: str | os.PathLike[str], name: str | None) -> Image.Image | None:
+    """Read a picture as a square tile, whole, on grey; None where there is none or it cannot be read."""
+    if name is None:
+        return None
+    try:
+        picture = open_picture(Path(folder) / name).image
+    except PictureError:
+        return None
+    return fit_tile(picture)
+
+
+def fit_tile(picture: Image.Image) -> Image.Image:
+    """Fit a picture into a square tile, the rest grey."""
+    from PIL import Image, ImageOps
+
+    return ImageOps.pad(picture, (TILE, TILE), method=Image.Resampling.LANCZOS, color=(EMPTY,) * 3)
+
+
+def _blank() -> Image.Image:
+    from PIL import Image
+
+    return Image.new("RGB", (TILE, TILE), (255, 255, 255))
+
+
+def _short(value: object) -> str:
+    text = f"{value:.2f}" if isinstance(value, float) else str(value)
+    return text if len(text) <= 20 else text[:19] + "…"
+
+
+def _wrap(text: str, width: int) -> str:
+    import textwrap
+
+    return "\n".join(textwrap.wrap(text, width))

@@ -1,0 +1,133 @@
+"""Two columns against each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from facestats.core.tables import check_columns
+from facestats.plots.maps import order_values
+from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, finish, new_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+MADE_BY = "the stages before; give the names of columns"
+
+
+def confusion(table: pl.DataFrame, a: str, b: str, *, ax: Axes | None = None) -> Axes:
+    """How often each label of `a` meets each label of `b`: counts written, colour within rows.
+
+    Parameters
+    ----------
+    table
+        Rows with both columns; rows that lack one are counted in the title.
+    a, b
+        Columns of labels over the same options, such as ``age`` and ``text_age``.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(table, a, b, made_by=MADE_BY)
+    known = table.select(pl.col(a, b)).drop_nulls()
+    if a == b:
+        msg = f"a and b are both {a!r}; compare two columns"
+        raise ValueError(msg)
+    rows, columns = _names(table[a]), _names(table[b])
+    counts = _count(known, (a, rows), (b, columns))
+    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    side = 0.55 * max(len(rows), 4)
+    ax = new_axes(ax, height=side + 1.4, width=0.75 * max(len(columns), 4) + 2.6)
+    image = ax.imshow(shares, cmap=SEQUENTIAL, vmin=0, vmax=1, aspect="auto")
+    for (i, j), count in np.ndenumerate(counts):
+        shade = "white" if shares[i, j] < 0.55 else "black"
+        ax.text(j, i, f"{count:,}", ha="center", va="center", color=shade, fontsize=TEXT)
+    _ticks(ax, rows, columns)
+    ax.figure.colorbar(image, ax=ax, label=f"share within {a}")
+    title = f"n = {known.height:,}"
+    if rows == columns and known.height:
+        title += f", agreement {np.trace(counts) / known.height:.0%}, Cohen's kappa {_kappa(counts):.2f}"
+    title += f"\n{n:,} rows lack a label" if (n := table.height - known.height) else ""
+    return finish(ax, title=title, xlabel=b, ylabel=a)
+
+
+def cooccurrence(
+    table: pl.DataFrame, attributes: Sequence[str], *, min_count: int = 5, ax: Axes | None = None
+) -> Axes:
+    """How much more or less often two labels meet than by chance, for every pair of labels.
+
+    Colour is the logarithm to base 2 of observed over expected count (+1 is twice as often); pairs expected
+    fewer than `min_count` times are blank, since chance rules them.
+
+    Parameters
+    ----------
+    table
+        Rows with the columns of labels.
+    attributes
+        Two or more columns of labels.
+    min_count
+        Expected count from which on a pair is shown.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(table, *attributes, made_by=MADE_BY)
+    if len(attributes) < 2:
+        msg = f"give two or more attributes, got {list(attributes)}"
+        raise ValueError(msg)
+    parts = [(name, _names(table[name])) for name in attributes]
+    blocks = [[_lift(table, p, q, min_count) for q in parts] for p in parts]
+    lift = np.block(blocks)
+    names = [option for _, options in parts for option in options]
+    side = 1.5 + 0.24 * len(names)
+    ax = new_axes(ax, height=side, width=side + 1.2)
+    ax.set_facecolor("#EEEEEE")
+    image = ax.imshow(lift, cmap=DIVERGING, vmin=-2, vmax=2)
+    for edge in np.cumsum([len(options) for _, options in parts])[:-1]:
+        ax.axhline(edge - 0.5, color="black", linewidth=0.8)
+        ax.axvline(edge - 0.5, color="black", linewidth=0.8)
+    _ticks(ax, names, names)
+    ax.figure.colorbar(image, ax=ax, label="log2(observed / expected)", extend="both", shrink=0.8)
+    return finish(ax, title=f"{', '.join(attributes)}, n = {table.height:,}")
+
+
+def _lift(
+    table: pl.DataFrame, a: tuple[str, list[str]], b: tuple[str, list[str]], least: int
+) -> NDArray[np.float64]:
+    if a[0] == b[0]:
+        return np.full((len(a[1]), len(b[1])), np.nan)
+    known = table.select(a[0], b[0]).drop_nulls()
+    counts = _count(known, a, b)
+    expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / max(known.height, 1)
+    # half a face is added, so that a pair never seen has a colour: far less often
+    ratio = np.log2((counts + 0.5) / (expected + 0.5))
+    return np.where(expected >= least, ratio, np.nan)
+
+
+def _count(known: pl.DataFrame, a: tuple[str, list[str]], b: tuple[str, list[str]]) -> NDArray[np.int64]:
+    counts = np.zeros((len(a[1]), len(b[1])), dtype=np.int64)
+    pairs = known.select(a=pl.col(a[0]).cast(pl.String), b=pl.col(b[0]).cast(pl.String))
+    for x, y, n in pairs.group_by("a", "b").len().iter_rows():
+        counts[a[1].index(x), b[1].index(y)] = n
+    return counts
+
+
+def _names(values: pl.Series) -> list[str]:
+    if isinstance(values.dtype, pl.Enum):
+        return values.dtype.categories.to_list()
+    return sorted(map(str, order_values(values)))
+
+
+def _kappa(counts: NDArray[np.int64]) -> float:
+    """Agreement beyond chance (Cohen 1960); 1 where all faces share one label."""
+    n = counts.sum()
+    by_chance = (counts.sum(axis=0) * counts.sum(axis=1)).sum() / n**2
+    return 1.0 if by_chance == 1 else float((np.trace(counts) / n - by_chance) / (1 - by_chance))
+
+
+def _ticks(ax: Axes, rows: list[str], columns: list[str]) -> None:
+    ax.set_xticks(range(len(columns)), columns, rotation=40, ha="right", rotation_mode="anchor")
+    ax.set_yticks(range(len(rows)), rows)

@@ -1,0 +1,118 @@
+"""Maps: one point per face, coloured by any column."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import matplotlib.patheffects as effects
+import numpy as np
+import polars as pl
+
+from facestats.core.tables import check_columns
+from facestats.plots.style import GREY, RASTER_FROM, SEQUENTIAL, TEXT, finish_picture, look, new_axes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.axes import Axes
+
+MAX_CATEGORIES = 24
+MISSING = "missing"
+
+
+def face_map(
+    table: pl.DataFrame,
+    color: str = "cluster",
+    *,
+    names: Mapping[Any, str] | None = None,
+    size: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Scatter the faces over a stored layout, coloured by one column.
+
+    Numbers with more than 24 values get a colour bar, everything else a legend with counts. Above 50,000
+    points the marks are drawn as one picture inside vector formats.
+
+    Parameters
+    ----------
+    table
+        Columns `x`, `y` (:func:`facestats.project_umap`) and `color`; rows without a place are left out.
+    color
+        Column to colour by.
+    names
+        What to call its values, also written into the map, such as cluster names.
+    size
+        Area of a mark in square points; by default it shrinks with the number of faces.
+    ax
+        Axes to draw on; by default a new figure.
+    """
+    check_columns(table, "x", "y", made_by="fs.project_umap or fs.project_pca (notebooks/07_clusters.ipynb)")
+    check_columns(table, color, made_by="the stages before; join them to the layout by image_id")
+    placed = table.drop_nulls(["x", "y"])
+    ax = new_axes(ax, height=5.2)
+    marks = {
+        "s": 3e4 / max(placed.height, 600) if size is None else size,
+        "linewidths": 0,
+        "rasterized": placed.height > RASTER_FROM,
+    }
+    missing = placed.filter(pl.col(color).is_null())
+    if missing.height:
+        ax.scatter(missing["x"], missing["y"], c=GREY, label=f"{MISSING} ({missing.height:,})", **marks)
+    known = placed.drop_nulls(color)
+    if _is_continuous(known[color]):
+        points = ax.scatter(known["x"], known["y"], c=known[color].to_numpy(), cmap=SEQUENTIAL, **marks)
+        ax.figure.colorbar(points, ax=ax, label=color, shrink=0.8)
+    else:
+        _scatter_categories(ax, known, color, names or {}, marks)
+    ax.set_aspect("equal", adjustable="datalim")
+    return finish_picture(ax, title=f"{color}, n = {placed.height:,}")
+
+
+def _is_continuous(values: pl.Series) -> bool:
+    return values.dtype.is_float() or (values.dtype.is_integer() and values.n_unique() > MAX_CATEGORIES)
+
+
+def _scatter_categories(
+    ax: Axes, known: pl.DataFrame, color: str, names: Mapping[Any, str], marks: dict[str, Any]
+) -> None:
+    values = order_values(known[color])
+    for i, value in enumerate(values[:MAX_CATEGORIES]):
+        group = known.filter(pl.col(color) == value)
+        shade, marker = (GREY, "o") if value == -1 else look(i)
+        label = f"{names.get(value, 'noise' if value == -1 else value)} ({group.height:,})"
+        ax.scatter(group["x"], group["y"], color=shade, marker=marker, label=label, **marks)
+        if value in names:
+            _write_name(ax, names[value], group)
+    if rest := values[MAX_CATEGORIES:]:
+        others = known.filter(pl.col(color).is_in(rest))
+        label = f"{len(rest)} other values ({others.height:,})"
+        ax.scatter(
+            others["x"], others["y"], color=GREY, marker="x", label=label, **marks | {"linewidths": 0.5}
+        )
+    ax.legend(
+        title=color,
+        frameon=False,
+        fontsize=TEXT,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        markerscale=max(1.0, np.sqrt(30 / marks["s"])),
+        ncols=1 + (len(values) > 14),
+    )
+
+
+def _write_name(ax: Axes, name: str, group: pl.DataFrame) -> None:
+    place = (group["x"].median(), group["y"].median())
+    text = ax.annotate(name, place, ha="center", va="center", fontsize=TEXT, weight="bold")
+    text.set_path_effects([effects.withStroke(linewidth=3, foreground="white")])
+
+
+def order_values(values: pl.Series) -> list[Any]:
+    """Values of a column in the order to show them: Enum order, numbers ascending, else the most frequent first."""
+    present = values.drop_nulls()
+    if isinstance(present.dtype, pl.Enum):
+        seen = set(present.unique().to_list())
+        return [v for v in present.dtype.categories.to_list() if v in seen]
+    if present.dtype.is_numeric() or present.dtype == pl.Boolean:
+        return present.unique().sort().to_list()
+    counts = present.cast(pl.String).value_counts(name="n")
+    return counts.sort(["n", present.name], descending=[True, False])[present.name].to_list()
