@@ -88,6 +88,26 @@ def touch_add_remove(config: Path) -> None:
         print(name, fs.Store(cfg.data_dir).read(name).height, "rows")
 
 
+def women_average(config: Path) -> None:
+    """Average 20 women, by what their captions say: notebook 08 with another group, and the sharpness ratio."""
+    from papermill import execute_notebook
+
+    cfg = fs.load_config(config)
+    store, target = fs.Store(cfg.data_dir), cfg.data_dir / "report" / "women"
+    target.mkdir(exist_ok=True)
+    captions = fs.list_captions(cfg.raw_dir).filter(pl.col("text").str.contains("female"))
+    women = store.read("master").join(captions.select("image_id"), on="image_id", how="semi").head(20)
+    mean, warp = (fs.average_faces(women, store.crops_dir, method=method) for method in ("mean", "warp"))
+    mean.save(target / "pixel_mean.png")
+    warp.save(target / "warped_mean.png")
+    print(f"{warp.n} women, sharpness of warped over pixel mean: {fs.sharpness_ratio(warp, mean):.2f}")
+    notebook = ROOT / "notebooks/08_composites.ipynb"
+    where = {"text": captions["text"].to_list()}
+    execute_notebook(
+        notebook, target / notebook.name, {"where": where}, cwd=notebook.parent, kernel_name="python3"
+    )
+
+
 def show_status(config: Path) -> None:
     """Print what `facestats status` prints."""
     cfg = fs.load_config(config)
@@ -107,6 +127,7 @@ def main(london: Path, folder: Path) -> None:
     faces = store.read("faces")
     print(faces["status"].value_counts().rows(), {name: store.read(name).height for name in TABLES})
     pupil_figures(london, faces, cfg.faces.crop_size)
+    women_average(config)
     touch_add_remove(config)
     show_status(config)
 

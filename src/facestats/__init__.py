@@ -25,7 +25,7 @@ _HOMES = {
     "label_attributes": "attributes",
     "label_texts": "text_labels",
     "list_captions": "text_labels",
-    "list_images": "core.images",
+    "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from facestats.core import testing as testing
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
-    from facestats.core.images import list_images as list_images
+    from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
     from facestats.core.store import Store as Store

@@ -11,7 +11,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.images import PictureError, open_picture, picture_path
+from facestats.core.images import PictureError, open_picture
+from facestats.core.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns, to_matrix
 from facestats.core.workers import WorkerLostError, map_tasks
 

@@ -21,8 +21,10 @@ from facestats.core.geometry import (
     head_pose,
     transform_points,
 )
-from facestats.core.images import MAX_PIXELS, PictureError, decode_picture, picture_path, read_picture_bytes
+from facestats.core.images import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
+from facestats.core.listing import picture_path
 from facestats.core.progress import advance
+from facestats.core.protocols import ModelError
 from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
 
@@ -158,9 +160,11 @@ def _align_one(
         faces = landmarker.find(pixels)
         row |= {"n_faces": len(faces)}
         face = _choose(faces, policy)
-        row |= _aligned(image_id, face, pixels, crops_dir, size) | {"status": picture.status}
+        row |= _aligned(image_id, face, pixels, crops_dir=crops_dir, size=size) | {"status": picture.status}
     except PictureError as error:
         row |= {"status": error.status, "error": str(error)}
+    except ModelError:
+        raise  # nothing is wrong with the picture
     except MemoryError:
         row |= {"status": "decode_memory", "error": "not enough memory for this picture; make it smaller"}
     except (RuntimeError, ValueError, cv2.error) as error:
@@ -172,10 +176,10 @@ def _align_one(
 def _choose(faces: Sequence[Face], policy: str) -> Face:
     """The largest face, the leftmost of equals; raises PictureError if there is none or one too many."""
     if not faces:
-        raise PictureError("no_face", "no face was found in the picture")
+        raise PictureError(status="no_face", text="no face was found in the picture")
     if policy == "reject" and len(faces) > 1:
         raise PictureError(
-            "many_faces", f"{len(faces)} faces were found and the policy is reject; crop to one"
+            status="many_faces", text=f"{len(faces)} faces were found and the policy is reject; crop to one"
         )
 
     def rank(face: Face) -> tuple[float, float, float]:
@@ -186,7 +190,7 @@ def _choose(faces: Sequence[Face], policy: str) -> Face:
 
 
 def _aligned(
-    image_id: str, face: Face, pixels: NDArray[np.uint8], crops_dir: Path, size: int
+    image_id: str, face: Face, pixels: NDArray[np.uint8], *, crops_dir: Path, size: int
 ) -> dict[str, Any]:
     """Columns of a found face; writes its crop."""
     import cv2
@@ -194,7 +198,7 @@ def _aligned(
 
     matrix = align_matrix(face.points, face.box, size=size)
     crop = crop_face(pixels, matrix, size)
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    edges = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
     name = crop_name(image_id)
     _write_jpeg(Image.fromarray(crop), crops_dir / name)
     row = {
@@ -202,7 +206,7 @@ def _aligned(
         "score": None if np.isnan(face.score) else float(face.score),
         "box": [float(v) for v in face.box],
         # variance of the Laplacian (Pech-Pacheco et al. 2000, ICPR 3:314-317)
-        "sharpness": float(cv2.Laplacian(grey, cv2.CV_64F).var()),
+        "sharpness": float(cv2.meanStdDev(edges)[1].item() ** 2),
         "matrix": matrix,
         "crop": name,
     }

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.images import list_images, picture_path
+from facestats.core.listing import list_images, picture_path
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:

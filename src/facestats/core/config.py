@@ -232,7 +232,7 @@ def _nearest(loc: tuple[int | str, ...]) -> str:
     """Name the valid key nearest to an unknown one, and all valid ones of its section."""
     model: Any = Config
     for part in loc[:-1]:
-        field = model.model_fields.get(part) if isinstance(model, type) else None
+        field = getattr(model, "model_fields", {}).get(part)
         model = field.annotation if field else {"attributes": AttributeSettings}.get(str(loc[0]), Config)
         if not (isinstance(model, type) and issubclass(model, Settings)):
             model = OptionSettings if "options" in loc else AttributeSettings

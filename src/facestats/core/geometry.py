@@ -119,13 +119,15 @@ def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArra
     m = np.array(matrix, dtype=np.float64)
     factor = max(1, int(1 / np.sqrt(abs(np.linalg.det(m[:, :2])))))
     if factor > 1:
-        pixels, corner = _needed_part(pixels, m, size, factor)
+        pixels, corner = _needed_part(pixels, m, size=size, factor=factor)
         height, width = pixels.shape[0] // factor, pixels.shape[1] // factor
         pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         # pixel i of the reduced part covers pixels corner + i * factor ... + factor - 1 of the picture
         m[:, 2] += m[:, :2] @ (corner + (factor - 1) / 2)
         m[:, :2] *= factor
-    return cv2.warpAffine(pixels, m, (size, size), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101)
+    # enlarged faces look better by cubic interpolation; reduced ones do not, and it takes three times as long
+    flags = cv2.INTER_LINEAR if np.linalg.det(m[:, :2]) < 1 else cv2.INTER_CUBIC
+    return cv2.warpAffine(pixels, m, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
 
 
 def head_pose(points: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[float, float, float]:
@@ -168,7 +170,7 @@ def _corners(box: ArrayLike) -> NDArray[np.float64]:
 
 
 def _needed_part(
-    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], size: int, factor: int
+    pixels: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int, factor: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """The part of the picture that a crop shows, whole factors wide, and its upper left corner."""
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -28,7 +28,9 @@ def list_tables(store: Store) -> pl.DataFrame:
     rows = []
     for name, table in TABLES.items():
         found = status.row(by_predicate=pl.col("table") == name, named=True)
-        schema = table.columns if found["state"] == "missing" else dict(store.scan(name).collect_schema())
+        schema: Any = (
+            table.columns if found["state"] == "missing" else dict(store.scan(name).collect_schema())
+        )
         columns = [f"{c}: {_short(t)}" for c, t in schema.items() if c != FINGERPRINT]
         rows.append(
             (
@@ -41,7 +43,7 @@ def list_tables(store: Store) -> pl.DataFrame:
                 found["state"],
             )
         )
-    schema_out = {
+    schema_out: dict[str, Any] = {
         "table": pl.String,
         "notebook": pl.String,
         "reads": pl.List(pl.String),
@@ -69,8 +71,13 @@ def list_modules() -> pl.DataFrame:
             continue
         summary = (ast.get_docstring(tree) or "").splitlines()[0]
         rows.append((name, summary, len(text.splitlines()), sorted(_imports(tree) - {name})))
-    schema = {"module": pl.String, "summary": pl.String, "lines": pl.Int64, "imports": pl.List(pl.String)}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    schema_out: dict[str, Any] = {
+        "module": pl.String,
+        "summary": pl.String,
+        "lines": pl.Int64,
+        "imports": pl.List(pl.String),
+    }
+    return pl.DataFrame(rows, schema=schema_out, orient="row")
 
 
 def _imports(tree: ast.Module) -> set[str]:

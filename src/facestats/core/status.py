@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.fingerprint import explain_change, frame_digest, stage_hash
-from facestats.core.images import list_images
+from facestats.core.listing import list_images
 from facestats.core.parts import TableFiles, find_table, index_parts
 from facestats.core.tables import FINGERPRINT, TABLES, mix_hashes, row_hashes
 

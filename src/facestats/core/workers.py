@@ -8,14 +8,18 @@ item by item, and an item that takes its worker down twice is given up and named
 from __future__ import annotations
 
 import os
+import signal
+import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
 
 TASK_SECONDS = 120.0
+_IDLE_SECONDS = 300  # workers that wait longer go home
 
 
 class WorkerLostError(RuntimeError):
@@ -65,33 +69,52 @@ def map_tasks(
     n_workers = workers or cpu_count()
     starts = deque(range(0, len(items), task_size))
     running: deque[tuple[int, Future]] = deque()
-    while starts or running:
-        while starts and len(running) < 2 * n_workers + 1:
-            start = starts.popleft()
-            running.append((start, _submit(n_workers, func, items[start : start + task_size], shared)))
-        start, future = running.popleft()
-        try:
-            results = _result(future, seconds)
-        except (BrokenExecutor, TimeoutError):
-            _stop_workers()
-            results = [
-                _alone(n_workers, func, item, shared, seconds) for item in items[start : start + task_size]
-            ]
-            # the tasks behind it lost their workers too: they start again, whole
-            starts.extendleft(reversed([begin for begin, _ in running]))
-            running.clear()
-        yield start, results
+    try:
+        while starts or running:
+            while starts and len(running) < 2 * n_workers + 1:
+                start = starts.popleft()
+                running.append(
+                    (start, _submit(func, items[start : start + task_size], shared, workers=n_workers))
+                )
+            start, future = running.popleft()
+            try:
+                results = _result(future, seconds)
+            except (BrokenExecutor, TimeoutError):
+                _stop_workers()
+                task = items[start : start + task_size]
+                results = [_alone(func, item, shared, workers=n_workers, seconds=seconds) for item in task]
+                # the tasks behind it lost their workers too: they start again, whole
+                starts.extendleft(reversed([begin for begin, _ in running]))
+                running.clear()
+            yield start, results
+    finally:  # the caller stopped early: nobody wants the rest
+        for _, future in running:
+            future.cancel()
 
 
-def _submit(workers: int, func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any]) -> Future:
+def _submit(
+    func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any], *, workers: int
+) -> Future:
+    try:
+        return _executor(workers).submit(func, list(items), **shared)
+    except BrokenExecutor:  # a worker died while it had nothing to do
+        _stop_workers()
+        return _executor(workers).submit(func, list(items), **shared)
+
+
+def _executor(workers: int) -> Executor:
     from loky import get_reusable_executor
 
-    executor = get_reusable_executor(max_workers=workers, timeout=300, reuse=True)
-    try:
-        return executor.submit(func, list(items), **shared)
-    except BrokenExecutor:
-        _stop_workers()
-        return get_reusable_executor(max_workers=workers, timeout=300).submit(func, list(items), **shared)
+    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
+    warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
+    return get_reusable_executor(
+        max_workers=workers, timeout=_IDLE_SECONDS, reuse=True, initializer=_leave_interrupts
+    )
+
+
+def _leave_interrupts() -> None:
+    """In a worker: Ctrl-C is for the main process, which then wants no more results."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _result(future: Future, seconds: float) -> list:
@@ -102,12 +125,12 @@ def _result(future: Future, seconds: float) -> list:
 
 
 def _alone(
-    workers: int, func: Callable[..., list], item: Any, shared: dict[str, Any], seconds: float
+    func: Callable[..., list], item: Any, shared: dict[str, Any], *, workers: int, seconds: float
 ) -> Any | WorkerLostError:
     error: WorkerLostError | None = None
     for _ in range(2):
         try:
-            return _result(_submit(workers, func, [item], shared), seconds)[0]
+            return _result(_submit(func, [item], shared, workers=workers), seconds)[0]
         except BrokenExecutor:
             error = WorkerLostError("decode_crash", "the worker process died on this picture, twice")
         except TimeoutError:

@@ -148,7 +148,7 @@ def _sinusoids(n: int, width: int) -> torch.Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)
 
 
-def score_with(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast):  # noqa: ANN201
+def score_with(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast):
     """Give a scorer for `evaluate` that runs the model in its own precision, pairs sorted by length."""
     import torch
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.protocols import ModelError
-from facestats.models.weights import hash_files, hub_folder, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import Lanes, pick_device, pick_precision, torch_dtype
+from facestats.models.weights import hash_files, hub_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +49,10 @@ class Bart:
     @property
     def name(self) -> str:
         """Model, revision and precision."""
-        return f"{self.settings.model}@{self._find()[1]} {self._pick()[0]}"
+        folder, revision = self._find()
+        # where a folder lies changes no logit
+        model = self.settings.model if folder.name.startswith(revision) else folder.name
+        return f"{model}@{revision} {self._pick()[0]}"
 
     @property
     def precision_reason(self) -> str:
@@ -120,7 +124,7 @@ class _Loaded:
             msg = f"the weights of the model {model!r} are damaged: {bad[0]} holds NaN or infinity. Copy them again."
             raise ModelError(msg)
         self.columns = _label_columns(network.config.label2id, model)
-        self.device = device
+        self.device, self.lanes = device, Lanes(device)
         self.network = (
             network.to(device=device, dtype=torch_dtype(precision)).eval().requires_grad_(requires_grad=False)
         )
@@ -129,8 +133,6 @@ class _Loaded:
 
     def logits(self, pairs: list[tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
         """Score pairs, sorted by length so that hardly anything is padding; results in the order given."""
-        import torch
-
         encoded = self.tokenizer(
             [t for t, _ in pairs],
             [h for _, h in pairs],
@@ -144,18 +146,22 @@ class _Loaded:
                 "%d pairs of text and hypothesis reach the model's %d tokens and may be cut", n, self.longest
             )
         order = np.argsort(-lengths, kind="stable")  # the longest first: memory shows its peak at once
+        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+        inputs = [{key: [values[i] for i in rows] for key, values in encoded.items()} for rows in batches]
         out = np.empty((len(pairs), 2), dtype=np.float32)
-        with torch.inference_mode():
-            for start in range(0, len(pairs), batch_size):
-                rows = order[start : start + batch_size]
-                batch = {key: [values[i] for i in rows] for key, values in encoded.items()}
-                padded = self.tokenizer.pad(batch, return_tensors="pt").to(self.device)
-                logits = self.network(**padded).logits.float().cpu().numpy()
-                out[rows] = logits[:, self.columns]
+        for rows, logits in zip(batches, self.lanes.map(self._forward, inputs), strict=True):
+            out[rows] = logits[:, self.columns]
         if not np.isfinite(out).all():
             msg = "the NLI model returned NaN; set text_labels.precision: fp32"
             raise ModelError(msg)
         return out
+
+    def _forward(self, batch: dict[str, list[list[int]]]) -> NDArray[np.float32]:
+        import torch
+
+        with torch.inference_mode():
+            padded = self.tokenizer.pad(batch, return_tensors="pt").to(self.device)
+            return self.network(**padded).logits.float().cpu().numpy()
 
 
 def _find_source(model: str) -> tuple[Path, str]:

@@ -9,47 +9,32 @@ it is thrown away.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import threading
-from contextlib import contextmanager, suppress
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import cv2
 import numpy as np
 
 from facestats.core.protocols import Face, Landmarker
+from facestats.models import cascades
+from facestats.models.facemesh import Graph, mediapipe_version, weights_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from facestats.core.config import FacesSettings
 
-_GRAPH = "mediapipe/modules/face_landmark/face_landmark_front_cpu.binarypb"
-_WEIGHTS = (
-    "modules/face_detection/face_detection_short_range.tflite",
-    "modules/face_landmark/face_landmark_with_attention.tflite",
-)
-_DETECTOR = (
-    "facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
-)
-_MESH_INPUT = 192  # pixels a side, of what the landmark model sees
 _VIEW_SIDE = 1024  # a longer side is reduced by whole factors: the graph samples without a filter
 _SURE = 0.85  # score above which a face stands upright
 _RETRY_SCORE = 0.8  # least score of a find in a second look: patterns and icons reach 0.78
+_TURN_GAIN = 0.05  # by how much a turned view must beat the upright one
 _ZOOMS = (2, 5)  # tiles of 1/2 and 1/5 of the long side: faces down to 1/40 of it
 _MIN_TILE = 160  # pixels; a tile this small shows faces of 20 pixels
 _SAME_FACE = 0.3  # overlap (intersection over union) of two boxes of one face
-_CASCADES = ("haarcascade_frontalface_default", "haarcascade_frontalface_alt2", "haarcascade_profileface")
-
 _ROTATIONS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
-_graphs: dict[tuple[int, float, int], _Graph] = {}
+_graphs: dict[tuple[int, float, int], Graph] = {}
 _lock = threading.Lock()
 
 
@@ -63,7 +48,7 @@ class FaceMesh:
     min_confidence
         Lowest score of the detector, 0 to 1.
     max_faces
-        Most faces to return per picture, the largest.
+        Most faces to look for in one picture.
     second_detector
         `opencv` looks again, with the Haar cascades that OpenCV ships, where FaceMesh finds nothing;
         `none` does not.
@@ -78,11 +63,11 @@ class FaceMesh:
         self.min_confidence = min_confidence
         self.max_faces = max_faces
         self.second_detector = second_detector
-        self._version = f"facemesh {metadata.version('mediapipe')}"
-        second = f" + haar {cv2.__version__}" if second_detector == "opencv" else ""
+        self._version = f"facemesh {mediapipe_version()}"
+        second = f" + {cascades.NAME}" if second_detector == "opencv" else ""
         self.name = (
             f"{self._version}{second} 478 refined confidence={min_confidence:g} faces={max_faces} "
-            f"zooms={','.join(map(str, _ZOOMS))} weights={_weights_hash()}"
+            f"zooms={','.join(map(str, _ZOOMS))} weights={weights_hash()}"
         )
 
     def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
@@ -102,7 +87,7 @@ class FaceMesh:
         whole = _View(0, 0, width, height)
         faces = self._look(pixels, whole, "")
         if not _sure(faces):
-            faces = self._look_turned(pixels, whole, "") or faces
+            faces = self._look_turned(pixels, whole, "", faces)
         for zoom in _ZOOMS:
             if faces:
                 break
@@ -112,19 +97,23 @@ class FaceMesh:
             )
         return sorted(faces, key=_area, reverse=True)
 
-    def _look_turned(self, pixels: NDArray[np.uint8], view: _View, how: str) -> list[Face]:
-        """Faces in the quarter turn of a view that shows them best, if they are likely enough."""
-        best: list[Face] = []
+    def _look_turned(
+        self, pixels: NDArray[np.uint8], view: _View, how: str, upright: list[Face]
+    ) -> list[Face]:
+        """Faces in the quarter turn of a view that shows them best; `upright` unless one is clearly better."""
+        best = upright
+        floor = max(_RETRY_SCORE, _best_score(upright) + _TURN_GAIN)
         for turns in (1, 3, 2):
             found = self._look(pixels, view._replace(turns=turns), f"{how} turned {90 * turns}".strip())
-            best = max(best, [f for f in found if f.score >= _RETRY_SCORE], key=_best_score)
+            if _best_score(found) > floor:
+                best, floor = [f for f in found if f.score >= _RETRY_SCORE], _best_score(found)
         return best
 
     def _look_closer(self, pixels: NDArray[np.uint8], view: _View, zoom: int) -> list[Face]:
         """Faces in a tile, turned where something unlikely was seen."""
         found = self._look(pixels, view, f"zoom {zoom}")
         if found and not _sure(found):
-            found = self._look_turned(pixels, view, f"zoom {zoom}") or found
+            found = self._look_turned(pixels, view, f"zoom {zoom}", found)
         return [f for f in found if f.score >= _RETRY_SCORE]
 
     def _look(self, pixels: NDArray[np.uint8], view: _View, how: str) -> list[Face]:
@@ -132,7 +121,7 @@ class FaceMesh:
         part, factor = view.cut(pixels)
         key = (os.getpid(), self.min_confidence, self.max_faces)  # the process: never across a fork
         if key not in _graphs:
-            _graphs[key] = _Graph(self.min_confidence, self.max_faces)
+            _graphs[key] = Graph(self.min_confidence, self.max_faces)
         try:
             found = _graphs[key].process(part)
         except BaseException:
@@ -147,18 +136,19 @@ class FaceMesh:
         return faces
 
     def _search_cascades(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Let FaceMesh look at what the cascades propose; a box they agree on is a face without landmarks."""
-        haar = f"haar {cv2.__version__}"
+        """Let FaceMesh look at what the cascades propose; where two agree, a box is a face without landmarks."""
+        height, width = pixels.shape[:2]
         faces = []
-        for box, votes in _cascade_boxes(pixels):
-            view = _View(*_enlarged(box, pixels.shape[1], pixels.shape[0]))
-            found = self._look(pixels, view, haar)
+        for box, votes in cascades.propose_boxes(pixels):
+            view = _around(box, width, height)
+            found = self._look(pixels, view, cascades.NAME)
             if not _sure(found):
-                found = self._look_turned(pixels, view, haar) or found
-            if found:
-                faces.append(max(found, key=lambda f: f.score))
+                found = self._look_turned(pixels, view, cascades.NAME, found)
+            agreed = [f for f in found if cascades.overlap(f.box, box) >= _SAME_FACE]
+            if agreed:
+                faces.append(max(agreed, key=lambda f: f.score))
             elif votes > 1:
-                faces.append(Face(None, None, box, float("nan"), haar))
+                faces.append(Face(None, None, box, float("nan"), cascades.NAME))
         return sorted(_distinct(faces), key=_area, reverse=True)
 
 
@@ -207,94 +197,6 @@ class _View(NamedTuple):
         return (points + 0.5) * factor - 0.5 + (self.left, self.top)
 
 
-class _Graph:
-    """A running Mediapipe graph; noise on standard error is held back until the first face was found."""
-
-    def __init__(self, min_confidence: float, max_faces: int) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _quiet():
-            from mediapipe.python.solution_base import SolutionBase
-
-            # as mediapipe.solutions.face_mesh.FaceMesh, with detections and regions among the outputs
-            self._solution: Any = SolutionBase(
-                binary_graph_path=_GRAPH,
-                side_inputs={"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": False},
-                calculator_params={f"{_DETECTOR}.min_score_thresh": min_confidence},
-                outputs=["multi_face_landmarks", "face_detections", "face_rects_from_detections"],
-            )
-        self._warm = False
-
-    def process(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
-        """Landmarks (478, 3) in pixels and score of each face."""
-        if self._warm:
-            result = self._solution.process(pixels)
-        else:
-            with _quiet():
-                result = self._solution.process(pixels)
-        meshes = result.multi_face_landmarks or []
-        self._warm = self._warm or bool(meshes)
-        height, width = pixels.shape[:2]
-        regions = [
-            (r.x_center, r.y_center, r.width, r.rotation) for r in result.face_rects_from_detections or []
-        ]
-        scores = [d.score[0] for d in result.face_detections or []]
-        found = []
-        for mesh in meshes:
-            points = np.array([(p.x, p.y, p.z) for p in mesh.landmark]) * (width, height, width)
-            centre = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
-            # faces without presence leave no mesh, so the lists differ in length: nearest region
-            away = [np.hypot(x * width - centre[0], y * height - centre[1]) for x, y, _, _ in regions]
-            nearest = int(np.argmin(away))
-            points[:, :2] -= _sampling_shift(regions[nearest][2] * width, regions[nearest][3])
-            found.append((points, float(scores[nearest])))
-        return found
-
-    def close(self) -> None:
-        """Free the graph; one that failed raises here again."""
-        with suppress(RuntimeError, ValueError):
-            self._solution.close()
-
-
-def _sampling_shift(side: float, rotation: float) -> NDArray[np.float64]:
-    """Half a pixel of the model's input along both axes of the region, in pixels of the picture.
-
-    The graph samples input pixel i at the corner of the area that the model takes it for (OpenCV's pixel
-    centres against the model's), so raw landmarks lie half an input pixel to the lower right. Without the
-    shift the irises are 0.020 eye distances off the hand-placed pupils of the London set, with it 0.010.
-    """
-    cos, sin = np.cos(rotation), np.sin(rotation)
-    return np.array([cos - sin, sin + cos]) * side / _MESH_INPUT / 2
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Send the standard error of this process, C++ libraries included, nowhere while the block runs."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # there is no standard error to silence
-        yield
-        return
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
-
-
-def _weights_hash() -> str:
-    """Hash of the two models that ship in the wheel, without importing mediapipe."""
-    spec = find_spec("mediapipe")
-    folder = Path(spec.origin).parent if spec and spec.origin else Path()
-    digest = hashlib.sha256()
-    for weights in _WEIGHTS:
-        digest.update((folder / weights).read_bytes())
-    return digest.hexdigest()[:12]
-
-
 def _tiles(width: int, height: int, zoom: int) -> list[_View]:
     """Square windows of 1/zoom of the long side that overlap by half."""
     side = max(max(width, height) // zoom, _MIN_TILE)
@@ -328,48 +230,19 @@ def _area(face: Face) -> float:
     return (x1 - x0) * (y1 - y0)
 
 
-def _overlap(a: tuple[float, ...], b: tuple[float, ...]) -> float:
-    """Intersection over union of two boxes."""
-    wide = min(a[2], b[2]) - max(a[0], b[0])
-    high = min(a[3], b[3]) - max(a[1], b[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    both = (a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - wide * high
-    return wide * high / both
-
-
 def _distinct(faces: list[Face]) -> list[Face]:
     """Keep the best of faces that overlap."""
     kept: list[Face] = []
     for face in sorted(faces, key=lambda f: -1.0 if np.isnan(f.score) else f.score, reverse=True):
-        if all(_overlap(face.box, other.box) < _SAME_FACE for other in kept):
+        if all(cascades.overlap(face.box, other.box) < _SAME_FACE for other in kept):
             kept.append(face)
     return kept
 
 
-def _cascade_boxes(pixels: NDArray[np.uint8]) -> list[tuple[tuple[float, float, float, float], int]]:
-    """Boxes that Haar cascades propose, and how many cascades agree on each (Viola and Jones 2001)."""
-    factor = max(pixels.shape) / min(max(pixels.shape), _VIEW_SIDE)
-    size = [max(1, round(n / factor)) for n in pixels.shape[1::-1]]
-    grey = cv2.equalizeHist(
-        cv2.resize(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), size, interpolation=cv2.INTER_AREA)
-    )
-    groups: list[list[tuple[float, float, float, float]]] = []
-    for cascade in _CASCADES:
-        # the only path that OpenCV reads: a file of its own package
-        model = cv2.CascadeClassifier(f"{cv2.data.haarcascades}{cascade}.xml")
-        for x, y, w, h in model.detectMultiScale(grey, scaleFactor=1.1, minNeighbors=5, minSize=(24, 24)):
-            box = (x * factor, y * factor, (x + w) * factor, (y + h) * factor)
-            same = next((g for g in groups if _overlap(g[0], box) >= _SAME_FACE), None)
-            if same is None:
-                groups.append([box])
-            else:
-                same.append(box)
-    return [(tuple(float(v) for v in np.mean(g, axis=0)), len(g)) for g in groups]
-
-
-def _enlarged(box: tuple[float, float, float, float], width: int, height: int) -> tuple[int, int, int, int]:
-    """The box with its own width added round it, inside the picture."""
+def _around(box: tuple[float, float, float, float], width: int, height: int) -> _View:
+    """The box with half its width added on every side, inside the picture."""
     x0, y0, x1, y1 = box
     pad = (x1 - x0) / 2
-    return max(0, int(x0 - pad)), max(0, int(y0 - pad)), min(width, int(x1 + pad)), min(height, int(y1 + pad))
+    return _View(
+        max(0, int(x0 - pad)), max(0, int(y0 - pad)), min(width, int(x1 + pad)), min(height, int(y1 + pad))
+    )

@@ -1,4 +1,4 @@
-"""Where a model runs, in which precision, and which weights it has: shared by the CLIP and BART handles."""
+"""Where the weights of a model lie and which they are: shared by the CLIP and BART handles."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import logging
 import urllib.request
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from facestats.core.protocols import ModelError
 
@@ -18,67 +18,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
-_CPUINFO = Path("/proc/cpuinfo")
-
-
-def pick_device(wanted: str) -> str:
-    """Name the torch device for the setting `wanted`; ``auto`` prefers cuda, then mps, then cpu."""
-    import torch
-
-    if wanted == "auto":
-        if torch.cuda.is_available():
-            return "cuda"
-        return "mps" if torch.backends.mps.is_available() else "cpu"
-    if wanted.startswith("cuda") and not torch.cuda.is_available():
-        msg = (
-            f"device {wanted!r} was asked for, but torch {torch.__version__} sees no CUDA. Set device: auto."
-        )
-        raise ModelError(msg)
-    return wanted
-
-
-def pick_precision(wanted: str, device: str) -> tuple[str, str]:
-    """Choose fp32, bf16 or fp16 for `device`, and say why.
-
-    Parameters
-    ----------
-    wanted
-        Setting: ``auto`` or the precision itself.
-    device
-        Device as :func:`pick_device` names it.
-
-    Returns
-    -------
-    The precision and the reason for it, one sentence for logs and provenance.
-    """
-    if wanted != "auto":
-        return wanted, f"{wanted} on {device}: set in the configuration"
-    if device.startswith("cuda"):
-        import torch
-
-        major, minor = torch.cuda.get_device_capability(device)
-        chosen = "bf16" if major >= 8 else "fp16"
-        return chosen, f"{chosen} on {device}: compute capability {major}.{minor}, bf16 needs 8.0"
-    found = [flag for flag in ("amx_bf16", "avx512_bf16") if flag in _cpu_flags()] if device == "cpu" else []
-    if found:
-        return "bf16", f"bf16 on cpu: the processor has {' and '.join(found)}"
-    return "fp32", f"fp32 on {device}: no fast 16-bit arithmetic known there"
-
-
-def torch_dtype(precision: str) -> Any:
-    """Return the torch dtype of a precision."""
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
-@functools.cache
-def _cpu_flags() -> frozenset[str]:
-    """Flags of the first processor; empty where the system does not tell (macOS, Windows)."""
-    if not _CPUINFO.is_file():
-        return frozenset()
-    lines = _CPUINFO.read_text(errors="replace").splitlines()
-    return next((frozenset(line.split()) for line in lines if line.startswith("flags")), frozenset())
 
 
 def hash_files(files: Iterable[Path]) -> str:

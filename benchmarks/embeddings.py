@@ -1,0 +1,227 @@
+"""Pictures per second of `embed_faces`, beside the bare model and beside the usual transformers loop.
+
+One run, rounds interleaved, ViT-B/32 with random weights (real architecture, real speed, no meaning):
+
+- ours: `facestats.embed_faces` over crops on disk, face view, decoding and all;
+- bare: the same open_clip model in the same dtype on tensors that are already prepared, nothing else;
+- bare_mixed: the same with open_clip's own ``precision="bf16"`` (layer norms in fp32), where ours is bf16;
+- loop_1, loop_32: `transformers.CLIPModel` in fp32, pictures opened with Pillow, its processor, batches of 1 and 32.
+
+    python benchmarks/embeddings.py --n 256 --rounds 5
+
+The result goes to benchmarks/results/ as Markdown and JSON, with date, git revision, machine and versions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import tempfile
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+from PIL import Image
+
+from facestats.core.config import EmbeddingsSettings
+from facestats.core.tables import STATUS
+from facestats.core.workers import cpu_count
+from facestats.embeddings import embed_faces
+from facestats.models import clip
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MODEL = "ViT-B-32"
+BATCH = 64
+TARGETS = {"ours / bare": 0.85, "ours / loop_32": 1.8}
+RESULTS = Path(__file__).parent / "results"
+PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "pillow", "polars")
+
+
+def save_random_clip(folder: Path, *, seed: int = 0) -> Path:
+    """Save a randomly initialised ViT-B/32 as a `local-dir:` checkpoint of open_clip."""
+    import open_clip
+    import torch
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    config = open_clip.get_model_config(MODEL)
+    weights = open_clip.model.CLIP(**config).state_dict()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file({name: w.contiguous() for name, w in weights.items()}, folder / "open_clip_model.safetensors")
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return folder
+
+
+def draw_crops(folder: Path, *, n: int, suffix: str, seed: int = 0) -> None:
+    """Draw `n` pictures of 512 x 512 that compress about as faces do: soft shapes with grain."""
+    rng = np.random.default_rng(seed)
+    for i in range(n):
+        soft = Image.fromarray(rng.integers(40, 220, (12, 12, 3), dtype=np.uint8)).resize((512, 512))
+        grain = rng.normal(0, 1.5, (512, 512, 1))
+        pixels = np.clip(np.asarray(soft) + grain, 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i:05d}{suffix}", quality=95)
+
+
+def list_runs(crops: Path, checkpoint: Path) -> tuple[dict[str, Callable[[], None]], dict[str, Any]]:
+    """Return what is timed, by name, and facts about it."""
+    import open_clip
+    import torch
+
+    files = sorted(crops.iterdir())
+    encoder = clip(EmbeddingsSettings(model=f"local-dir:{checkpoint}", batch_size=BATCH))
+    precision = encoder.name.rpartition(" ")[2]
+    names = [f.name for f in files]
+    faces = pl.DataFrame({"image_id": names, "crop": names}).with_columns(
+        status=pl.lit("ok", dtype=STATUS), error=pl.lit(None, dtype=pl.String)
+    )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16, "fp32": torch.float32}[precision]
+    modes = {"bare": "fp32" if precision == "fp32" else f"pure_{precision}", "bare_mixed": precision}
+    tensors = torch.rand(len(files), 3, 224, 224).to(device=device, dtype=dtype)
+
+    def bare(model: Any) -> None:
+        with torch.inference_mode():
+            for part in tensors.split(BATCH):
+                model.encode_image(part).float().cpu()
+
+    runs: dict[str, Callable[[], None]] = {
+        "ours": lambda: _check(embed_faces(faces, encoder, crops, batch_size=BATCH))
+    }
+    for name, mode in modes.items():
+        if name == "bare" or precision != "fp32":
+            model = open_clip.create_model(f"local-dir:{checkpoint}", precision=mode, device=device).eval()
+            runs[name] = lambda model=model: bare(model)
+    loop = _transformers_loop(files, device)
+    runs |= {"loop_1": lambda: loop(1), "loop_32": lambda: loop(32)}
+    kilobytes = statistics.mean(f.stat().st_size for f in files) / 1000
+    return runs, {
+        "encoder": encoder.precision_reason,
+        "crops": f"{files[0].suffix}, {kilobytes:.0f} kB on average",
+    }
+
+
+def _check(table: pl.DataFrame) -> None:
+    if table["embedding"].null_count():
+        msg = f"not every crop was embedded: {table['error'].drop_nulls().to_list()[:3]}"
+        raise RuntimeError(msg)
+
+
+def _transformers_loop(files: list[Path], device: str) -> Callable[[int], None]:
+    import torch
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+    model = CLIPModel(CLIPConfig()).eval().to(device)
+    processor = CLIPImageProcessor()
+
+    def loop(batch_size: int) -> None:
+        with torch.no_grad():
+            for start in range(0, len(files), batch_size):
+                images = [Image.open(file).convert("RGB") for file in files[start : start + batch_size]]
+                model.get_image_features(**processor(images=images, return_tensors="pt").to(device))
+
+    return loop
+
+
+def measure(runs: dict[str, Callable[[], None]], *, n: int, rounds: int) -> dict[str, list[float]]:
+    """Time every run once per round, in turn, after one round that does not count; pictures per second."""
+    rates: dict[str, list[float]] = {name: [] for name in runs}
+    for number in range(rounds + 1):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            rate = n / (time.perf_counter() - start)
+            print(
+                f"round {number} {name:12} {rate:8.1f} pictures/s" + ("" if number else "  (warm-up)"),
+                flush=True,
+            )
+            if number:
+                rates[name].append(rate)
+    return rates
+
+
+def describe_machine() -> dict[str, Any]:
+    """Say what this was measured on."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": revision,
+        "machine": f"{model or platform.processor()}, {cpu_count()} cores, {platform.system()}",
+        "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        **{name: version(name) for name in PACKAGES},
+    }
+
+
+def report(rates: dict[str, list[float]], facts: dict[str, Any]) -> str:
+    """Write the result as Markdown."""
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    lines = [
+        "# Embeddings: pictures per second",
+        "",
+        "| run | median | lowest | highest | ours is |",
+        "|--|--|--|--|--|",
+    ]
+    for name, values in rates.items():
+        ratio = medians["ours"] / medians[name]
+        lines.append(
+            f"| {name} | {medians[name]:.1f} | {min(values):.1f} | {max(values):.1f} | {ratio:.2f} times |"
+        )
+    lines.append("")
+    for target, wanted in TARGETS.items():
+        ratio = medians["ours"] / medians[target.rpartition(" ")[2]]
+        lines.append(f"- {target}: {ratio:.2f}, target {wanted}: {'met' if ratio >= wanted else 'NOT met'}")
+    lines += ["", *(f"- {key}: {value}" for key, value in facts.items()), ""]
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run the comparison and store it."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--n", type=int, default=256, help="pictures per round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--suffix", default=".jpg", choices=[".jpg", ".png", ".webp"], help="format of drawn crops"
+    )
+    parser.add_argument("--crops", type=Path, help="folder of aligned crops to use instead of drawn ones")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as temporary:
+        crops = Path(temporary, "crops")
+        crops.mkdir()
+        if args.crops is None:
+            draw_crops(crops, n=args.n, suffix=args.suffix)
+        else:
+            found = [f for f in sorted(args.crops.rglob("*")) if f.is_file()]
+            for i in range(args.n):
+                Path(crops, f"{i:05d}{found[i % len(found)].suffix}").symlink_to(
+                    found[i % len(found)].resolve()
+                )
+        runs, facts = list_runs(crops, save_random_clip(Path(temporary, "clip")))
+        facts = {**describe_machine(), "pictures": args.n, "rounds": args.rounds, **facts}
+        rates = measure(runs, n=args.n, rounds=args.rounds)
+    text = report(rates, facts)
+    args.out.mkdir(parents=True, exist_ok=True)
+    name = f"embeddings_{facts['date'][:10]}"
+    (args.out / f"{name}.md").write_text(text)
+    (args.out / f"{name}.json").write_text(
+        json.dumps({"facts": facts, "pictures_per_second": rates}, indent=2)
+    )
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""List the pictures of a folder, whatever else lies in it; nothing is opened that could hang or lead away."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes
+
+import polars as pl
+
+from facestats.core.images import kind_of_file, sniff
+from facestats.core.tables import KEY, STATUS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SUFFIXES = frozenset(
+    [
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".jfif",
+        ".jpg_large",
+        ".png",
+        ".apng",
+        ".webp",
+        ".gif",
+        ".bmp",
+        ".dib",
+        ".tif",
+        ".tiff",
+        ".ppm",
+        ".pgm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".heic",
+        ".heif",
+        ".jxl",
+        ".jp2",
+        ".psd",
+        ".ico",
+        ".tga",
+        ".pcx",
+        ".svg",
+        ".eps",
+    ]
+)
+_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+    KEY: pl.String,
+    "path": pl.String,
+    "bytes": pl.Int64,
+    "mtime_ns": pl.Int64,
+    "status": STATUS,
+    "error": pl.String,
+}
+
+
+@dataclass(frozen=True)
+class _Unusable:
+    """Why a name cannot be opened."""
+
+    status: str
+    error: str
+    is_folder: bool = False
+
+
+_Found = os.stat_result | _Unusable
+
+
+def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -> pl.DataFrame:
+    """List every picture below `folder`, in the order of its key; decodes none of them.
+
+    A file counts by its suffix, or by its first bytes where the suffix is unknown; hidden files and folders
+    do not count. A link to a folder inside `folder` is not followed: its pictures are listed where they lie.
+
+    Parameters
+    ----------
+    folder
+        Folder to walk, nested folders included; nothing is written into it.
+    follow_links
+        Whether to accept symbolic links that leave `folder`.
+
+    Returns
+    -------
+    `image_id` (String, posix path below `folder`; bytes that are not UTF-8 are percent-encoded), `path`
+    (String), `bytes` and `mtime_ns` (Int64: a picture is done again when one of them changes), `status`
+    and `error` (null unless the file cannot even be opened: a pipe, a broken link, a closed folder, ...).
+
+    Raises
+    ------
+    FileNotFoundError
+        If `folder` does not exist or holds no picture.
+    """
+    root = Path(os.path.realpath(folder))
+    if not root.is_dir():
+        msg = f"{folder} is not a folder. Put your pictures there, or set raw_dir in the configuration."
+        raise FileNotFoundError(msg)
+    rows: dict[str, tuple] = {}
+    others = 0
+    for path, found in _walk(root, follow_links=follow_links):
+        row = _list_row(root, path, found)
+        if row is None:
+            others += 1
+        elif row[0] in rows:  # a name that is not UTF-8 and one that is literally its encoding
+            name = f"{row[0]} (second file of this name)"
+            rows[name] = (name, *row[1:4], "unreadable", "its name cannot be told from another; rename it")
+        else:
+            rows[row[0]] = row
+    if not rows:
+        msg = f"no picture found in {folder} ({others} other files). Check raw_dir in the configuration."
+        raise FileNotFoundError(msg)
+    return pl.DataFrame(list(rows.values()), schema=_SCHEMA, orient="row").sort(KEY)
+
+
+def picture_path(text: str) -> Path:
+    """Turn a `path` of :func:`list_images` back into a path that can be opened."""
+    if "%" in text and not os.path.lexists(text):
+        return Path(os.fsdecode(unquote_to_bytes(text)))
+    return Path(text)
+
+
+def _walk(root: Path, *, follow_links: bool) -> Iterator[tuple[Path, _Found]]:
+    """Yield every visible file below `root` once, with its status as a file or the reason it has none."""
+    seen: set[tuple[int, int]] = set()
+    folders = [root]
+    while folders:
+        folder = folders.pop()
+        try:
+            info = folder.stat()
+            entries = sorted(os.scandir(folder), key=lambda e: os.fsencode(e.name))
+        except OSError as error:
+            if folder == root:
+                raise
+            status = "permission_denied" if isinstance(error, PermissionError) else "unreadable"
+            yield (
+                folder,
+                _Unusable(status, f"the folder could not be opened: {error.strerror}", is_folder=True),
+            )
+            continue
+        if (info.st_dev, info.st_ino) in seen:  # reached before, through a link
+            continue
+        seen.add((info.st_dev, info.st_ino))
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            path = Path(entry.path)
+            found = _look(entry, root, follow_links=follow_links)
+            if isinstance(found, os.stat_result) and stat.S_ISDIR(found.st_mode):
+                folders.append(path)
+            elif found is not None:
+                yield path, found
+
+
+def _look(entry: os.DirEntry[str], root: Path, *, follow_links: bool) -> _Found | None:
+    """What lies under a name; None for a link to a folder that is listed where it lies."""
+    if not entry.is_symlink():
+        return entry.stat(follow_symlinks=False)
+    inside = Path(os.path.realpath(entry.path)).is_relative_to(root)
+    try:
+        found = Path(entry.path).stat()
+    except FileNotFoundError:
+        return _Unusable("unreadable", "link points to nothing")
+    except OSError as error:
+        return _Unusable("unreadable", f"link cannot be followed: {error.strerror}")
+    if not inside and not follow_links:
+        return _Unusable("not_regular_file", "link leaves the folder of pictures; see follow_links")
+    return None if inside and stat.S_ISDIR(found.st_mode) else found
+
+
+def _list_row(root: Path, path: Path, found: _Found) -> tuple | None:
+    """One row of the listing, or None if the file is no picture."""
+    name, where = (_text(os.fsencode(p)) for p in (path.relative_to(root).as_posix(), path))
+    known = path.suffix.lower() in SUFFIXES
+    if isinstance(found, _Unusable):
+        return (name, where, 0, 0, found.status, found.error) if known or found.is_folder else None
+    if not stat.S_ISREG(found.st_mode):
+        reason = f"{kind_of_file(found.st_mode)}, not a regular file"
+        return (name, where, 0, 0, "not_regular_file", reason) if known else None
+    if not known and not _looks_like_picture(path):
+        return None
+    return name, where, found.st_size, found.st_mtime_ns, None, None
+
+
+def _text(raw: bytes) -> str:
+    """Decode a file name; one that is not UTF-8 is percent-encoded where it must be."""
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        safe = raw.replace(b"%", b"%25").decode("utf-8", "surrogateescape")
+        return re.sub("[\udc80-\udcff]", lambda m: f"%{ord(m[0]) - 0xDC00:02X}", safe)
+
+
+def _looks_like_picture(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return sniff(file.read(512))[0] == "picture"
+    except OSError:
+        return False

@@ -1,0 +1,83 @@
+"""What a CLIP model does to a picture before it looks at it, on Pillow alone: runs in worker processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+# OPENAI_DATASET_MEAN and _STD of open_clip, its defaults
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a model wants its pictures: open_clip's evaluation transform before normalisation, on Pillow alone.
+
+    Parameters
+    ----------
+    size
+        Height and width in pixels.
+    interpolation
+        ``bicubic`` or ``bilinear``.
+    resize_mode
+        ``shortest`` fills the size and crops, ``longest`` fits inside and pads, ``squash`` distorts.
+    fill
+        Grey level of the padding.
+    mean, std
+        Per channel, on pixels between 0 and 1.
+    """
+
+    size: tuple[int, int]
+    interpolation: str = "bicubic"
+    resize_mode: str = "shortest"
+    fill: int = 0
+    mean: tuple[float, ...] = MEAN
+    std: tuple[float, ...] = STD
+
+    def apply(self, image: Image.Image) -> NDArray[np.uint8]:
+        """Resize and crop an RGB picture into (height, width, 3) uint8."""
+        from PIL import Image
+
+        height, width = self.size
+        square = height == width
+        # open_clip ignores the interpolation of non-square models in this mode
+        bilinear = self.interpolation == "bilinear" and (square or self.resize_mode != "shortest")
+        kernel = Image.Resampling.BILINEAR if bilinear else Image.Resampling.BICUBIC
+        scaled = self._scaled_size(image.size)
+        resized = image if scaled == image.size else image.resize(scaled, kernel)
+        return np.asarray(_center(resized, (width, height), self.fill))
+
+    def _scaled_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Width and height after resizing, rounded as torchvision and timm round them."""
+        height, width = self.size
+        if self.resize_mode == "squash":
+            return width, height
+        if self.resize_mode == "shortest" and height == width:
+            short, long = min(size), max(size)
+            scaled = int(height * long / short)
+            return (height, scaled) if size[0] <= size[1] else (scaled, height)
+        ratios = (size[1] / height, size[0] / width)
+        ratio = max(ratios) if self.resize_mode == "longest" else min(ratios)
+        return round(size[0] / ratio), round(size[1] / ratio)
+
+
+def _center(image: Image.Image, size: tuple[int, int], fill: int) -> Image.Image:
+    """Crop or pad to `size` (width, height) round the centre, rounded as torchvision does."""
+    from PIL import ImageOps
+
+    width, height = size
+    if image.width < width or image.height < height:
+        extra = (max(width - image.width, 0), max(height - image.height, 0))
+        border = (extra[0] // 2, extra[1] // 2, (extra[0] + 1) // 2, (extra[1] + 1) // 2)
+        image = ImageOps.expand(image, border, fill=(fill,) * 3)
+    if image.size == size:
+        return image
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))

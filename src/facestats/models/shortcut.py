@@ -1,0 +1,39 @@
+"""A shortcut through vision transformers that changes no result."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+
+def skip_unread_tokens(visual: Any) -> bool:
+    """Let the last block of an open_clip vision transformer compute the class token alone.
+
+    The vector is read from that token, and after the last attention the others reach it no more: ten
+    twelfths of the block's work are never looked at, 7 % of a ViT-B/32 with 50 tokens.
+
+    Parameters
+    ----------
+    visual
+        Picture side of an open_clip model; anything but its plain transformer is left as it is.
+
+    Returns
+    -------
+    Whether the shortcut applies.
+    """
+    from open_clip.transformer import ResidualAttentionBlock, VisionTransformer
+
+    if type(visual) is not VisionTransformer or visual.pool_type != "tok" or visual.attn_pool is not None:
+        return False
+    last = visual.transformer.resblocks[-1]
+    if type(last) is not ResidualAttentionBlock or not visual.transformer.batch_first:
+        return False
+    last.forward = functools.partial(_first_token, last)
+    return True
+
+
+def _first_token(block: Any, x: Any, attn_mask: None = None) -> Any:
+    """Do what the block does, for the first of the tokens (batch, tokens, width) only."""
+    normed = block.ln_1(x)
+    first = x[:, :1] + block.ls_1(block.attention(normed[:, :1], normed, normed))
+    return first + block.ls_2(block.mlp(block.ln_2(first)))
