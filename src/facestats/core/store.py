@@ -118,22 +118,16 @@ class Store:
 
         Parameters
         ----------
-        name
-            A table of ``fs.tables.TABLES``.
         rows
             Input rows with a unique key. A lazy frame (``store.scan(...)``) is read chunk by chunk. A
             `fingerprint` column, as every stored table has one, stands for the row's content.
         func
             Stage function: frame in, frame out, one row per input row.
         chunk_size
-            Rows per call; at most one chunk is lost when the process is killed. None: all rows in one call,
-            for functions of the whole table (clusters, master), which are called again when any row changes.
+            Rows per call, and at most lost in a kill. None: all rows in one call, for functions of the whole
+            table (clusters, master), which are called again when any row changes.
         retry_failed
             Whether to compute rows again whose status is a failure.
-        progress
-            Whether to show a bar and a closing line.
-        engine
-            Where chunks are computed.
         params
             Keywords of `func`. Folders (``Path``) and `workers` may change without making the table stale.
 
@@ -151,9 +145,8 @@ class Store:
         if engine != "local":
             msg = f"engine {engine!r} is not known; valid is 'local'"
             raise ValueError(msg)
-        files, table = self._files(name), find_table(name)
+        files, table, whole = self._files(name), find_table(name), chunk_size is None
         stage = describe_stage(func, params)
-        whole = chunk_size is None
         meta = {
             "stage": stage,
             "packages": package_versions(),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facestats.demo import words
 from facestats.demo.people import ATTRIBUTES, HAIR
@@ -46,14 +46,14 @@ class Caption:
     """
 
     text: str
-    said: dict[str, str | None]
+    said: dict[str, Any]
     denied: tuple[tuple[str, str], ...]
     kind: str
     tricky: bool
 
 
 def write_caption(
-    record: Mapping[str, str | None],
+    record: Mapping[str, Any],
     rng: np.random.Generator,
     *,
     kind: str | None = None,
@@ -99,7 +99,7 @@ def write_caption(
     return Caption(text, said, tuple(pen.denied), kind, n_tricks > pen.contrasts)
 
 
-def _choose_said(record: Mapping[str, str | None], rng: np.random.Generator) -> dict[str, str | None]:
+def _choose_said(record: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
     """Draw how many attributes are mentioned, then which."""
     seen = [name for name in ATTRIBUTES if record[name] is not None]
     # No caption comments on the curves of a minor.
@@ -123,7 +123,8 @@ def _spell(pen: Pen, text: str) -> str:
 
 def _add_tricks(pen: Pen, facts: Mapping[str, str], *, n_tricks: int) -> tuple[list[str], list[str]]:
     """Fragments for the noun phrase and clauses, none of which says anything about the person."""
-    fragments, clauses = [], []
+    fragments: list[str] = []
+    clauses: list[str] = []
     open_names = [name for name in ATTRIBUTES if name not in facts and pen.record[name]]
     for way in pen.rng.permutation(8)[:n_tricks]:
         if way == 0 and open_names:

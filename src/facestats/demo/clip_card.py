@@ -25,7 +25,8 @@ runs and can be scored without downloading a model. Its labels are perceived att
 be used on photographs, nor to say anything about a person.
 
 - Loads as `open_clip.create_model_and_transforms("local-dir:FOLDER")`; standard CLIP tokenizer; half precision.
-- Picture tower: timm `resnet10t`, from scratch, 176 x 176 pixels. Text tower: 2 layers of width 40.
+- Picture tower: open_clip's modified ResNet with one block a stage and width 16, from scratch, at 176 x 176
+  pixels. Text tower: 2 layers of width 64.
 - Data: {characters} drawn characters (seed 1, style "train"), each as aligned face and as whole picture, and
   captions written by the demo's grammar. No photograph and no pretrained weight was used.
 - Loss: a softmax per attribute over the averaged vectors of the prompts in `config/attributes.yaml`, on the view

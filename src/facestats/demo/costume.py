@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,7 +29,7 @@ def _motifs(
 
 def traditional(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     """Put on an embroidered folk costume: a vest over a white blouse, or a wrapped robe."""
-    paint_neck(canvas, body)
+    paint_neck(canvas, body, low=2.9)
     u, n, main = body.u, body.neck, tint(rng, FOLK)
     threads = [GOLD, WHITE, np.array([210, 50, 50], np.float32), np.array([60, 150, 90], np.float32)]
     threads = [t for t in threads if np.abs(t - main).sum() > 120]
@@ -113,53 +113,65 @@ def fantasy(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
     inner = canvas.mask(plate)
     canvas.fill(body.at(curve(mirror(np.array(half) * [0.94, 1] + [0, 0.02]), steps=5)), metal, blur=0.03 * u)
     for side in (-1, 1):
-        canvas.disc(
-            body.at([side * 0.55 * b, 2.86]),
-            (0.30 * b * u, 0.26 * u),
-            shade(metal, 1.6),
-            blur=0.12 * u,
-            alpha=0.8,
-            clip=inner,
-        )
-        under_chest = body.at(
-            curve([[side * 0.05, 3.28], [side * 0.55 * b, 3.38], [side * b * 0.95, 3.08]], closed=False)
-        )
-        canvas.taper(under_chest, shade(metal, 0.4), width=0.14 * u, blur=0.04 * u, alpha=0.8, clip=inner)
-        canvas.taper(body.at(curve([[side * b, 2.5], [side * b * 0.9, 3.3], [side * body.waist, 4.1]], closed=False)),
-                     shade(metal, 0.4), width=0.4 * u, blur=0.1 * u, alpha=0.7, clip=inner)  # fmt: skip
-        scroll = body.at(
-            curve(
-                [[side * 0.15, 3.9], [side * 0.5, 3.7], [side * 0.6, 3.45], [side * 0.35, 3.5]], closed=False
-            )
-        )
-        canvas.strokes([scroll], GOLD, width=0.05 * u, clip=inner)
-        for k in range(3):  # plates of the shoulder, the upper one last
-            y, r = 2.78 - 0.20 * k, 0.62 - 0.05 * k
-            cap = body.at(curve([[side * (s - r), y], [side * (s - 0.45), y - 0.50], [side * (s + 0.05), y - 0.42],
-                                 [side * (s + 0.30), y + 0.02], [side * (s - 0.1), y + 0.13]]))  # fmt: skip
-            canvas.fill(cap, shade(metal, 0.45))
-            canvas.fill(cap + (cap.mean(0) - cap) * 0.10, shade(metal, 0.85 + 0.12 * k), blur=0.02 * u)
-        canvas.disc(
-            body.at([side * (s - 0.10), 2.08]),
-            (0.18 * u, 0.08 * u),
-            shade(metal, 1.7),
-            blur=0.05 * u,
-            alpha=0.8,
-        )
-        collar = body.at(
-            curve(
-                [
-                    [side * (n + 0.10), 1.80],
-                    [side * (n + 0.50), 1.98],
-                    [side * 0.5, 2.42],
-                    [side * 0.06, 2.52],
-                ]
-            )
-        )
-        canvas.fill(collar, cape)
+        _armour_side(canvas, body, side, metal=metal, cape=cape, inner=inner)
     rim = body.at(curve(mirror(half), steps=5))
     canvas.strokes([np.vstack([rim, rim[:1]])], GOLD, width=0.06 * u)
     canvas.disc(body.at([0, 2.56]), 0.17 * u, GOLD)
     canvas.disc(body.at([0, 2.56]), 0.11 * u, gem)
     canvas.disc(body.at([-0.04, 2.52]), 0.04 * u, (255, 255, 255), alpha=0.8)
     canvas.fill(body.at([[-3, 4.28], [3, 4.28], [3, 4.6], [-3, 4.6]]), shade(GOLD, 0.5), clip=clip)
+
+
+def _armour_side(
+    canvas: Canvas,
+    body: Body,
+    side: int,
+    *,
+    metal: tuple[int, int, int],
+    cape: tuple[int, int, int],
+    inner: Any,
+) -> None:
+    """Put one half of the breastplate's relief, one shoulder plate and one wing of the collar."""
+    u, n, s, b = body.u, body.neck, body.shoulder, body.bust
+    canvas.disc(
+        body.at([side * 0.55 * b, 2.86]),
+        (0.30 * b * u, 0.26 * u),
+        shade(metal, 1.6),
+        blur=0.12 * u,
+        alpha=0.8,
+        clip=inner,
+    )
+    under_chest = body.at(
+        curve([[side * 0.05, 3.28], [side * 0.55 * b, 3.38], [side * b * 0.95, 3.08]], closed=False)
+    )
+    canvas.taper(under_chest, shade(metal, 0.4), width=0.14 * u, blur=0.04 * u, alpha=0.8, clip=inner)
+    canvas.taper(body.at(curve([[side * b, 2.5], [side * b * 0.9, 3.3], [side * body.waist, 4.1]], closed=False)),
+                 shade(metal, 0.4), width=0.4 * u, blur=0.1 * u, alpha=0.7, clip=inner)  # fmt: skip
+    scroll = body.at(
+        curve([[side * 0.15, 3.9], [side * 0.5, 3.7], [side * 0.6, 3.45], [side * 0.35, 3.5]], closed=False)
+    )
+    canvas.strokes([scroll], GOLD, width=0.05 * u, clip=inner)
+    for k in range(3):  # plates of the shoulder, the upper one last
+        y, r = 2.78 - 0.20 * k, 0.62 - 0.05 * k
+        cap = body.at(curve([[side * (s - r), y], [side * (s - 0.45), y - 0.50], [side * (s + 0.05), y - 0.42],
+                             [side * (s + 0.30), y + 0.02], [side * (s - 0.1), y + 0.13]]))  # fmt: skip
+        canvas.fill(cap, shade(metal, 0.45))
+        canvas.fill(cap + (cap.mean(0) - cap) * 0.10, shade(metal, 0.85 + 0.12 * k), blur=0.02 * u)
+    canvas.disc(
+        body.at([side * (s - 0.10), 2.08]),
+        (0.18 * u, 0.08 * u),
+        shade(metal, 1.7),
+        blur=0.05 * u,
+        alpha=0.8,
+    )
+    collar = body.at(
+        curve(
+            [
+                [side * (n + 0.10), 1.80],
+                [side * (n + 0.50), 1.98],
+                [side * 0.5, 2.42],
+                [side * 0.06, 2.52],
+            ]
+        )
+    )
+    canvas.fill(collar, cape)

@@ -92,13 +92,14 @@ def draw_body(canvas: Canvas, head: Head, *, rng: np.random.Generator) -> None:
 def paint_neck(canvas: Canvas, body: Body, *, low: float = 2.35) -> None:
     """Paint the neck and the skin down to the collar bones, with the shadow of the chin."""
     skin, n, u = body.look.skin, body.neck, body.u
+    wide = min(n + 0.75, 0.66 * body.shoulder)
     half = [
         [0.0, 0.9],
         [n, 0.9],
         [n * 0.97, 1.55],
         [n + 0.16, 1.92],
-        [n + 0.75, 2.2],
-        [n + 0.6, low + 0.2],
+        [wide, 2.2],
+        [wide - 0.15, low + 0.2],
         [0, low + 0.5],
     ]
     shape = body.at(curve(mirror(half)))

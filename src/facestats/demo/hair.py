@@ -282,7 +282,7 @@ class Hair:
             canvas.strokes(list(flat[::5]), mix(self.streak, base, 0.2), width=0.03 * self.u, alpha=0.7)
 
 
-def _refine(line: np.ndarray, count: int = 48) -> np.ndarray:
+def _refine(line: np.ndarray, count: int = 72) -> np.ndarray:
     """Resample a line evenly."""
     run = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     at = np.linspace(0, run[-1], max(count, 2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -88,7 +88,7 @@ class Scene:
 class Look:
     """A character's drawn traits; lengths in interpupillary distances."""
 
-    record: Mapping[str, str | None]
+    record: Mapping[str, Any]
     skin: np.ndarray
     hair: np.ndarray
     streak: np.ndarray
@@ -149,7 +149,7 @@ def draw_scene(rng: np.random.Generator, *, style: str = "train") -> Scene:
     )
 
 
-def _hair_colors(record: Mapping[str, str | None], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _hair_colors(record: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
     """Choose hair, streak and brow colours; the bald still have brows."""
     name = record["hair_color"]
     if name == "colorful":
@@ -163,7 +163,7 @@ def _hair_colors(record: Mapping[str, str | None], rng: np.random.Generator) -> 
     return hair, shade(hair, 1.16), brow
 
 
-def draw_look(record: Mapping[str, str | None], rng: np.random.Generator) -> Look:
+def draw_look(record: Mapping[str, Any], rng: np.random.Generator) -> Look:
     """Turn a record into the numbers of one character; two characters of one record differ.
 
     Parameters

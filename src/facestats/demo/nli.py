@@ -14,14 +14,26 @@ if TYPE_CHECKING:
     from facestats.demo.captions import Caption
 
 CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
+# Whether a text speaks of an attribute at all: the tiny model learns these too, so that asking them first can be tried.
+ASKED = {
+    "age": "The text says how old the person is.",
+    "gender": "The text says which gender the person has.",
+    "ethnicity": "The text says of which ethnicity the person is.",
+    "hair_style": "The text says how the hair is styled.",
+    "hair_color": "The text says which color the hair has.",
+    "hair_length": "The text says how long the hair is.",
+    "eye_color": "The text says which color the eyes have.",
+    "body_type": "The text says how the person is built.",
+    "dress": "The text says what the person wears.",
+}
 
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One sentence to test a text against: its attribute, its option and its words."""
+    """One sentence to test a text against: its attribute, its option (None: is it said at all?) and its words."""
 
     attribute: str
-    option: str
+    option: str | None
     text: str
 
 
@@ -54,41 +66,48 @@ def judge(caption: Caption, hypothesis: Hypothesis) -> int:
     Returns
     -------
     int
-        2 where the caption says the option; 0 where it says another or denies this one; else 1.
+        2 where the caption says the option; 0 where it says another or denies this one; else 1. Whether an
+        attribute is said at all is 2 or 1.
     """
     said = caption.said[hypothesis.attribute]
+    if hypothesis.option is None:
+        return NEUTRAL if said is None else ENTAILMENT
     if said == hypothesis.option:
         return ENTAILMENT
     denied = (hypothesis.attribute, hypothesis.option) in caption.denied
     return CONTRADICTION if denied or said is not None else NEUTRAL
 
 
-def label_texts(
-    scores: np.ndarray, hypotheses: Sequence[Hypothesis], *, threshold: float = 0.5
+def choose_options(
+    logits: np.ndarray, hypotheses: Sequence[Hypothesis], *, threshold: float = 0.5
 ) -> dict[str, list[str | None]]:
-    """Choose each attribute's best entailed option, or None where no option is entailed beyond the threshold.
+    """Choose each attribute's most entailed option, or None where entailment does not beat contradiction.
+
+    The rule of the text stage: the option with the largest entailment logit, if the softmax of its
+    entailment against its contradiction reaches the threshold.
 
     Parameters
     ----------
-    scores
-        Shape (texts, hypotheses, 2 or more), the first of the last axis is the probability of entailment.
+    logits
+        Shape (texts, hypotheses, 2): contradiction and entailment.
     hypotheses
         As many as the second axis.
     threshold
-        Probability of entailment over contradiction and neutrality that the best option must exceed.
+        Lowest score, 0 to 1.
 
     Returns
     -------
     dict
         Attribute to one option or None per text.
     """
+    leads = logits[..., 1] - logits[..., 0]
+    least = np.log(threshold / (1.0 - threshold))
     labels = {}
     for name in dict.fromkeys(h.attribute for h in hypotheses):
-        places = [i for i, h in enumerate(hypotheses) if h.attribute == name]
-        entailed = scores[:, places, 0]
-        best = entailed.argmax(axis=1)
-        sure = entailed[np.arange(len(entailed)), best] > threshold
-        labels[name] = [hypotheses[places[b]].option if s else None for b, s in zip(best, sure, strict=True)]
+        places = np.array([i for i, h in enumerate(hypotheses) if h.attribute == name])
+        best = places[logits[:, places, 1].argmax(axis=1)]
+        said = leads[np.arange(len(leads)), best] >= least
+        labels[name] = [hypotheses[b].option if yes else None for b, yes in zip(best, said, strict=True)]
     return labels
 
 
@@ -121,7 +140,7 @@ def score_labels(
 
 
 def evaluate(
-    score_pairs: Callable[[list[str], list[str]], np.ndarray],
+    score: Callable[[list[str], list[str]], np.ndarray],
     captions: Sequence[Caption],
     *,
     hypotheses: Sequence[Hypothesis],
@@ -131,21 +150,22 @@ def evaluate(
 
     Parameters
     ----------
-    score_pairs
-        Takes n texts and m hypotheses, returns (n, m, 2): probabilities of entailment and of contradiction.
+    score
+        Takes n texts and m hypotheses, returns (n, m, 2) logits of contradiction and entailment: the method
+        of that name of any text classifier of the package.
     captions
         Captions with their truth.
     hypotheses
         As from `read_hypotheses`.
     threshold
-        As for `label_texts`.
+        As for `choose_options`.
 
     Returns
     -------
     dict
         `all`, `sentence`, `tags` and `tricky` (those that occur) to the scores of `score_labels`.
     """
-    scores = score_pairs([caption.text for caption in captions], [h.text for h in hypotheses])
+    logits = score([caption.text for caption in captions], [h.text for h in hypotheses])
     parts = {
         "all": list(range(len(captions))),
         "sentence": [i for i, caption in enumerate(captions) if caption.kind == "sentence"],
@@ -154,7 +174,7 @@ def evaluate(
     }
     return {
         part: score_labels(
-            label_texts(scores[rows], hypotheses, threshold=threshold), [captions[i] for i in rows]
+            choose_options(logits[rows], hypotheses, threshold=threshold), [captions[i] for i in rows]
         )
         for part, rows in parts.items()
         if rows

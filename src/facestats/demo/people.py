@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from facestats.demo import words
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+@cache
 def list_options() -> dict[str, tuple[str, ...]]:
     """List attributes and options that the grammar can speak of, in the order of `config/attributes.yaml`."""
     hair = {"hair_style": tuple(words.STYLE_VERBS), "hair_color": tuple(words.ADJECTIVES["hair_color"])}
@@ -29,7 +31,7 @@ ATTRIBUTES = tuple(list_options())
 HAIR = ("hair_style", "hair_color", "hair_length")
 
 
-def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[str, str | None]:
+def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[str, Any]:
     """Draw a character's nine attributes, each option equally likely; the bald have no hair style or color.
 
     Parameters
@@ -50,7 +52,7 @@ def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[s
         # A sum modulo five holds out combinations while every option, and every pair of options, stays in both splits.
         if split is None or (sum(places.values()) % 5 == 0) == (split == "eval"):
             break
-    record: dict[str, str | None] = {name: options[name][place] for name, place in places.items()}
+    record: dict[str, Any] = {name: options[name][place] for name, place in places.items()}
     if record["hair_length"] == "bald":
         record |= {"hair_style": None, "hair_color": None}
     return record

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facestats.demo import words
 from facestats.demo.people import ATTRIBUTES, HAIR, draw_record, list_options
@@ -38,7 +38,7 @@ class Pen:
     """
 
     def __init__(
-        self, record: Mapping[str, str | None], rng: np.random.Generator, *, split: str, gender: str | None
+        self, record: Mapping[str, Any], rng: np.random.Generator, *, split: str, gender: str | None
     ) -> None:
         self.record, self.rng, self.split, self.gender = record, rng, split, gender
         self.minor = record["age"] in {"child", "teen"}
@@ -207,6 +207,10 @@ def describe_person(pen: Pen, facts: Mapping[str, str], *, glue: str | None = No
     if pen.chance(0.2):
         before = [before[i] for i in pen.rng.permutation(len(before))]
     after = [after[i] for i in pen.rng.permutation(len(after))]
+    having = [part for part in after if part.startswith("with ")]
+    if len(having) > 1 and pen.chance(0.5):
+        joined = f"{', '.join([having[0], *[part[5:] for part in having[1:-1]]])} and {having[-1][5:]}"
+        after = [joined, *[part for part in after if part not in having]]
     glue = glue or (", " if pen.chance(0.5) else " ")
     return glue.join([" ".join(["a", *before, noun]), *after])
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from facestats.core.geometry import fit_similarity
 from facestats.demo.character import SIZE, paint_character
 from facestats.demo.records import sample_records
 
@@ -21,26 +22,6 @@ NAMES = (
 )  # fmt: skip
 # where those points of a grown face lie, in interpupillary distances from between the pupils
 FACE = np.array([[-0.75, 0], [-0.26, 0.03], [0.26, 0.03], [0.75, 0], [0, 0.68], [-0.42, 1.06], [0.42, 1.06]])
-
-
-def fit_similarity(source: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """Fit rotation, scale and shift by least squares.
-
-    Parameters
-    ----------
-    source, target
-        Matching points, shape (n, 2).
-
-    Returns
-    -------
-    numpy.ndarray
-        Affine matrix of shape (2, 3) that maps source to target (Umeyama, 1991, without reflection).
-    """
-    a, b = source.mean(0), target.mean(0)
-    s, t = (source - a) @ [1, 1j], (target - b) @ [1, 1j]
-    turn = np.vdot(s, t) / np.vdot(s, s).real
-    matrix = np.array([[turn.real, -turn.imag], [turn.imag, turn.real]])
-    return np.column_stack([matrix, b - matrix @ a])
 
 
 def cut_face(

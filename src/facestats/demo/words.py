@@ -261,7 +261,7 @@ BARE_CLAUSES = (
 )
 DENIED = {
     "age": "{S} {is} not {x} // {S} {does} not seem to be {x} // {S} {is} certainly not {x}",
-    "gender": "{S} {is} not {x} // this is not {x} // {S} {is} certainly not {x}",
+    "gender": "{S} {is} not {x} // {S} {does} not seem to be {x} // {S} {is} certainly not {x}",
     "ethnicity": "{S} {is} not {x} // {S} {is} not of {x} descent // {S} {is} certainly not {x}",
     "hair_color": "{P} hair is not {x} | {S} {does} not have {x} hair // no {x} hair | without {x} hair // {S} {has} no {x} hair",
     "hair_length": "{P} hair is not {x} | {S} {does} not have {x} hair // no {x} hair // {S} {has} no {x} hair",

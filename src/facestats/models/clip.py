@@ -35,8 +35,7 @@ WEIGHTS = (
     "open_clip_pytorch_model.bin",
     "model.safetensors",
 )
-# rows of one call on a processor: beyond about 32 the activations of a ViT-B leave the caches (M=3200, K=3072 ran
-# at 0.36 of the speed of M=1600)
+# rows of one call on a processor: beyond about 32 the activations of a ViT-B leave the caches
 LARGEST_PART = 32
 
 

@@ -167,7 +167,7 @@ def failure_sheet(
         .value_counts(name="n")
         .sort(["n", "status"], descending=[True, False])
     )
-    n_columns = min(n_faces, int(counts["n"].max()))
+    n_columns = min(n_faces, max(counts["n"].to_list()))
     tiles: list[Image.Image | None] = []
     captions: list[str] = []
     for status in counts["status"]:
