@@ -16,18 +16,21 @@ ROOT = Path(__file__).parents[1]
 SOURCE = ROOT / "src/facestats"
 PUBLIC = [n for n in fs.__all__ if inspect.isfunction(getattr(fs, n))]
 VERBS = (
-    "list",
-    "align",
-    "embed",
-    "label",
-    "merge",
-    "cluster",
-    "project",
-    "average",
-    "search",
-    "select",
-    "map",
-    "load",
+    *(
+        "list",
+        "align",
+        "embed",
+        "label",
+        "merge",
+        "cluster",
+        "project",
+        "average",
+        "search",
+        "select",
+        "map",
+        "load",
+    ),
+    *("compare", "profile", "name", "relate", "find", "morph", "mirror", "read"),
 )
 PLOTS = [n for n in fs.plots.__all__ if inspect.isfunction(getattr(fs.plots, n))]
 MODULES = sorted(p for p in SOURCE.rglob("*.py"))
@@ -41,7 +44,12 @@ def test_signature(name):
     assert all(p.annotation is not p.empty for p in parameters)
     assert inspect.signature(function).return_annotation is not inspect.Signature.empty
     assert function.__doc__
-    assert name.split("_")[0] in VERBS or name in {"check_table", "confident", "sharpness_ratio"}
+    assert name.split("_")[0] in VERBS or name in {
+        "check_table",
+        "confident",
+        "eigenfaces",
+        "sharpness_ratio",
+    }
 
 
 @pytest.mark.parametrize("name", PLOTS)

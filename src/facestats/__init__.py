@@ -20,8 +20,13 @@ _HOMES = {
     "average_faces": "composites",
     "check_table": "core.tables",
     "cluster_faces": "clusters",
+    "cluster_members": "clusters",
+    "cluster_stability": "clusters",
+    "compare_groups": "composites",
     "confident": "core.tables",
+    "eigenfaces": "composites",
     "embed_faces": "embeddings",
+    "find_near_duplicates": "clusters",
     "label_attributes": "attributes",
     "label_texts": "text_labels",
     "list_captions": "text_labels",
@@ -31,8 +36,14 @@ _HOMES = {
     "load_config": "core.config",
     "map_faces": "clusters",
     "merge_master": "master",
+    "mirror_average": "composites",
+    "morph_faces": "composites",
+    "name_clusters": "core.enrichment",
+    "profile_clusters": "core.enrichment",
     "project_pca": "clusters",
     "project_umap": "clusters",
+    "read_composite": "core.results",
+    "relate_clusters": "core.enrichment",
     "search_faces": "embeddings",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
@@ -46,19 +57,30 @@ if TYPE_CHECKING:
     from facestats import plots as plots
     from facestats.attributes import label_attributes as label_attributes
     from facestats.clusters import cluster_faces as cluster_faces
+    from facestats.clusters import cluster_members as cluster_members
+    from facestats.clusters import cluster_stability as cluster_stability
+    from facestats.clusters import find_near_duplicates as find_near_duplicates
     from facestats.clusters import map_faces as map_faces
     from facestats.clusters import project_pca as project_pca
     from facestats.clusters import project_umap as project_umap
     from facestats.composites import average_faces as average_faces
+    from facestats.composites import compare_groups as compare_groups
+    from facestats.composites import eigenfaces as eigenfaces
+    from facestats.composites import mirror_average as mirror_average
+    from facestats.composites import morph_faces as morph_faces
     from facestats.composites import select_faces as select_faces
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
+    from facestats.core.enrichment import name_clusters as name_clusters
+    from facestats.core.enrichment import profile_clusters as profile_clusters
+    from facestats.core.enrichment import relate_clusters as relate_clusters
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.results import read_composite as read_composite
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table

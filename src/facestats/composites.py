@@ -13,8 +13,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core.crops import open_crops
-from facestats.core.moments import Moments
-from facestats.core.results import Composite
+from facestats.core.moments import Moments, PermutedSums, principal_components
+from facestats.core.results import Composite, Eigenfaces, GroupDifference
 from facestats.core.select import describe, select_rows
 from facestats.core.tables import KEY, check_columns
 from facestats.core.warp import build_mesh, mirror_shape, warp_face
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-# eyes, brows, nose and mouth in every aligned crop: left, top, right, bottom as shares of its side
-FEATURES = (0.27, 0.36, 0.73, 0.78)
+SIDE = 128  # pixels per side of tested maps: finer than any landmark is placed
 
 
 def average_faces(
@@ -173,24 +172,96 @@ def mirror_average(face: Composite) -> Composite:
     )
 
 
-def sharpness_ratio(face: Composite, other: Composite) -> float:
-    """How much sharper `face` shows eyes, nose and mouth than `other`.
+def compare_groups(
+    faces: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    *,
+    by: str,
+    groups: tuple[Any, Any],
+    method: Literal["mean", "warp"] = "warp",
+    n_permutations: int = 1000,
+    min_faces: int = 8,
+    seed: int,
+) -> GroupDifference:
+    """Test where two groups differ in lightness, at a side of 128 pixels.
 
-    The ratio of the variances of the Laplacian (Pech-Pacheco et al. 2000) over the region of the features,
-    after a Gaussian of 1/256 of the side: finer detail in an average is noise of single faces.
+    With `warp` all faces first take the mean shape of both groups, so that the map shows surface and not
+    shape. Chance is judged by exchanging the labels, and corrected for the number of pixels by the largest
+    |t| of each exchange (Nichols & Holmes 2002). Any number of faces fits into memory.
+
+    Parameters
+    ----------
+    faces
+        Rows of the faces or master table with the column `by`.
+    crops_dir
+        Folder of the crops.
+    by
+        Column of groups.
+    groups
+        The two values of `by`; the map is the first minus the second.
+    method
+        `mean` or `warp`.
+    n_permutations
+        Exchanges of labels; the smallest p is 1 / (n_permutations + 1).
+    min_faces
+        Fewer faces in either group are an error.
+    seed
+        Decides the exchanges.
     """
+    sizes = [select_rows(faces, {by: g}, min_rows=min_faces)[0] for g in groups]
+    parts = [open_crops(rows, crops_dir, method=method, min_faces=min_faces).faces for rows in sizes]
+    crops = open_crops(pl.concat(parts), crops_dir, method=method, min_faces=min_faces)
+    n_first, n_second = (part.height for part in parts)
+    sums = PermutedSums(n_first, n_second, n_permutations=n_permutations, seed=seed)
+    first = np.arange(n_first + n_second) < n_first
+    start = 0
+    for block in crops.small_blocks(method, side=SIDE, grey=True):
+        sums.add(block, first[start : start + len(block)])
+        start += len(block)
+    maps = [m.astype(np.float32).reshape(SIDE, SIDE) for m in sums.result()]
+    settings = {"by": by, "method": method, "n_permutations": n_permutations, "seed": seed, "side": SIDE}
+    names = (str(groups[0]), str(groups[1]))
+    return GroupDifference(maps[0], maps[1], maps[2], names, (n_first, n_second), settings)
+
+
+def eigenfaces(
+    faces: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    *,
+    n_components: int = 8,
+    method: Literal["mean", "warp"] = "warp",
+    side: int = 128,
+) -> Eigenfaces:
+    """Find the directions in which faces differ most (Turk & Pentland 1991), from batches in fixed memory.
+
+    Parameters
+    ----------
+    faces
+        Rows of the faces or master table, at least two more than `n_components`.
+    crops_dir
+        Folder of the crops.
+    n_components
+        How many directions.
+    method
+        `mean` takes the pixels as they are; `warp` moves every face onto the mean shape first, so that
+        components are of surface and walks stay sharp.
+    side
+        Pixels per side that the crops are reduced to.
+    """
+    crops = open_crops(faces, crops_dir, method=method, min_faces=n_components + 2)
+    blocks = crops.small_blocks(method, side=side, grey=False)
+    mean, components, sd, explained = principal_components(blocks, n_components)
+    settings = {"method": method, "side": side, "excluded": crops.excluded}
+    shape = (side, side, 3)
+    return Eigenfaces(
+        mean.reshape(shape), components.reshape(-1, *shape), sd, explained, tuple(crops.faces[KEY]), settings
+    )
+
+
+def sharpness_ratio(face: Composite, other: Composite) -> float:
+    """How much sharper `face` shows eyes, nose and mouth than `other`: see ``Composite.sharpness``."""
     _same_size(face, other)
-    return _sharpness(face.pixels) / _sharpness(other.pixels)
-
-
-def _sharpness(pixels: NDArray[np.uint8]) -> float:
-    import cv2
-
-    height, width = pixels.shape[:2]
-    left, top, right, bottom = (round(f * s) for f, s in zip(FEATURES, (width, height) * 2, strict=True))
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float64)
-    edges = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), height / 256), cv2.CV_64F)
-    return float(edges[top:bottom, left:right].var())
+    return face.sharpness / other.sharpness
 
 
 def _grey_levels(pixels: NDArray[np.float64]) -> NDArray[np.uint8]:

@@ -84,6 +84,20 @@ class Crops:
                     yield pixels
                     advance(1)
 
+    def small_blocks(self, method: str, *, side: int, grey: bool) -> Iterator[NDArray[np.float32]]:
+        """Yield the faces reduced to `side` and flat, (n, values); n is 256 to 511, or all where there are fewer."""
+        import cv2
+
+        n = self.faces.height
+        ends = set(np.cumsum([len(part) for part in np.array_split(np.arange(n), max(1, n // 256))]).tolist())
+        rows = []
+        for i, pixels in enumerate(self.pixels(self.mesh() if method == "warp" else None)):
+            small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
+            rows.append((cv2.cvtColor(small, cv2.COLOR_RGB2GRAY) if grey else small).ravel())
+            if i + 1 in ends:
+                yield np.array(rows, dtype=np.float32)
+                rows = []
+
 
 def open_crops(
     faces: pl.DataFrame, crops_dir: str | os.PathLike[str], *, method: str, min_faces: int

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -112,7 +113,7 @@ class TableFiles:
             msg = f"table {self.name!r} is being built by {who}. Wait until it ends, or stop it; then run again."
             raise LockedError(msg) from error
         try:
-            owner.write_text(f"process {os.getpid()} on {os.uname().nodename}", encoding="utf-8")
+            owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
             self._recover()
             yield
         finally:
@@ -185,7 +186,9 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
+    """Make a rename in `folder` survive a power cut (Windows knows no such call)."""
+    if os.name == "nt":
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

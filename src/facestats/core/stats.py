@@ -9,8 +9,6 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-BLOCK = 65_536
-
 
 def wilson_interval(
     successes: ArrayLike, totals: ArrayLike, *, level: float = 0.95
@@ -48,25 +46,3 @@ def adjust_p_values(p: ArrayLike) -> NDArray[np.float64]:
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(np.minimum.accumulate(scaled), 1)
     return adjusted
-
-
-def reduce_vectors(vectors: NDArray[np.float32], n_dims: int) -> NDArray[np.float32]:
-    """Project vectors on their first principal components, (n, <= n_dims) float32.
-
-    Exact, deterministic (each component's largest loading is positive) and in memory for one block beside
-    input and output. Fewer components come back where the vectors span fewer dimensions.
-    """
-    n, dim = vectors.shape
-    mean = vectors.mean(axis=0, dtype=np.float64)
-    covariance = np.zeros((dim, dim))
-    for start in range(0, n, BLOCK):
-        block = vectors[start : start + BLOCK] - mean
-        covariance += block.T @ block
-    values, axes = np.linalg.eigh(covariance)
-    kept = min(n_dims, max(int((values > 1e-10 * max(values[-1], 1e-30)).sum()), 1))
-    axes = axes[:, ::-1][:, :kept]
-    axes *= np.sign(axes[np.abs(axes).argmax(axis=0), np.arange(kept)])
-    out = np.empty((n, kept), dtype=np.float32)
-    for start in range(0, n, BLOCK):
-        out[start : start + BLOCK] = (vectors[start : start + BLOCK] - mean) @ axes
-    return out

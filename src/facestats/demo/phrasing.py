@@ -170,10 +170,10 @@ def write_hair_clause(pen: Pen, hair: Mapping[str, str]) -> str:
         text = " and ".join(filter(None, [", ".join(listed), last]))
         return pen.fill(pen.pick(words.FRAMES["hair_list"]), x=text)
     if not style and not length:
-        return pen.fill("{P} hair is {x}", x=pen.phrase("hair_color", color))
+        return pen.fill("{P} hair is {x}", x=pen.phrase("hair_color", str(color)))
     before = [pen.phrase("hair_length", length)] if length and style else []
     before += [pen.phrase("hair_color", color)] if color else []
-    verb = pen.pick(words.STYLE_VERBS[style] if style else words.LENGTH_VERBS[length])
+    verb = pen.pick(words.STYLE_VERBS[style] if style else words.LENGTH_VERBS[str(length)])
     return pen.fill(" ".join(["{P}", *before, "hair", verb]))
 
 
@@ -255,7 +255,7 @@ def describe_other(pen: Pen, *, glue: str | None = None) -> str:
     """Describe somebody else, of a gender that no pronoun of the caption can mean, with attributes that are not the subject's."""
     record = draw_record(pen.rng)
     record["gender"] = {"male": "female", "female": "male"}.get(
-        pen.gender, "male" if pen.chance(0.5) else "female"
+        str(pen.gender), "male" if pen.chance(0.5) else "female"
     )
     other = Pen(record, pen.rng, split=pen.split, gender=record["gender"])
     said = [name for name in ATTRIBUTES if record[name] and name != "gender" and pen.chance(0.3)]

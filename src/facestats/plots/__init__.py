@@ -4,6 +4,7 @@ Adding one: subject first, then the columns, then `ax`; `new_axes` and `finish` 
 """
 
 from facestats.plots.bars import histogram, label_bars, probability_bars, score_histogram
+from facestats.plots.clusters import profile_bars, relation_bars, stability_curve
 from facestats.plots.composites import composite_grid, difference_map, eigenface_walk
 from facestats.plots.faces import alignment_scatter, alignment_sheet, failure_sheet, status_bars
 from facestats.plots.grids import cluster_sheet, face_grid
@@ -28,6 +29,9 @@ __all__ = [
     "label_bars",
     "module_map",
     "probability_bars",
+    "profile_bars",
+    "relation_bars",
     "score_histogram",
+    "stability_curve",
     "status_bars",
 ]

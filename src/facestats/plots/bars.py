@@ -132,6 +132,10 @@ def histogram(
     values = known[column].cast(pl.Float64).to_numpy()
     ax = new_axes(ax, height=3.0)
     edges = np.histogram_bin_edges(values, bins=bins)
+    if known[column].dtype.is_integer() and known.height:
+        # bars of equal numbers of whole steps: otherwise some hold one value more than others
+        step = max(1, round((values.max() - values.min()) / bins))
+        edges = np.arange(values.min() - 0.5, values.max() + step + 0.5, step)
     if by is None:
         ax.hist(values, bins=edges, color=BLUE)
     else:

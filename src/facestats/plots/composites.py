@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from facestats.core.results import ALPHA
 from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, finish_picture, new_axes
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def composite_grid(
     composites: Mapping[str, Composite],
     *,
     n_columns: int = 4,
-    show: Literal["image", "sd"] = "image",
+    layer: Literal["image", "sd"] = "image",
     ax: Axes | None = None,
 ) -> Axes:
     """Average faces side by side, each with method, number of faces and filter.
@@ -35,7 +36,7 @@ def composite_grid(
         Title of each and the composite; all of one crop size.
     n_columns
         Faces per row.
-    show
+    layer
         `image` shows the faces, `sd` where their members differ (one scale for all).
     ax
         Axes to draw on; by default a new figure.
@@ -44,7 +45,7 @@ def composite_grid(
         msg = "no composites to draw; make one with fs.average_faces"
         raise ValueError(msg)
     texts = [f"{title}\n{c.caption}" for title, c in composites.items()]
-    pictures = [c.pixels if show == "image" else c.sd for c in composites.values()]
+    pictures = [c.pixels if layer == "image" else c.sd for c in composites.values()]
     if len({p.shape for p in pictures}) > 1:
         msg = f"the composites differ in size: {sorted({p.shape[:2] for p in pictures})}"
         raise ValueError(msg)
@@ -74,9 +75,8 @@ def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes
         image, ax=ax, label=f"lighter in {second}  <  grey levels  >  lighter in {first}", shrink=0.9
     )
     share = difference.significant.mean()
-    alpha_level = difference.settings["alpha"]
     title = f"{first} (n = {n_first:,}) minus {second} (n = {n_second:,})"
-    note = f"outlined: {share:.0%} of pixels, max-t permutation test, p < {alpha_level:g}"
+    note = f"outlined: {share:.0%} of pixels, max-t permutation test, corrected p <= {ALPHA:g}"
     finish_picture(ax, title=title)
     ax.set_xlabel(note, fontsize=TEXT)
     return ax
@@ -105,8 +105,10 @@ def eigenface_walk(
     shown = range(min(n_components, len(faces.sd)))
     rows = [faces.walk(i, steps=tuple(steps)) for i in shown]
     texts = [f"{step:+g} SD" if step else "mean" for step in steps] * len(rows)
-    ax = _grid([picture for row in rows for picture in row], texts, n_columns=len(steps), ax=ax)
     side = rows[0].shape[1]
+    across, down = len(steps) * (1 + GAP), len(rows) * _pitch(side, 1) / side
+    ax = new_axes(ax, height=INCHES * down + 0.4, width=INCHES * across + 1.4)  # room for the labels of rows
+    ax = _grid([picture for row in rows for picture in row], texts, n_columns=len(steps), ax=ax)
     for i in shown:
         label = f"component {i}\n{faces.explained[i]:.1%}"
         ax.text(-0.05 * side, (i + 0.5) * _pitch(side, 1), label, ha="right", va="center", fontsize=TEXT)

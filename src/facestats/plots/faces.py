@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from facestats.core.images import PictureError, open_picture
-from facestats.core.tables import KEY, check_columns
+from facestats.core.listing import picture_path
+from facestats.core.tables import DECODED, KEY, check_columns
 from facestats.plots.grids import TILE, draw_sheet, read_tile
 from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, finish, new_axes
 
@@ -80,7 +82,7 @@ def alignment_scatter(
     """
     check_columns(faces, "landmarks", "matrix", made_by=MADE_BY)
     known = faces.drop_nulls(["landmarks", "matrix"])
-    ax = new_axes(ax, height=5.0, width=6.6)
+    ax = new_axes(ax, height=5.4, width=5.6)
     for i, (name, numbers) in enumerate(POINTS.items()):
         points = _in_crop(known, numbers)
         spread = np.sqrt(points.var(axis=0).sum(axis=-1).mean()) if len(points) else np.nan
@@ -91,7 +93,7 @@ def alignment_scatter(
             aim = np.asarray(template[name]).reshape(-1, 2)
             ax.scatter(aim[:, 0], aim[:, 1], marker="+", s=90, color="black", linewidths=1.2)
     ax.set(xlim=(0, size), ylim=(size, 0), aspect="equal")
-    ax.legend(frameon=False, fontsize=TEXT, loc="center left", bbox_to_anchor=(1, 0.5), markerscale=2.5)
+    ax.legend(frameon=False, fontsize=TEXT, loc="upper left", ncols=2, markerscale=2.5)
     return finish(ax, title=f"alignment, n = {known.height:,}", xlabel="pixels in the crop")
 
 
@@ -148,7 +150,7 @@ def failure_sheet(
     faces
         Rows with `image_id`, `status` and `error`.
     raw_dir
-        Folder of the pictures; one that cannot be opened is a grey tile.
+        Folder of the pictures; one that could not be decoded is a grey tile.
     n_faces
         Pictures per status.
     ax
@@ -172,7 +174,8 @@ def failure_sheet(
     captions: list[str] = []
     for status in counts["status"]:
         rows = failed.filter(pl.col("status").cast(pl.String) == status).head(n_columns)
-        tiles += [read_tile(raw_dir, key) for key in rows[KEY]]
+        # what crashed or hung a worker is not opened here
+        tiles += [read_tile(raw_dir, key) if status in DECODED else None for key in rows[KEY]]
         captions += [_caption(key, error, n_columns) for key, error in rows.select(KEY, "error").iter_rows()]
         empty = n_columns - rows.height
         tiles += [_white()] * empty
@@ -191,10 +194,8 @@ def _in_crop(faces: pl.DataFrame, numbers: object) -> NDArray[np.float64]:
 
 def _fit(folder: str | os.PathLike[str], name: str) -> tuple[float, NDArray[np.float64]]:
     """Factor and shift from pixels of a picture to pixels of its tile."""
-    from pathlib import Path
-
     try:
-        size = np.array(open_picture(Path(folder) / name).image.size, dtype=np.float64)
+        size = np.array(open_picture(picture_path(str(Path(folder) / name))).image.size, dtype=np.float64)
     except PictureError:
         return 0.0, np.full(2, np.nan)
     factor = TILE / size.max()

@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.images import PictureError, open_picture
+from facestats.core.listing import picture_path
 from facestats.core.tables import check_columns
 from facestats.plots.style import TEXT, WIDTH, finish_picture, new_axes
 
@@ -90,7 +91,8 @@ def cluster_sheet(
         labels.append("\n".join([what, *([_wrap(name, 22)] if name else []), f"n = {members.height:,}"]))
         row = [read_tile(crops_dir, crop) for crop in members["crop"].head(n_faces)]
         tiles += row + [_blank()] * (n_faces - len(row))
-    return draw_sheet(tiles, n_columns=n_faces, row_labels=labels, ax=ax)
+    title = f"{len(labels)} clusters, n = {known.height:,}"
+    return draw_sheet(tiles, n_columns=n_faces, row_labels=labels, title=title, ax=ax)
 
 
 def draw_sheet(
@@ -129,7 +131,7 @@ def read_tile(folder: str | os.PathLike[str], name: str | None) -> Image.Image |
     if name is None:
         return None
     try:
-        picture = open_picture(Path(folder) / name).image
+        picture = open_picture(picture_path(str(Path(folder) / name))).image
     except PictureError:
         return None
     return fit_tile(picture)

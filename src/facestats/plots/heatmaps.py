@@ -9,7 +9,7 @@ import polars as pl
 
 from facestats.core.tables import check_columns
 from facestats.plots.maps import order_values
-from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, finish, new_axes
+from facestats.plots.style import DIVERGING, GREY, SEQUENTIAL, TEXT, finish, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,12 +79,12 @@ def cooccurrence(
         msg = f"give two or more attributes, got {list(attributes)}"
         raise ValueError(msg)
     parts = [(name, _names(table[name])) for name in attributes]
-    blocks = [[_lift(table, p, q, min_count) for q in parts] for p in parts]
+    blocks = [[_lift(table, p, q, least=min_count) for q in parts] for p in parts]
     lift = np.block(blocks)
     names = [option for _, options in parts for option in options]
     side = 1.5 + 0.24 * len(names)
     ax = new_axes(ax, height=side, width=side + 1.2)
-    ax.set_facecolor("#EEEEEE")
+    ax.set_facecolor(GREY)
     image = ax.imshow(lift, cmap=DIVERGING, vmin=-2, vmax=2)
     for edge in np.cumsum([len(options) for _, options in parts])[:-1]:
         ax.axhline(edge - 0.5, color="black", linewidth=0.8)
@@ -95,7 +95,7 @@ def cooccurrence(
 
 
 def _lift(
-    table: pl.DataFrame, a: tuple[str, list[str]], b: tuple[str, list[str]], least: int
+    table: pl.DataFrame, a: tuple[str, list[str]], b: tuple[str, list[str]], *, least: int
 ) -> NDArray[np.float64]:
     if a[0] == b[0]:
         return np.full((len(a[1]), len(b[1])), np.nan)

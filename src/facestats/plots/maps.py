@@ -51,7 +51,7 @@ def face_map(
     placed = table.drop_nulls(["x", "y"])
     ax = new_axes(ax, height=5.2)
     marks = {
-        "s": 3e4 / max(placed.height, 600) if size is None else size,
+        "s": 2e4 / max(placed.height, 600) if size is None else size,
         "linewidths": 0,
         "rasterized": placed.height > RASTER_FROM,
     }
@@ -63,7 +63,7 @@ def face_map(
         points = ax.scatter(known["x"], known["y"], c=known[color].to_numpy(), cmap=SEQUENTIAL, **marks)
         ax.figure.colorbar(points, ax=ax, label=color, shrink=0.8)
     else:
-        _scatter_categories(ax, known, color, names or {}, marks)
+        _scatter_categories(ax, known, color, names=names or {}, marks=marks)
     ax.set_aspect("equal", adjustable="datalim")
     return finish_picture(ax, title=f"{color}, n = {placed.height:,}")
 
@@ -73,7 +73,7 @@ def _is_continuous(values: pl.Series) -> bool:
 
 
 def _scatter_categories(
-    ax: Axes, known: pl.DataFrame, color: str, names: Mapping[Any, str], marks: dict[str, Any]
+    ax: Axes, known: pl.DataFrame, color: str, *, names: Mapping[Any, str], marks: dict[str, Any]
 ) -> None:
     values = order_values(known[color])
     for i, value in enumerate(values[:MAX_CATEGORIES]):

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facestats.core.stats import adjust_p_values, wilson_interval
+
+
+def test_wilson_is_that_of_statsmodels():
+    proportion = pytest.importorskip("statsmodels.stats.proportion")
+    k, n = np.array([0, 1, 7, 50, 100]), np.array([5, 30, 20, 100, 100])
+    assert np.allclose(wilson_interval(k, n), proportion.proportion_confint(k, n, method="wilson"))
+
+
+@given(st.integers(0, 200), st.integers(0, 200))
+def test_wilson_encloses_the_share_and_stays_within_0_and_1(k: int, more: int):
+    low, high = wilson_interval([k], [k + more])
+    share = k / max(k + more, 1)
+    assert 0 <= low[0] <= share + 1e-12
+    assert share - 1e-12 <= high[0] <= 1
+
+
+def test_no_observations_say_nothing():
+    low, high = wilson_interval([0], [0])
+    assert (low[0], high[0]) == (0, 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
+def test_adjusting_never_lowers_and_keeps_the_order(p: list[float]):
+    adjusted = adjust_p_values(p)
+    assert (adjusted >= np.array(p) - 1e-12).all()
+    assert (adjusted <= 1).all()
+    assert (np.diff(adjusted[np.argsort(p)]) >= -1e-12).all()
+
+
+def test_adjusting_is_that_of_scipy():
+    from scipy.stats import false_discovery_control
+
+    p = np.random.default_rng(0).uniform(size=40)
+    assert np.allclose(adjust_p_values(p), false_discovery_control(p))
