@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,8 +22,8 @@ class Moments:
     def __init__(self) -> None:
         self.n = 0
         self.weight = 0.0
-        self._sum: NDArray[np.float64] | None = None
-        self._squares: NDArray[np.float64] | None = None
+        self._sum: Any = None
+        self._squares: Any = None
 
     def add(self, pixels: NDArray[np.uint8], *, weight: float = 1.0) -> None:
         """Add one picture, (height, width, 3) uint8."""
@@ -65,8 +65,8 @@ class PermutedSums:
         self._rng = np.random.default_rng(seed)
         self._places = np.full(n_permutations, n_first)
         self._left = n_first + n_second
-        self._sums: NDArray[np.float64] | None = None
-        self._squares: NDArray[np.float64] | None = None
+        self._sums: Any = None
+        self._squares: Any = None
 
     def add(self, values: NDArray[np.float32], in_first: NDArray[np.bool_]) -> None:
         """Add a block of pictures, (n, pixels), and which of them belong to the first group."""
