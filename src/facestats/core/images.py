@@ -160,7 +160,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Picture:
         except PictureError:
             raise
         except _BROKEN as error:
-            raise _broken(error) from error
+            raise _broken(data, error) from error
     # an MPO is a photograph with a preview behind it, not an animation
     return Picture(rgb, kind, "ok_first_frame" if animated and kind != "MPO" else "ok")
 
@@ -211,7 +211,9 @@ def _unidentified(data: bytes) -> PictureError:
     )
 
 
-def _broken(error: Exception) -> PictureError:
+def _broken(data: bytes, error: Exception) -> PictureError:
+    if sniff(data[:512])[0] != "picture":  # a text may begin like a picture
+        return _unidentified(data)
     text = "".join(c if c.isprintable() else " " for c in str(error))[:200]
     if "truncated" in text or "Truncated" in text or "unrecognized data stream" in text:
         return PictureError(status="truncated", text=f"the picture ends early ({text}); copy it again")

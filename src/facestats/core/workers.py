@@ -82,7 +82,7 @@ def map_tasks(
             except (BrokenExecutor, TimeoutError):
                 _stop_workers()
                 task = items[start : start + task_size]
-                results = [_alone(func, item, shared, workers=n_workers, seconds=seconds) for item in task]
+                results = [_alone(func, item, shared, seconds=seconds) for item in task]
                 # the tasks behind it lost their workers too: they start again, whole
                 starts.extendleft(reversed([begin for begin, _ in running]))
                 running.clear()
@@ -125,18 +125,25 @@ def _result(future: Future, seconds: float) -> list:
 
 
 def _alone(
-    func: Callable[..., list], item: Any, shared: dict[str, Any], *, workers: int, seconds: float
+    func: Callable[..., list], item: Any, shared: dict[str, Any], *, seconds: float
 ) -> Any | WorkerLostError:
+    """Result of one item in a worker of its own, or what became of the worker, twice."""
     error: WorkerLostError | None = None
     for _ in range(2):
         try:
-            return _result(_submit(func, [item], shared, workers=workers), seconds)[0]
+            # starting and importing take time that is not the item's fault
+            _result(_submit(_ready, [func], {}, workers=1), TASK_SECONDS)
+            return _result(_submit(func, [item], shared, workers=1), seconds)[0]
         except BrokenExecutor:
             error = WorkerLostError("decode_crash", "the worker process died on this picture, twice")
         except TimeoutError:
             error = WorkerLostError("decode_timeout", f"no result within {seconds:g} s, twice")
         _stop_workers()
     return error
+
+
+def _ready(items: Sequence[Any]) -> list:
+    return list(items)
 
 
 def _stop_workers() -> None:

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 CARD = """---
 library_name: open_clip
-license: mit
 tags: [clip, zero-shot-image-classification, demo]
 ---
 # Tiny CLIP of the demo world
@@ -31,12 +30,12 @@ be used on photographs, nor to say anything about a person.
   captions written by the demo's grammar. No photograph and no pretrained weight was used.
 - Loss: a softmax per attribute over the averaged vectors of the prompts in `config/attributes.yaml`, on the view
   that shows the attribute, plus 0.15 times a contrastive loss between whole pictures and captions.
-- Command: `python -m facestats.demo.train_clip --out FOLDER`; {epochs} passes, {minutes:.0f} minutes of wall time.
+- {made}
 
 ## Zero-shot accuracy on held-out characters
 
 Seed 4242, style "eval": combinations of attributes, backdrops and ranges of light and distance that training never
-drew; faces cut by true landmarks. 95 % intervals after Wilson (1927).
+drew; {scored}. 95 % intervals after Wilson (1927).
 
 | attribute | accuracy | 95 % interval | characters | weakest option (recall) |
 | --- | --- | --- | --- | --- |
@@ -96,9 +95,7 @@ def score_options(guesses: Mapping[str, np.ndarray], truth: np.ndarray) -> dict[
     return scores
 
 
-def write_card(
-    path: Path, scores: Mapping[str, Score], *, characters: int, epochs: int, minutes: float
-) -> None:
+def write_card(path: Path, scores: Mapping[str, Score], *, characters: int, made: str, scored: str) -> None:
     """Write the model card with the scores per attribute.
 
     Parameters
@@ -109,10 +106,10 @@ def write_card(
         As `score_options` gives them.
     characters
         Characters trained on.
-    epochs
-        Passes over them.
-    minutes
-        Wall time of the training.
+    made
+        How it was trained: the command, passes and minutes.
+    scored
+        How faces were found for the scores.
     """
     rows = []
     for name, score in scores.items():
@@ -124,5 +121,5 @@ def write_card(
             f" {OPTIONS[name][worst]} ({recall[worst]:.2f}) |"
         )
     mean = float(np.mean([score.accuracy for score in scores.values()]))
-    text = CARD.format(rows="\n".join(rows), mean=mean, characters=characters, epochs=epochs, minutes=minutes)
+    text = CARD.format(rows="\n".join(rows), mean=mean, characters=characters, made=made, scored=scored)
     path.write_text(text, encoding="utf-8")

@@ -105,7 +105,7 @@ def fantasy(canvas: Canvas, body: Body, rng: np.random.Generator) -> None:
         [b * 0.80, 2.40],
         [b * 0.98, 2.9],
         [b * 0.98, 3.3],
-        [body.waist * 0.9, 3.95],
+        [body.waist * 0.94, body.waist_y],
         [0.0, 4.35],
     ]
     plate = body.at(curve(mirror(half), steps=5))

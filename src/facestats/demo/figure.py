@@ -32,6 +32,8 @@ class Body:
         self.shoulder, self.bust, self.waist, self.hip, self.arm, self.neck = (v * k for v in look.build)
         self.kind = str(look.record["body_type"])
         self.drop = look.chin - 1.62  # a shorter face brings the shoulders up
+        curvy = self.kind == "curvy"
+        self.waist_y, self.hip_y = (3.58, 4.14) if curvy else (3.92, 4.55)
         chin = head.at([[0, look.chin * 0.6]], 0.2)[0]
         self.x = float(chin[0])
 
@@ -53,9 +55,9 @@ class Body:
             [s * 0.95, 2.60],
             [self.bust + 0.04, 2.78],
             [self.bust, 3.12],
-            [(self.bust + self.waist) / 2 + (0.05 if self.kind == "heavy" else -0.02), 3.52],
-            [self.waist, 3.92],
-            [self.hip, 4.55],
+            [(self.bust + self.waist) / 2 + (0.05 if self.kind == "heavy" else -0.02), (3.12 + self.waist_y) / 2],
+            [self.waist, self.waist_y],
+            [self.hip, self.hip_y],
             [self.hip + 0.05, 5.2],
         ])  # fmt: skip
 
@@ -202,7 +204,7 @@ def _model_torso(canvas: Canvas, body: Body, color: np.ndarray, *, clip: np.ndar
     u, b = body.u, body.bust
     dark, lit = shade(color, 0.52), shade(color, 1.25)
     for side in (-1, 1):
-        edge = body.at(curve([[side * (b + 0.05), 2.6], [side * b, 3.2], [side * body.waist, 3.95], [side * body.hip, 4.6]],
+        edge = body.at(curve([[side * (b + 0.05), 2.6], [side * b, 3.2], [side * body.waist, body.waist_y], [side * body.hip, body.hip_y]],
                              closed=False))  # fmt: skip
         canvas.taper(edge, dark, width=0.42 * u, blur=0.12 * u, alpha=0.6, clip=clip, ends=(0.5, 1.0))
         slope = body.at([side * body.shoulder * 0.66, 2.34])

@@ -41,7 +41,7 @@ BUILD = {
     "slim": (1.56, 1.08, 0.92, 1.00, 0.38, 0.40),
     "average": (1.98, 1.42, 1.30, 1.40, 0.56, 0.49),
     "muscular": (2.52, 1.86, 1.38, 1.42, 0.88, 0.70),
-    "curvy": (1.84, 1.52, 0.98, 1.72, 0.52, 0.43),
+    "curvy": (1.82, 1.54, 1.00, 1.66, 0.48, 0.43),
     "heavy": (2.36, 1.98, 2.20, 2.36, 0.86, 0.64),
 }
 # youth 0..1 rounds the face and enlarges the eyes; wear 0..1 draws lines of age; bulk scales the body

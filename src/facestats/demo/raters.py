@@ -67,7 +67,7 @@ def score_characters(
         Shape (n,), float64, about 2 to 6.
     """
     own = np.random.default_rng(seed).normal(0.0, own_sd, len(records))
-    known = [sum(w.get(record.get(name), 0.0) for name, w in _WEIGHTS.items()) for record in records]
+    known = [sum(w.get(str(record.get(name)), 0.0) for name, w in _WEIGHTS.items()) for record in records]
     smiles = [float(record.get("smile") or 0.0) for record in records]
     # tanh keeps sums of many likes inside the scale, and makes the dependence smooth but not linear.
     return 4.0 + 2.0 * np.tanh((np.asarray(known) + np.asarray(smiles) + own - 0.4) / 2.0)

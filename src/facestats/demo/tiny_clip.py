@@ -141,12 +141,28 @@ def scale(x: torch.Tensor) -> torch.Tensor:
     return ((x - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-def build_model(device: str) -> tuple[torch.nn.Module, Any]:
-    """Make the untrained model and its tokenizer with open_clip's own classes."""
+def build_model(device: str, *, weights: Path | None = None) -> tuple[torch.nn.Module, Any]:
+    """Make the model and its tokenizer with open_clip's own classes.
+
+    Parameters
+    ----------
+    device
+        "cpu" or "cuda".
+    weights
+        File to start from; None starts untrained.
+
+    Returns
+    -------
+    tuple
+        Model and tokenizer.
+    """
     import open_clip
     import torch
+    from safetensors.torch import load_file
 
     model = open_clip.CLIP(**MODEL)
+    if weights is not None:
+        model.load_state_dict(load_file(str(weights)))
     return model.to(device, memory_format=torch.channels_last), open_clip.SimpleTokenizer(context_length=77)
 
 

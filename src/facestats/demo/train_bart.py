@@ -170,7 +170,7 @@ class _Learner:
         model = build_model(len(tokenizer), seed=seed)
         both = torch.nn.ModuleList([model, build_helpers(model.config.d_model, n_hypotheses)])
         gpu = torch.cuda.is_available()
-        fast = gpu or getattr(torch.cpu, "get_capabilities", dict)().get("amx_bf16", False)
+        fast = gpu or torch.cpu.get_capabilities().get("amx_bf16", False)
         self.weights = both.to("cuda" if gpu else "cpu")
         self.worker = copy.deepcopy(both).to(torch.bfloat16 if fast else torch.float32)
         self.optimizer = torch.optim.AdamW(both.parameters(), lr=rate, betas=(0.9, 0.98), weight_decay=0.01)
@@ -183,7 +183,9 @@ class _Learner:
         import torch
 
         # Helpers lead first, then the pair alone decides more.
-        loss, *parts = training_loss(*self.worker, batch, help_share=1.0 if progress < 0.6 else 0.3)
+        loss, *parts = training_loss(
+            self.worker[0], self.worker[1], batch, help_share=1.0 if progress < 0.6 else 0.3
+        )
         loss.backward()
         for weight, low in zip(self.weights.parameters(), self.worker.parameters(), strict=True):
             weight.grad = None if low.grad is None else low.grad.to(weight.dtype)

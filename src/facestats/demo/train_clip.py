@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import logging
 import math
+import shlex
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -110,8 +112,8 @@ class Trainer:
         Faces, pictures and records, as `load_views` gives them.
     prompts
         As `read_prompts` gives them.
-    device
-        "cpu" or "cuda".
+    built
+        Model and tokenizer, as `build_model` gives them.
     steps, minutes
         Whichever ends first ends the training; the learning rate falls towards that end.
     rate
@@ -119,16 +121,16 @@ class Trainer:
     """
 
     def __init__(
-        self, data: tuple, prompts: Mapping, *, device: str, steps: int, minutes: float, rate: float = 2e-3
+        self, data: tuple, prompts: Mapping, *, built: tuple, steps: int, minutes: float, rate: float
     ) -> None:
         import torch
 
-        torch.manual_seed(0)
         self.faces, self.pictures, self.records = data
         self.truth = encode_truth(self.records)
-        self.device, self.steps, self.minutes, self.step = device, steps, minutes, 0
-        self.model, self.tokenizer = build_model(device)
-        self.anchors = Anchors(prompts, self.tokenizer, device=device)
+        self.steps, self.minutes, self.step = steps, minutes, 0
+        self.model, self.tokenizer = built
+        self.device = self.model.logit_scale.device.type
+        self.anchors = Anchors(prompts, self.tokenizer, device=self.device)
         decay = [p for p in self.model.parameters() if p.ndim > 1]
         others = [p for p in self.model.parameters() if p.ndim <= 1]
         groups = [{"params": decay, "weight_decay": 0.05}, {"params": others, "weight_decay": 0.0}]
@@ -221,7 +223,9 @@ def train(arguments: argparse.Namespace) -> None:
     held_out = {"face": faces[:, 0], "full": pictures[:, 0]}
     steps = arguments.epochs * (len(data[2]) // BATCH)
     prompts = read_prompts(Path(arguments.attributes))
-    trainer = Trainer(data, prompts, device=device, steps=steps, minutes=arguments.minutes)
+    torch.manual_seed(0)
+    built = build_model(device, weights=arguments.resume)
+    trainer = Trainer(data, prompts, built=built, steps=steps, minutes=arguments.minutes, rate=arguments.rate)
     epoch = 0
     while trainer.progress < 1:
         loss, epoch = trainer.run_epoch(), epoch + 1
@@ -231,7 +235,14 @@ def train(arguments: argparse.Namespace) -> None:
         shown = {name: round(score.accuracy, 3) for name, score in scores.items()}
         log.info("pass %d, %.1f min, loss %.3f, %s", epoch, trainer.elapsed, loss, shown)
         save_model(model, out)
-        write_card(out / "README.md", scores, characters=len(data[2]), epochs=epoch, minutes=trainer.elapsed)
+        made = f"Command: `{shlex.join(sys.orig_argv[1:])}`; {epoch} passes, {trainer.elapsed:.0f} minutes."
+        write_card(
+            out / "README.md",
+            scores,
+            characters=len(data[2]),
+            made=made,
+            scored="faces cut by true landmarks",
+        )
 
 
 def main() -> None:
@@ -242,8 +253,10 @@ def main() -> None:
     parser.add_argument("--attributes", default="config/attributes.yaml", help="prompts")
     parser.add_argument("--n", type=int, default=4000, help="characters for training")
     parser.add_argument("--n-eval", type=int, default=1000, help="held-out characters")
-    parser.add_argument("--epochs", type=int, default=24, help="passes over the characters")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the characters")
     parser.add_argument("--minutes", type=float, default=55, help="most wall time for training")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--resume", type=Path, help="weights to start from, open_clip_model.safetensors")
     parser.add_argument("--threads", type=int, default=2, help="threads on a CPU")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     train(parser.parse_args())

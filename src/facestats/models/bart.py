@@ -109,8 +109,11 @@ class _Loaded:
     def __init__(self, model: str, folder: Path, *, device: str, precision: str) -> None:
         from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
+        from transformers.utils import logging
 
         options = {"local_files_only": True, "trust_remote_code": False}
+        noisy = logging.is_progress_bar_enabled()
+        logging.disable_progress_bar()  # one of ours is open
         try:
             network = AutoModelForSequenceClassification.from_pretrained(
                 folder, use_safetensors=True, **options
@@ -119,6 +122,9 @@ class _Loaded:
         except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
             msg = f"the model {model!r} in {folder} cannot be loaded: {error}"
             raise ModelError(msg) from error
+        finally:
+            if noisy:
+                logging.enable_progress_bar()
         bad = [name for name, p in network.named_parameters() if not p.isfinite().all()]
         if bad:
             msg = f"the weights of the model {model!r} are damaged: {bad[0]} holds NaN or infinity. Copy them again."

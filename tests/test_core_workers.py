@@ -1,0 +1,90 @@
+import os
+import signal
+import time
+
+import pytest
+
+from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
+
+SECONDS = 3.0
+
+
+def work(items, *, add=0):
+    """Double each number; some numbers are traps."""
+    results = []
+    for item in items:
+        if item == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        if item == "hang":
+            time.sleep(600)
+        if item == "raise":
+            msg = "asked for it"
+            raise KeyError(msg)
+        results.append(2 * item + add)
+    return results
+
+
+def process_ids(items):
+    time.sleep(0.05)
+    return [os.getpid() for _ in items]
+
+
+def collect(items, **options):
+    """All results in a list that knows which were given up."""
+    out = [None] * len(items)
+    starts = []
+    for start, results in map_tasks(work, items, seconds=SECONDS, **options):
+        starts.append(start)
+        out[start : start + len(results)] = results
+    assert starts == sorted(starts)
+    return out
+
+
+@pytest.mark.parametrize("n", [0, 1, 7, 8, 9, 50])
+@pytest.mark.parametrize("task_size", [1, 8])
+def test_results_come_in_the_order_of_the_items(n, task_size):
+    assert collect(list(range(n)), workers=2, task_size=task_size, add=1) == [2 * i + 1 for i in range(n)]
+
+
+def test_work_happens_in_other_processes_that_are_kept():
+    first = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
+    second = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
+    assert os.getpid() not in first
+    assert len(first | second) <= 2
+    assert first & second
+
+
+def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
+    items = [*range(10), "die", *range(10, 20), "die", *range(20, 25)]
+    out = collect(items, workers=2, task_size=4)
+    for item, result in zip(items, out, strict=True):
+        if item == "die":
+            assert isinstance(result, WorkerLostError)
+            assert result.status == "decode_crash"
+        else:
+            assert result == 2 * item
+
+
+def test_an_item_that_hangs_is_named_and_costs_no_other():
+    items = [0, 1, "hang", 3, 4, 5]
+    out = collect(items, workers=2, task_size=2)
+    assert [r for r in out if not isinstance(r, WorkerLostError)] == [0, 2, 6, 8, 10]
+    assert out[2].status == "decode_timeout"
+    assert f"{SECONDS:g} s" in str(out[2])
+
+
+def test_an_exception_of_the_function_reaches_the_caller_and_the_workers_live_on():
+    with pytest.raises(KeyError, match="asked for it"):
+        collect([1, "raise", 2], workers=2, task_size=1)
+    assert collect([1, 2], workers=2) == [2, 4]
+
+
+def test_a_caller_may_stop_early():
+    for _, results in map_tasks(work, list(range(100)), workers=2, task_size=1):
+        assert results == [0]
+        break
+    assert collect([1, 2], workers=1) == [2, 4]
+
+
+def test_workers_default_to_the_cores_of_this_process():
+    assert 1 <= cpu_count() <= (os.cpu_count() or 1)
