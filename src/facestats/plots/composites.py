@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facestats.core.results import ALPHA
-from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, finish_picture, new_axes
+from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, WIDTH, finish_picture, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from facestats.core.results import Composite, Eigenfaces, GroupDifference
 
-INCHES = 1.75  # side of one face in a grid
+INCHES = 1.75  # side of one face in a walk
+MOST_INCHES = 3.4  # and at most in a grid
 GAP = 0.03
 
 
@@ -49,7 +50,8 @@ def composite_grid(
     if len({p.shape for p in pictures}) > 1:
         msg = f"the composites differ in size: {sorted({p.shape[:2] for p in pictures})}"
         raise ValueError(msg)
-    return _grid(pictures, texts, n_columns=n_columns, ax=ax)
+    inches = min(MOST_INCHES, WIDTH / min(n_columns, len(pictures)))  # few faces are shown large
+    return _grid(pictures, texts, n_columns=n_columns, inches=inches, ax=ax)
 
 
 def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes | None = None) -> Axes:
@@ -106,30 +108,36 @@ def eigenface_walk(
     rows = [faces.walk(i, steps=tuple(steps)) for i in shown]
     texts = [f"{step:+g} SD" if step else "mean" for step in steps] * len(rows)
     side = rows[0].shape[1]
-    across, down = len(steps) * (1 + GAP), len(rows) * _pitch(side, 1) / side
+    across, down = len(steps) * (1 + GAP), len(rows) * _pitch(side, 1, INCHES) / side
     ax = new_axes(ax, height=INCHES * down + 0.4, width=INCHES * across + 1.4)  # room for the labels of rows
-    ax = _grid([picture for row in rows for picture in row], texts, n_columns=len(steps), ax=ax)
+    ax = _grid(
+        [picture for row in rows for picture in row], texts, n_columns=len(steps), inches=INCHES, ax=ax
+    )
     for i in shown:
         label = f"component {i}\n{faces.explained[i]:.1%}"
-        ax.text(-0.05 * side, (i + 0.5) * _pitch(side, 1), label, ha="right", va="center", fontsize=TEXT)
+        ax.text(
+            -0.05 * side, (i + 0.5) * _pitch(side, 1, INCHES), label, ha="right", va="center", fontsize=TEXT
+        )
     return finish_picture(ax, title=f"n = {len(faces.members):,}; share of variance at the left")
 
 
-def _pitch(side: int, lines: int) -> int:
+def _pitch(side: int, lines: int, inches: float) -> int:
     """Height of a face with its lines of text."""
-    return round(side * (1 + GAP + lines * 1.35 * (TEXT - 1) / (72 * INCHES)))
+    return round(side * (1 + GAP + lines * 1.35 * (TEXT - 1) / (72 * inches)))
 
 
-def _grid(pictures: Sequence[NDArray], texts: Sequence[str], *, n_columns: int, ax: Axes | None) -> Axes:
+def _grid(
+    pictures: Sequence[NDArray], texts: Sequence[str], *, n_columns: int, inches: float, ax: Axes | None
+) -> Axes:
     height, width = pictures[0].shape[:2]
     n_columns = min(n_columns, len(pictures))
     n_rows = -(-len(pictures) // n_columns)
-    across, down = round(width * (1 + GAP)), _pitch(height, max(t.count("\n") + 1 for t in texts))
+    across, down = round(width * (1 + GAP)), _pitch(height, max(t.count("\n") + 1 for t in texts), inches)
     colored = pictures[0].ndim == 3
     sheet = np.full((n_rows * down, n_columns * across, *pictures[0].shape[2:]), 255 if colored else np.nan,
                     dtype=np.uint8 if colored else np.float32)  # fmt: skip
     ax = new_axes(
-        ax, height=INCHES * sheet.shape[0] / height + 0.3, width=INCHES * sheet.shape[1] / width + 1
+        ax, height=inches * sheet.shape[0] / height + 0.3, width=inches * sheet.shape[1] / width + 0.4
     )
     for i, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
         row, column = divmod(i, n_columns)

@@ -23,14 +23,14 @@ def data_flow(tables: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax
         Axes to draw on; by default a new figure.
     """
-    ax = new_axes(ax, height=4.2, width=9)
+    ax = new_axes(ax, height=3.6, width=10)
     reads = dict(zip(tables["table"], tables["reads"].to_list(), strict=True))
     depth: dict[str, int] = {}
     for name, sources in reads.items():  # tables come in the order in which they are made
         depth[name] = 1 + max((depth[s] for s in sources), default=0)
     columns = {d: [n for n in depth if depth[n] == d] for d in sorted(set(depth.values()))}
     place = {
-        n: (d * 1.6, -(i - (len(names) - 1) / 2) * 1.1)
+        n: (d * 2.1, -(i - (len(names) - 1) / 2) * 1.1)
         for d, names in columns.items()
         for i, n in enumerate(names)
     }
