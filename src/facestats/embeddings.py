@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -14,11 +15,11 @@ from facestats.core import progress
 from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns, to_matrix
-from facestats.core.workers import WorkerLostError, map_tasks
+from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
@@ -62,7 +63,7 @@ def embed_faces(
     batch_size
         Pictures per call of the encoder.
     workers
-        Processes that decode, 0 for one per core.
+        Processes that decode, 0 for half of the cores: the model needs the others.
 
     Returns
     -------
@@ -78,8 +79,9 @@ def embed_faces(
     }
     failures: dict[int, tuple[str, str]] = {}
     progress.advance(int((left == 0).sum()))
-    for batch, pictures in _prepared(jobs, encoder, batch_size=batch_size, workers=workers):
-        _encode(batch, pictures, encoder, vectors=vectors, failures=failures)
+    prepared = _prepared(jobs, encoder, batch_size=batch_size, workers=workers or max(1, cpu_count() // 2))
+    encode = partial(_encode, encoder=encoder, vectors=vectors, failures=failures)
+    for batch in _encoded(prepared, encode):
         for job in batch:
             left[job.row] -= 1
         done = [job.row for job in batch if left[job.row] == 0]
@@ -180,6 +182,23 @@ def _prepared(
             yield batch
 
 
+def _encoded(
+    prepared: Iterator[tuple[list[_Job], list[Any]]], encode: Callable[[list[_Job], list[Any]], None]
+) -> Iterator[list[_Job]]:
+    """Encode two batches at a time, so that no core waits for the end of one; yield them in order when done."""
+    running: deque[tuple[list[_Job], Future[None]]] = deque()
+    with ThreadPoolExecutor(2) as threads:
+        for batch, pictures in prepared:
+            running.append((batch, threads.submit(encode, batch, pictures)))
+            if len(running) == 2:
+                first, future = running.popleft()
+                future.result()
+                yield first
+        for last, future in running:
+            future.result()
+            yield last
+
+
 def _batches(
     jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
 ) -> Iterator[tuple[list[_Job], list[Any]]]:
@@ -201,7 +220,7 @@ def _prepare(paths: list[str], *, encoder: Encoder) -> list[NDArray[np.uint8] | 
     out: list[NDArray[np.uint8] | tuple[str, str]] = []
     for path in paths:
         try:
-            out.append(encoder.prepare(open_picture(path).image))
+            out.append(encoder.prepare(open_picture(path, at_least=encoder.input_side).image))
         except PictureError as error:
             out.append((error.status, str(error)))
     return out
@@ -210,8 +229,8 @@ def _prepare(paths: list[str], *, encoder: Encoder) -> list[NDArray[np.uint8] | 
 def _encode(
     batch: list[_Job],
     pictures: list[Any],
-    encoder: Encoder,
     *,
+    encoder: Encoder,
     vectors: dict[str, NDArray[np.float32]],
     failures: dict[int, tuple[str, str]],
 ) -> None:

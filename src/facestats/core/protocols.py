@@ -71,6 +71,10 @@ class Encoder(Protocol):
         """Length of the vectors."""
 
     @property
+    def input_side(self) -> int:
+        """Pixels of the longer side of what the model sees: pictures need not be decoded much larger."""
+
+    @property
     def logit_scale(self) -> float:
         """Factor on cosine similarities before a softmax."""
 

@@ -68,6 +68,7 @@ class FakeEncoder:
 
     name = "fake-clip@1"
     dim = 8
+    input_side = 16
     logit_scale = 100.0
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:

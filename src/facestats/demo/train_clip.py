@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 
 SEED_TRAIN, SEED_EVAL = 1, 4242
 BATCH = 64
-WHOLE = 40  # whole pictures a step, beside 64 faces: what they show is easier to learn
 
 
 def augment(images: np.ndarray, *, rng: np.random.Generator) -> torch.Tensor:
@@ -68,7 +67,7 @@ def compute_loss(
     Parameters
     ----------
     vectors
-        "face" and "full" to unit vectors, shape (n, dim); there may be fewer of the second.
+        "face" and "full" to unit vectors, shape (n, dim).
     anchors
         Attribute to unit vectors of its options.
     views
@@ -91,7 +90,7 @@ def compute_loss(
     losses = [
         cross_entropy(
             factor * vectors[view] @ anchors[name].T,
-            truth[: len(vectors[view]), k],
+            truth[:, k],
             ignore_index=-1,
             label_smoothing=0.03,
         )
@@ -165,7 +164,7 @@ class Trainer:
         return float(np.mean(losses))
 
     def _run_step(self, rows: np.ndarray) -> float:
-        """Take one optimizer step on some characters, all seen as faces and some as whole pictures."""
+        """Take one optimizer step on some characters, each seen as face and as whole picture."""
         import torch
         from torch.nn.functional import normalize
 
@@ -173,8 +172,8 @@ class Trainer:
 
         self.model.train()
         crop = self.rng.integers(0, self.faces.shape[1], len(rows))
-        both = np.concatenate([self.faces[rows, crop], self.pictures[rows[:WHOLE], crop[:WHOLE]]])
-        texts = [write_caption(self.records[k], self.rng).text for k in rows[:WHOLE]]
+        both = np.concatenate([self.faces[rows, crop], self.pictures[rows, crop]])
+        texts = [write_caption(self.records[k], self.rng).text for k in rows]
         with torch.autocast(self.device, dtype=torch.bfloat16):
             seen = self.model.encode_image(augment(both, rng=self.rng).to(self.device))
         seen = normalize(seen.float(), dim=-1)

@@ -96,6 +96,11 @@ class Clip:
         """Factor on cosines before a softmax: the temperature that the model learnt, inverted."""
         return self._load().logit_scale
 
+    @property
+    def input_side(self) -> int:
+        """Pixels of the longer side of what the model sees."""
+        return max(self._find().preprocess.size)
+
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop an RGB picture to the model's input, (height, width, 3) uint8."""
         return self._find().preprocess.apply(image)
