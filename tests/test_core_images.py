@@ -48,6 +48,13 @@ def status_of(data, **options):
     return caught.value.status
 
 
+def status_or_ok(data):
+    try:
+        return decode_picture(data).status
+    except PictureError as error:
+        return error.status
+
+
 def png_chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -286,10 +293,7 @@ def test_text_chunks_that_inflate_cost_no_memory():
     data = encode(picture())
     at = data.index(b"IDAT") - 4
     tracemalloc.start()
-    try:
-        decode_picture(data[:at] + chunk + data[at:])
-    except PictureError as error:
-        assert error.status == "corrupt"
+    assert status_or_ok(data[:at] + chunk + data[at:]) in {"ok", "corrupt"}
     assert tracemalloc.get_traced_memory()[1] < 50_000_000
     tracemalloc.stop()
 
@@ -302,10 +306,7 @@ def test_broken_bytes_give_a_picture_or_a_status_and_nothing_else(data):
     for _ in range(data.draw(st.integers(1, 5))):
         broken[data.draw(st.integers(0, len(broken) - 1))] = data.draw(st.integers(0, 255))
     end = data.draw(st.integers(1, len(broken)))
-    try:
-        assert decode_picture(bytes(broken[:end])).image.mode == "RGB"
-    except PictureError as error:
-        assert error.status in STATUSES
+    assert status_or_ok(bytes(broken[:end])) in STATUSES
 
 
 def test_reading_gives_the_bytes_or_names_the_cause(tmp_path):

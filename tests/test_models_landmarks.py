@@ -88,7 +88,7 @@ def test_a_portrait_has_one_face_with_all_points_in_its_box(model, name):
     assert face.points.shape == (478, 2)
     assert face.depth.shape == (478,)
     assert face.points.dtype == face.depth.dtype == np.float32
-    assert 0.85 < face.score <= 1
+    assert 0.75 < face.score <= 1
     assert face.detector in model.name
     np.testing.assert_allclose(face.box, [*face.points.min(axis=0), *face.points.max(axis=0)])
     # the left eye of the picture is on the left, above the nose, which is nearer than the ears
@@ -135,7 +135,7 @@ def test_small_faces_are_found_in_large_pictures(model, width, degrees):
     picture, matrix = placed(upright, width=width, degrees=degrees)
     (face,) = model.find(picture)
     assert eye_error(face, carried(upright.points, matrix)) < 0.1
-    assert "zoom" in face.detector
+    assert ("zoom" in face.detector) == (width < 100)
 
 
 @needs_london

@@ -99,7 +99,7 @@ def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArra
     """Warp a picture into an aligned crop; the same arguments give the same bits.
 
     A face larger than the crop is first reduced by a whole factor with an area filter, else it would alias.
-    Where the crop reaches beyond the picture, the picture is mirrored at its edge.
+    Where the crop reaches beyond the picture, its edge is continued: a mirrored one would show more eyes.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArra
         m[:, :2] *= factor
     # enlarged faces look better by cubic interpolation; reduced ones do not, and it takes three times as long
     flags = cv2.INTER_LINEAR if np.linalg.det(m[:, :2]) < 1 else cv2.INTER_CUBIC
-    return cv2.warpAffine(pixels, m, (size, size), flags=flags, borderMode=cv2.BORDER_REFLECT_101)
+    return cv2.warpAffine(pixels, m, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def head_pose(points: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[float, float, float]:
@@ -175,7 +175,7 @@ def _needed_part(
     """The part of the picture that a crop shows, whole factors wide, and its upper left corner."""
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
     shown = transform_points(_corners((0, 0, size - 1, size - 1)), inverse)
-    # some more all round for the filter; a crop outside the picture still needs something to mirror
+    # some more all round for the filter; a crop outside the picture still needs an edge to continue
     limit = np.array(pixels.shape[1::-1]) // factor * factor
     low = np.clip(
         (np.floor(shown.min(axis=0) / factor) - 2) * factor, 0, np.maximum(limit - factor, 0)

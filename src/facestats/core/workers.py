@@ -105,7 +105,9 @@ def _submit(
 def _executor(workers: int) -> Executor:
     from loky import get_reusable_executor
 
-    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
+    # loky replaces a worker whose memory grew, as large pictures make it, and waits for jobs nobody wants any more
+    # before it changes their number; that is no news for the user
+    warnings.filterwarnings("ignore", message="Trying to resize an executor", category=UserWarning)
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
     return get_reusable_executor(
         max_workers=workers, timeout=_IDLE_SECONDS, reuse=True, initializer=_leave_interrupts

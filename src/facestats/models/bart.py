@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.protocols import ModelError
-from facestats.models.runtime import Lanes, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
 from facestats.models.weights import hash_files, hub_folder
 
 if TYPE_CHECKING:
@@ -125,10 +125,7 @@ class _Loaded:
         finally:
             if noisy:
                 logging.enable_progress_bar()
-        bad = [name for name, p in network.named_parameters() if not p.isfinite().all()]
-        if bad:
-            msg = f"the weights of the model {model!r} are damaged: {bad[0]} holds NaN or infinity. Copy them again."
-            raise ModelError(msg)
+        check_finite(network, model)
         self.columns = _label_columns(network.config.label2id, model)
         self.device, self.lanes = device, Lanes(device)
         self.network = (

@@ -13,7 +13,7 @@ import numpy as np
 
 from facestats.core.protocols import ModelError
 from facestats.models.preprocess import Preprocess
-from facestats.models.runtime import Lanes, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
 from facestats.models.shortcut import skip_unread_tokens
 from facestats.models.weights import hash_files, hub_folder
 
@@ -142,7 +142,7 @@ class _Loaded:
 
         self.device, self.dtype = device, torch_dtype(precision)
         network = _build(model, source)
-        _check_finite(network, model)
+        check_finite(network, model)
         self.logit_scale = float(network.logit_scale.detach().exp())
         self.network = network.to(device=device, dtype=self.dtype).eval().requires_grad_(requires_grad=False)
         skip_unread_tokens(self.network.visual)
@@ -296,10 +296,3 @@ def _tokenizer(model: str, source: _Source) -> Any:
     except (RuntimeError, ValueError, OSError, ImportError) as error:
         msg = f"the tokenizer of the model {model!r} cannot be loaded: {error}"
         raise ModelError(msg) from error
-
-
-def _check_finite(network: Any, model: str) -> None:
-    bad = [name for name, p in network.named_parameters() if not p.isfinite().all()]
-    if bad:
-        msg = f"the weights of the model {model!r} are damaged: {bad[0]} holds NaN or infinity. Copy them again."
-        raise ModelError(msg)

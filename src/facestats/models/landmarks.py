@@ -3,8 +3,8 @@
 Three facts, each measured, shape this module. The face detector inside sees faces wider than an eighth of
 its input, so a picture without a face is searched again in tiles. On a face that stands on its head it fires
 too, and the landmarks are then far off; its score tells (upright 0.87 and more, upside down 0.82 and less),
-so an unsure find is compared with those in the turned picture. And a graph that failed once fails for ever:
-it is thrown away.
+so an unsure find is compared with those in the turned picture. And it fires on rings and icons, but what it
+finds there looks different in a mirror, so an unsure find is looked at again, mirrored.
 """
 
 from __future__ import annotations
@@ -29,9 +29,13 @@ _VIEW_SIDE = 1024  # a longer side is reduced by whole factors: the graph sample
 _SURE = 0.85  # score above which a face stands upright
 _RETRY_SCORE = 0.8  # least score of a find in a second look: patterns and icons reach 0.78
 _TURN_GAIN = 0.05  # by how much a turned view must beat the upright one
+_MIRROR_ERROR = 0.2  # eye distances: unsure faces agree with their mirror image to 0.04, patterns do not
 _ZOOMS = (2, 5)  # tiles of 1/2 and 1/5 of the long side: faces down to 1/40 of it
 _MIN_TILE = 160  # pixels; a tile this small shows faces of 20 pixels
 _SAME_FACE = 0.3  # overlap (intersection over union) of two boxes of one face
+# landmarks to compare in a mirror, and their counterparts
+_SIDES = [33, 133, 61, 2, 10, 152, 468, 263, 362, 291, 473]
+_MIRRORED = [263, 362, 291, 2, 10, 152, 473, 33, 133, 61, 468]
 _ROTATIONS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
 
 _graphs: dict[tuple[int, float, int], Graph] = {}
@@ -87,14 +91,13 @@ class FaceMesh:
         whole = _View(0, 0, width, height)
         faces = self._look(pixels, whole, "")
         if not _sure(faces):
-            faces = self._look_turned(pixels, whole, "", faces)
+            faces = self._confirmed(pixels, self._look_turned(pixels, whole, "", faces))
         for zoom in _ZOOMS:
             if faces:
                 break
             # the best tile of each face; a face cut by the edge of a tile is whole in its neighbour
-            faces = _distinct(
-                [f for v in _tiles(width, height, zoom) for f in self._look_closer(pixels, v, zoom)]
-            )
+            seen = [f for v in _tiles(width, height, zoom) for f in self._look_closer(pixels, v, zoom)]
+            faces = self._confirmed(pixels, _distinct(seen))
         return sorted(faces, key=_area, reverse=True)
 
     def _look_turned(
@@ -115,6 +118,23 @@ class FaceMesh:
         if found and not _sure(found):
             found = self._look_turned(pixels, view, f"zoom {zoom}", found)
         return [f for f in found if f.score >= _RETRY_SCORE]
+
+    def _confirmed(self, pixels: NDArray[np.uint8], faces: list[Face]) -> list[Face]:
+        """Faces that are sure, or whose surroundings show the same face in a mirror."""
+        return [f for f in faces if f.score >= _SURE or self._mirrors(pixels, f)]
+
+    def _mirrors(self, pixels: NDArray[np.uint8], face: Face) -> bool:
+        if face.points is None:
+            return True
+        across = face.points[263] - face.points[33]
+        turns = round(np.degrees(np.arctan2(across[1], across[0])) / 90) % 4
+        view = _around(face.box, pixels.shape)._replace(turns=turns, mirror=True)
+        limit = _MIRROR_ERROR * np.linalg.norm(face.points[473] - face.points[468])
+        return any(
+            np.linalg.norm(other.points[_MIRRORED] - face.points[_SIDES], axis=1).mean() < limit
+            for other in self._look(pixels, view, "mirror")
+            if other.points is not None
+        )
 
     def _look(self, pixels: NDArray[np.uint8], view: _View, how: str) -> list[Face]:
         """Faces that the graph finds in one view, in coordinates of the picture."""
@@ -137,10 +157,9 @@ class FaceMesh:
 
     def _search_cascades(self, pixels: NDArray[np.uint8]) -> list[Face]:
         """Let FaceMesh look at what the cascades propose; where two agree, a box is a face without landmarks."""
-        height, width = pixels.shape[:2]
         faces = []
         for box, votes in cascades.propose_boxes(pixels):
-            view = _around(box, width, height)
+            view = _around(box, pixels.shape)
             found = self._look(pixels, view, cascades.NAME)
             if not _sure(found):
                 found = self._look_turned(pixels, view, cascades.NAME, found)
@@ -168,13 +187,14 @@ def landmarker(settings: FacesSettings) -> Landmarker:
 
 
 class _View(NamedTuple):
-    """A window of the picture, turned counter-clockwise by quarter turns."""
+    """A window of the picture, turned counter-clockwise by quarter turns, then perhaps mirrored."""
 
     left: int
     top: int
     right: int
     bottom: int
     turns: int = 0
+    mirror: bool = False
 
     def cut(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
         """Pixels of the view and the whole factor they are reduced by."""
@@ -185,12 +205,14 @@ class _View(NamedTuple):
             part = part[: height * factor, : width * factor]
             part = cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA)
         if self.turns:
-            return cv2.rotate(part, _ROTATIONS[self.turns]), factor
-        return np.ascontiguousarray(part), factor
+            part = cv2.rotate(part, _ROTATIONS[self.turns])
+        return np.ascontiguousarray(part[:, ::-1] if self.mirror else part), factor
 
     def back(self, points: NDArray[np.float64], factor: int) -> NDArray[np.float64]:
         """Carry points from the pixels of the view to those of the picture; pixel centres are whole numbers."""
         sides = [(self.right - self.left) // factor, (self.bottom - self.top) // factor]
+        if self.mirror:
+            points = np.stack([sides[self.turns % 2] - 1 - points[:, 0], points[:, 1]], axis=1)
         for turn in range(self.turns):
             before = sides[(self.turns - 1 - turn) % 2]  # width of the part before the turn that is undone
             points = np.stack([before - 1 - points[:, 1], points[:, 0]], axis=1)
@@ -239,10 +261,9 @@ def _distinct(faces: list[Face]) -> list[Face]:
     return kept
 
 
-def _around(box: tuple[float, float, float, float], width: int, height: int) -> _View:
-    """The box with half its width added on every side, inside the picture."""
+def _around(box: tuple[float, float, float, float], shape: tuple[int, ...]) -> _View:
+    """The box with half its longer side added all round, inside the picture."""
     x0, y0, x1, y1 = box
-    pad = (x1 - x0) / 2
-    return _View(
-        max(0, int(x0 - pad)), max(0, int(y0 - pad)), min(width, int(x1 + pad)), min(height, int(y1 + pad))
-    )
+    pad = max(x1 - x0, y1 - y0) / 2
+    left, top = max(0, int(x0 - pad)), max(0, int(y0 - pad))
+    return _View(left, top, min(shape[1], int(x1 + pad)), min(shape[0], int(y1 + pad)))

@@ -111,3 +111,11 @@ def _take_one_core(everyone: Barrier) -> None:
     everyone.wait()
     torch.set_num_threads(1)
     everyone.wait()
+
+
+def check_finite(network: Any, model: str) -> None:
+    """Raise ModelError if a weight of `network` is NaN or infinite."""
+    bad = [name for name, p in network.named_parameters() if not p.isfinite().all()]
+    if bad:
+        msg = f"the weights of the model {model!r} are damaged: {bad[0]} holds NaN or infinity. Copy them again."
+        raise ModelError(msg)
