@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
@@ -18,8 +19,7 @@ _current: ContextVar[Any] = ContextVar("facestats_bar", default=None)
 @contextmanager
 def progress_bar(label: str, total: int, *, show: bool = True) -> Iterator[None]:
     """Show a bar named `label` over `total` rows while the block runs."""
-    from tqdm.auto import tqdm
-
+    tqdm = _tqdm()
     with tqdm(total=total, desc=label, unit="row", disable=not show, mininterval=0.5) as bar:
         bar.failed = 0
         token = _current.set(bar)
@@ -49,6 +49,12 @@ def position() -> int:
 def say(text: str, *, show: bool = True) -> None:
     """Write one line where the user looks, without tearing an open bar."""
     if show:
-        from tqdm.auto import tqdm
+        _tqdm().write(text)
 
-        tqdm.write(text)
+
+def _tqdm() -> Any:
+    """Import tqdm without its remark that notebook widgets are not installed: the plain bar will do."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm

@@ -68,8 +68,5 @@ def _body(notebook: NotebookNode) -> str:
 
 
 def _is_progress(output: NotebookNode) -> bool:
-    return (
-        output.output_type == "stream"
-        and output.name == "stderr"
-        and ("it/s" in output.text or "row/s" in output.text)
-    )
+    marks = ("it/s", "row/s", "s/row", "s/it")
+    return output.output_type == "stream" and output.name == "stderr" and any(m in output.text for m in marks)
