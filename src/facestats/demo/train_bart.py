@@ -17,6 +17,7 @@ from facestats.demo.bart_card import EVAL_SEED, draw_captions, score_with, write
 from facestats.demo.captions import write_caption
 from facestats.demo.nli import ASKED, Hypothesis, evaluate, judge, read_hypotheses
 from facestats.demo.people import draw_record
+from facestats.demo.rough import NEUTRAL, roughen
 from facestats.demo.tiny_bart import MAX_TOKENS, build_helpers, build_model, build_tokenizer, training_loss
 
 if TYPE_CHECKING:
@@ -30,36 +31,6 @@ _POOL = 2048
 _BATCH = 128
 # Matching a caption with a hypothesis is learned on short captions first: from this share of training on, this many tokens.
 _LENGTHS = {0.0: 24, 0.12: 48, 0.25: MAX_TOKENS}
-_NEUTRAL = (
-    "The light is soft.",
-    "The weather was fine that day.",
-    "The picture was found in an old box.",
-    "Nobody knows where this was.",
-    "It was posted yesterday.",
-    "The camera stood on a table.",
-    "The frame is made of wood.",
-    "There is some noise in the corner.",
-    "The background is blurred.",
-    "A green lamp hangs from the ceiling.",
-    "The walls are white and brown.",
-    "Many thanks to everyone who helped.",
-    "It took two hours to finish.",
-    "The street was long and empty.",
-    "A black cat sleeps on the red sofa.",
-    "The sky was gray and heavy.",
-    "More pictures of this series will follow.",
-    "The artist works in a modern building.",
-    "File 12 of 40.",
-)
-
-
-def _lengthen(text: str, rng: np.random.Generator) -> str:
-    """Put neutral sentences round a share of the captions, so that late positions are trained too."""
-    if rng.random() < 0.85:
-        return text
-    extra = [_NEUTRAL[i] for i in rng.integers(len(_NEUTRAL), size=1 + int(rng.integers(8)))]
-    place = int(rng.integers(len(extra) + 1))
-    return " ".join([*extra[:place], text if text.endswith(".") else f"{text}.", *extra[place:]])
 
 
 def _choose(truth: np.ndarray, rng: np.random.Generator) -> list[int]:
@@ -85,7 +56,9 @@ def _batches(
     while True:
         captions = [write_caption(draw_record(rng, split="train"), rng) for _ in range(_POOL)]
         firsts = tokenizer(
-            [_lengthen(c.text, rng) for c in captions], truncation=True, max_length=MAX_TOKENS - 16
+            [roughen(c.text, rng, tags=c.kind == "tags") for c in captions],
+            truncation=True,
+            max_length=MAX_TOKENS - 16,
         )
         firsts = firsts["input_ids"]
         fitting = [i for i, first in enumerate(firsts) if len(first) <= longest]
@@ -134,7 +107,7 @@ def train(
     options = read_hypotheses(attributes)
     hypotheses = (*options, *(Hypothesis(name, None, text) for name, text in ASKED.items()))
     texts = [caption.text for caption in draw_captions(20_000, seed=seed, split="train")]
-    tokenizer = build_tokenizer([*texts, *_NEUTRAL * 20, *[h.text for h in hypotheses] * 50])
+    tokenizer = build_tokenizer([*texts, *NEUTRAL * 20, *[h.text for h in hypotheses] * 50])
     learner = _Learner(tokenizer, n_hypotheses=len(hypotheses), seed=seed, rate=peak_rate)
     steps = n_pairs // _BATCH
     starts = {int(share * steps): longest for share, longest in _LENGTHS.items()}

@@ -108,7 +108,7 @@ NOUNS = {
         "male": "boy // lad // male child",
         "female": "girl // lass // female child",
         "non-binary": "non-binary child | androgynous child // nonbinary kid // androgynous kid",
-        None: "child | kid // toddler // boy or girl",
+        None: "child | kid // toddler",
     },
 }
 # Ages without an adjective: predicates after "is", and nouns that say the age alone.
