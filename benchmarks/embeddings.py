@@ -16,24 +16,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
-import subprocess
 import tempfile
 import time
-from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
+from common import RESULTS, describe_machine, keep, rate_table
 from PIL import Image
 
 from facestats.core.config import EmbeddingsSettings
 from facestats.core.tables import STATUS
-from facestats.core.workers import cpu_count
 from facestats.embeddings import embed_faces
 from facestats.models import clip
 
@@ -43,7 +38,6 @@ if TYPE_CHECKING:
 MODEL = "ViT-B-32"
 BATCH = 64
 TARGETS = {"ours / bare": 0.85, "ours / loop_32": 1.8}
-RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "pillow", "polars")
 LOOP_PICTURES = 64  # the loops are slow, and their rate does not depend on the number
 
@@ -151,37 +145,10 @@ def measure(runs: dict[str, Callable[[], None]], *, n: int, rounds: int) -> dict
     return rates
 
 
-def describe_machine() -> dict[str, Any]:
-    """Say what this was measured on."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
-    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
-    return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "revision": revision,
-        "machine": f"{model or platform.processor()}, {cpu_count()} cores, {platform.system()}",
-        "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "python": platform.python_version(),
-        **{name: version(name) for name in PACKAGES},
-    }
-
-
 def report(rates: dict[str, list[float]], facts: dict[str, Any]) -> str:
     """Write the result as Markdown."""
     medians = {name: statistics.median(values) for name, values in rates.items()}
-    lines = [
-        "# Embeddings: pictures per second",
-        "",
-        "| run | median | lowest | highest | ours is |",
-        "|--|--|--|--|--|",
-    ]
-    for name, values in rates.items():
-        ratio = medians["ours"] / medians[name]
-        lines.append(
-            f"| {name} | {medians[name]:.1f} | {min(values):.1f} | {max(values):.1f} | {ratio:.2f} times |"
-        )
+    lines = ["# Embeddings: pictures per second", "", *rate_table(rates)]
     lines.append("")
     for target, wanted in TARGETS.items():
         ratio = medians["ours"] / medians[target.rpartition(" ")[2]]
@@ -215,16 +182,9 @@ def main() -> None:
                     found[i % len(found)].resolve()
                 )
         runs, facts = list_runs(crops, save_random_clip(Path(temporary, "clip")))
-        facts = {**describe_machine(), "pictures": args.n, "rounds": args.rounds, **facts}
+        facts = {**describe_machine(PACKAGES), "pictures": args.n, "rounds": args.rounds, **facts}
         rates = measure(runs, n=args.n, rounds=args.rounds)
-    text = report(rates, facts)
-    args.out.mkdir(parents=True, exist_ok=True)
-    name = f"embeddings_{facts['date'][:10]}"
-    (args.out / f"{name}.md").write_text(text)
-    (args.out / f"{name}.json").write_text(
-        json.dumps({"facts": facts, "pictures_per_second": rates}, indent=2)
-    )
-    print(text)
+    keep("embeddings", report(rates, facts), facts=facts, out=args.out, pictures_per_second=rates)
 
 
 if __name__ == "__main__":

@@ -138,12 +138,22 @@ def test_bf16_stays_close_to_fp32(folder, classifier):
     assert np.abs(half - exact).max() < 0.05 * np.abs(exact).max()
 
 
-def test_a_text_beyond_the_models_length_is_cut_with_a_warning(tmp_path, caplog):
+def test_a_long_text_is_read_in_windows_and_none_of_it_is_lost(tmp_path, caplog):
+    long = handle(save_bart(tmp_path), window_tokens=8)
+    parts = ["a man with red hair .", "an old woman , smiling .", "very very very long hair ."]
+    with caplog.at_level(logging.INFO):
+        whole = long.score([" ".join(parts), "hair"], HYPOTHESES)
+    alone = long.score(parts, HYPOTHESES)
+    best = (alone[..., 1] - alone[..., 0]).argmax(axis=0)
+    assert np.abs(whole[0] - alone[best, np.arange(3)]).max() < 1e-4
+    assert "1 texts are longer than 8 tokens" in caplog.text
+
+
+def test_windows_leave_room_for_the_hypothesis(tmp_path):
     short = handle(save_bart(tmp_path, positions=16))
-    with caplog.at_level(logging.WARNING):
-        logits = short.score(["red " * 100, "red"], HYPOTHESES)
-    assert np.isfinite(logits).all()
-    assert "3 pairs" in caplog.text
+    assert np.isfinite(short.score(["red " * 100, "red"], HYPOTHESES)).all()
+    with pytest.raises(ModelError, match="leaves no room"):
+        short.score(["red"], ["the person has red hair " * 3])
 
 
 @pytest.mark.parametrize("text", ["", " ", "\0", "🎉" * 1000, "<s></s><pad>", "{}", "a\u202eb"])
@@ -156,6 +166,7 @@ def test_the_name_tells_weights_and_precision_apart(folder, tmp_path):
     revision = [handle(f).name.split("@")[1] for f in (folder, same, other)]
     assert revision[0] == revision[1] != revision[2]
     assert handle(folder, precision="bf16").name != handle(folder).name
+    assert handle(folder, window_tokens=64).name != handle(folder).name
 
 
 def test_a_handle_pickles_small_even_after_use(classifier):

@@ -1,18 +1,15 @@
 from __future__ import annotations
 
-import json
-import logging
-
 import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
 
 from facestats.core.config import AttributeSettings
 from facestats.core.tables import TEXT_LABELS, TableError, check_table
-from facestats.text_labels import CaptionError, label_texts, list_captions
+from facestats.core.testing import FakeEncoder
+from facestats.text_labels import embed_texts, label_texts
 
 
 class WordClassifier:
@@ -30,13 +27,15 @@ class WordClassifier:
         return np.stack([np.where(hit, -2.0, 2.0), np.where(hit, 3.0, -1.0)], axis=2).astype(np.float32)
 
 
-def attribute(options, templates=("The person {}.",)):
+def attribute(options, templates=("The person {}.",), question=None, tags=()):
+    tags = dict(tags)
     return AttributeSettings.model_validate(
         {
             "title": "X",
+            "text_question": question,
             "image_templates": ["a photo of {}."],
             "text_templates": templates,
-            "options": {o: {"image": [o], "text": [f"is {o}"]} for o in options},
+            "options": {o: {"image": [o], "text": [f"is {o}"], "tags": tags.get(o, [])} for o in options},
         }
     )
 
@@ -129,101 +128,65 @@ def test_bad_arguments_are_named():
         label_texts(pl.DataFrame({"image_id": ["a"]}), WordClassifier(), HAIR)
 
 
-def pictures(folder, *names):
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("RGB", (20, 20)).save(folder / name)
+ASKED = {
+    "hair": attribute(["red", "black"], question="The text tells of hair"),
+    "age": attribute(["young", "old"], question="The text tells of age"),
+    "mood": attribute(["glad", "sad"]),
+}
 
 
-def found(folder):
-    return dict(list_captions(folder).iter_rows())
+def test_asking_first_puts_options_only_to_texts_that_speak_of_them():
+    classifier = WordClassifier()
+    frame = captions("red hair", "old", "an age of glad hair", None)
+    out = label_texts(frame, classifier, ASKED, ask_first=True)
+    asked = {h: list(texts) for texts, hs in classifier.calls for h in hs}
+    assert asked["The text tells of hair"] == ["red hair", "old", "an age of glad hair"]
+    assert asked["The person is red."] == ["red hair", "an age of glad hair"]
+    assert asked["The person is old."] == ["an age of glad hair"]
+    assert asked["The person is glad."] == ["red hair", "old", "an age of glad hair"], (
+        "no question: always put"
+    )
+    assert out["text_hair"].to_list() == ["red", None, None, None]
+    assert out["text_hair_probs"].is_null().to_list() == [False, True, False, True]
+    assert out["text_hair_margin"].is_null().to_list() == [False, True, False, True]
+    assert out["text_hair_score"].null_count() == 1, "the score of the question stays"
+    check_table(out, TEXT_LABELS)
 
 
-TRICKY = ["plain", 'quotes " and, commas', "two\nlines", "=HYPERLINK()", "007", "ünïcödé 日本 🎉"]
+@settings(max_examples=40, deadline=None)
+@given(texts=texts, ask=st.booleans(), lexicon=st.booleans())
+def test_shortcuts_never_change_the_columns_and_keep_labels_above_the_threshold(texts, ask, lexicon):
+    plain = label_texts(captions(*texts), WordClassifier(), ASKED)
+    out = label_texts(captions(*texts), WordClassifier(), ASKED, ask_first=ask, lexicon=lexicon)
+    assert [c for c in out.columns if not c.endswith("_span")] == plain.columns
+    assert {c: out.schema[c] for c in plain.columns} == dict(plain.schema)
+    for name in ASKED:
+        labelled = out.drop_nulls(f"text_{name}")
+        assert (labelled[f"text_{name}_score"] >= np.float32(0.5)).all()
+        assert labelled[f"text_{name}_probs"].null_count() == 0
 
 
-def write_csv(file, rows, *, separator=",", encoding="utf-8"):
-    import csv
-
-    with file.open("w", newline="", encoding=encoding) as stream:
-        writer = csv.writer(stream, delimiter=separator)
-        writer.writerow(["file_name", "text"])
-        writer.writerows(rows)
+TAGGED = {"hair": attribute(["red", "black"], tags={"red": ["red hair", "ginger"], "black": ["black hair"]})}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("kind", ["csv", "semicolon", "tab", "jsonl", "parquet", "txt"])
-def test_captions_come_back_as_they_were_written(tmp_path, kind, encoding):
-    names = [f"p{i}.jpg" for i in range(len(TRICKY))]
-    pictures(tmp_path, *names)
-    rows = list(zip(names, TRICKY, strict=True))
-    if kind in {"csv", "semicolon", "tab"}:
-        separator = {"csv": ",", "semicolon": ";", "tab": "\t"}[kind]
-        write_csv(tmp_path / "metadata.csv", rows, separator=separator, encoding=encoding)
-    elif kind == "jsonl":
-        lines = [json.dumps({"file_name": n, "text": t, "width": 3}, ensure_ascii=False) for n, t in rows]
-        (tmp_path / "metadata.jsonl").write_text("\n".join(lines), encoding=encoding)
-    elif kind == "parquet":
-        pl.DataFrame(rows, schema=["file_name", "caption"], orient="row").write_parquet(
-            tmp_path / "metadata.parquet"
-        )
-    else:
-        for name, text in rows:
-            (tmp_path / name).with_suffix(".txt").write_text(text, encoding=encoding)
-    assert found(tmp_path) == dict(rows)
+def test_an_exact_tag_decides_and_the_classifier_sees_the_rest():
+    classifier = WordClassifier()
+    frame = captions("1girl, Red_Hair, smile", "red hair, black hair", "a girl with red hair.", "smile, hat")
+    out = label_texts(frame, classifier, TAGGED, lexicon=True)
+    assert classifier.calls[0][0] == frame["text"].to_list()[1:]
+    assert out["text_hair_span"].to_list() == ["Red_Hair", None, None, None]
+    assert out["text_hair"][0] == "red"
+    assert out["text_hair_probs"][0].to_list() == [1.0, 0.0]
+    assert "text_hair_span" not in label_texts(frame, WordClassifier(), TAGGED).columns
 
 
-def test_metadata_files_speak_of_their_own_folder(tmp_path):
-    pictures(tmp_path, "a.jpg", "sub/a.jpg", "sub/deep/b.png", "c.jpg")
-    write_csv(tmp_path / "metadata.csv", [("a.jpg", "top"), ("./sub/deep/../a.jpg", "below")])
-    write_csv(tmp_path / "sub" / "metadata.csv", [("deep\\b.png", "deep")])
-    assert found(tmp_path) == {"a.jpg": "top", "sub/a.jpg": "below", "sub/deep/b.png": "deep", "c.jpg": None}
+def test_texts_get_vectors_that_are_labelled_like_pictures():
+    from facestats.attributes import label_attributes
 
-
-def test_captions_without_a_picture_are_counted(tmp_path, caplog):
-    pictures(tmp_path, "a.jpg")
-    write_csv(tmp_path / "metadata.csv", [("a.jpg", "x"), ("b.jpg", "y"), ("../a.jpg", "z"), ("c.jpg", "")])
-    with caplog.at_level(logging.WARNING):
-        assert found(tmp_path) == {"a.jpg": "x"}
-    assert "2 captions name no picture" in caplog.text
-
-
-def test_two_captions_for_one_picture_are_an_error_that_names_it(tmp_path):
-    pictures(tmp_path, "a.jpg", "b.jpg")
-    write_csv(tmp_path / "metadata.csv", [("a.jpg", "x"), ("b.jpg", "y")])
-    (tmp_path / "b.txt").write_text("z")
-    with pytest.raises(CaptionError, match=r"'b\.jpg'.*metadata\.csv.*b\.txt"):
-        list_captions(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "words"),
-    [
-        ("metadata.csv", b"file_name,label\na.jpg,x\n", ["metadata.csv", "label", "text or caption"]),
-        ("metadata.csv", b"a.jpg,x\n", ["metadata.csv", "file_name"]),
-        ("metadata.csv", b"", ["metadata.csv"]),
-        ("metadata.csv", b"file_name,text\na.jpg,x,y,z\n", ["metadata.csv"]),
-        ("metadata.csv", b"file_name,text\na.jpg,x\nb.jpg,caf\xe9\n", ["metadata.csv", "line 3", "UTF-8"]),
-        (
-            "metadata.jsonl",
-            b'{"file_name": "a.jpg", "text": "x"}\n{"file_name":\n',
-            ["metadata.jsonl", "line 2"],
-        ),
-        ("metadata.jsonl", b"[1]\n", ["metadata.jsonl", "line 1"]),
-        ("metadata.jsonl", b"[" * 100_000, ["metadata.jsonl", "line 1"]),
-        ("metadata.parquet", b"PAR1 no PAR1", ["metadata.parquet"]),
-        ("a.txt", b"ok\n\xff\xfe\xfd", ["a.txt", "line 2"]),
-    ],
-)
-def test_a_file_that_cannot_be_read_is_named(tmp_path, *, name, content, words):
-    pictures(tmp_path, "a.jpg")
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(CaptionError) as error:
-        list_captions(tmp_path)
-    assert all(word in str(error.value) for word in words)
-
-
-def test_a_lone_surrogate_costs_one_character(tmp_path):
-    pictures(tmp_path, "a.jpg")
-    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "x\\ud800y"}')
-    assert found(tmp_path) == {"a.jpg": "x?y"}
+    encoder = FakeEncoder()
+    frame = embed_texts(captions("a photo of red.", None, " ", "a photo of red."), encoder)
+    assert frame.columns == ["image_id", "embedding", "embedding_full"]
+    assert frame["embedding"].is_null().to_list() == [False, True, True, False]
+    assert frame["embedding"][0].to_list() == frame["embedding"][3].to_list()
+    labels = label_attributes(frame, encoder, HAIR)
+    assert labels["hair"].to_list() == ["red", None, None, "red"], "the text equals a prompt of this option"

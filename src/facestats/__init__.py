@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 # public name -> module; loaded on first use, so that `import facestats` stays quick
 _HOMES = {
+    "CaptionError": "core.textfiles",
     "Config": "core.config",
     "Store": "core.store",
     "TableError": "core.tables",
@@ -26,10 +27,11 @@ _HOMES = {
     "confident": "core.tables",
     "eigenfaces": "composites",
     "embed_faces": "embeddings",
+    "embed_texts": "text_labels",
     "find_near_duplicates": "clusters",
     "label_attributes": "attributes",
     "label_texts": "text_labels",
-    "list_captions": "text_labels",
+    "list_captions": "core.captions",
     "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
@@ -47,6 +49,7 @@ _HOMES = {
     "search_faces": "embeddings",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
+    "read_dataset": "core.datasets",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -72,8 +75,10 @@ if TYPE_CHECKING:
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
+    from facestats.core.captions import list_captions as list_captions
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
+    from facestats.core.datasets import read_dataset as read_dataset
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
@@ -85,12 +90,13 @@ if TYPE_CHECKING:
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
+    from facestats.core.textfiles import CaptionError as CaptionError
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
-    from facestats.text_labels import list_captions as list_captions
 
 
 def __getattr__(name: str) -> Any:

@@ -1,82 +1,30 @@
-"""Stage 04: captions of pictures, and the attributes that they state (natural language inference)."""
+"""Stage 04: the attributes that texts state, by natural language inference, and by a lexicon of tags."""
 
 from __future__ import annotations
 
-import io
-import json
 import logging
-import posixpath
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.listing import list_images, picture_path
+from facestats.core.lexicon import find_tags
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
-    from facestats.core.protocols import TextClassifier
+    from facestats.core.lexicon import Found
+    from facestats.core.protocols import Encoder, TextClassifier
 
-VERSION = 1
+VERSION = 2
 log = logging.getLogger(__name__)
 
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-TEXT_COLUMNS = ("text", "caption")
-_BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
-
-
-class CaptionError(ValueError):
-    """A caption file cannot be used; the text names the file, the line or picture, and what to do."""
-
-
-def list_captions(raw_dir: str | os.PathLike[str]) -> pl.DataFrame:
-    """Find the caption of every picture below a folder.
-
-    Captions stand in ``metadata.csv``, ``.jsonl`` or ``.parquet`` anywhere below `raw_dir`, with `file_name`
-    relative to that file and `text` or `caption` (the convention of Hugging Face imagefolder), or in a text
-    file of the picture's own name: ``anna.txt`` beside ``anna.jpg``. Encodings: UTF-8, with or without
-    BOM, and UTF-16.
-
-    Parameters
-    ----------
-    raw_dir
-        Folder of the pictures.
-
-    Returns
-    -------
-    `image_id` and `text` (String, null without a caption), one row per picture of :func:`list_images`.
-
-    Raises
-    ------
-    CaptionError
-        If a file cannot be read, or a picture has two captions; names the file and line, or the picture.
-    """
-    root = Path(raw_dir)
-    pictures = list_images(root).select(KEY)
-    found = [row for file in _metadata_files(root) for row in _read_metadata(root, file)]
-    found += _sidecars(root, pictures[KEY])
-    captions = pl.DataFrame(
-        found, schema={KEY: pl.String, "text": pl.String, "source": pl.String}, orient="row"
-    )
-    captions = captions.filter(pl.col("text").str.strip_chars() != "")
-    if twice := captions.filter(pl.col(KEY).is_duplicated())[KEY].unique().sort().to_list():
-        sources = captions.filter(pl.col(KEY) == twice[0])["source"].to_list()
-        msg = (
-            f"{len(twice)} pictures have two captions, such as {twice[0]!r}: see {sources}. Keep one of them."
-        )
-        raise CaptionError(msg)
-    lost = captions.join(pictures, on=KEY, how="anti")
-    if lost.height:
-        log.warning("%d captions name no picture in %s, such as %r", lost.height, root, lost[KEY][0])
-    return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
+_MADE_BY = "fs.list_captions (notebooks/04_text_labels.ipynb)"
 
 
 def label_texts(
@@ -85,6 +33,8 @@ def label_texts(
     attributes: Mapping[str, AttributeSettings],
     *,
     threshold: float = 0.5,
+    ask_first: bool = False,
+    lexicon: bool = False,
 ) -> pl.DataFrame:
     """Label every text with the options that it states; null where it does not say.
 
@@ -99,31 +49,45 @@ def label_texts(
     classifier
         NLI handle, such as ``fs.models.bart(cfg.text_labels)``.
     attributes
-        ``cfg.attributes``: options and their hypotheses.
+        ``cfg.attributes``: options, their hypotheses, questions and tags.
     threshold
         Lowest score, 0 to 1, at which a text counts as stating its best option.
+    ask_first
+        Put the attribute's `text_question` first, and its options only to texts that speak of it. Cheaper
+        where texts say little; what it changes is measured in benchmarks/.
+    lexicon
+        Look tags up first: in a list of tags, one that is exactly a tag of one option decides, and the
+        classifier sees only what is left open.
 
     Returns
     -------
     `image_id` and, per attribute `a`: `text_a` (Enum in the order of the options, null if the score is below
     `threshold`), `text_a_score` and `text_a_margin` (Float32: entailment of the best option, and the lead of
     its probability over the second), `text_a_probs` (Array(Float32, number of options)). All null without
-    a text.
+    a text. Margin and probabilities are null where `ask_first` found that the text does not say, and the score is
+    that of the question. With `lexicon` also `text_a_span` (String, the tag that decided, else null).
     """
-    check_columns(captions, KEY, "text", made_by="fs.list_captions (notebooks/04_text_labels.ipynb)")
     if not 0 <= threshold <= 1:
         msg = f"threshold is a score between 0 and 1, got {threshold}"
         raise ValueError(msg)
-    texts = captions.select(text=pl.when(pl.col("text").str.strip_chars() != "").then("text"))["text"]
-    distinct = texts.drop_nulls().unique(maintain_order=True)
-    groups = {name: attribute.hypotheses() for name, attribute in attributes.items()}
-    hypotheses = list(dict.fromkeys(h for options in groups.values() for hs in options.values() for h in hs))
-    logits = classifier.score(distinct.to_list(), hypotheses)
-    place = {hypothesis: i for i, hypothesis in enumerate(hypotheses)}
+    texts, distinct = _texts(captions)
+    tags = find_tags(distinct.to_list(), attributes) if lexicon else {}
+    opened = {
+        name: np.array([i for i in range(len(distinct)) if i not in tags.get(name, {})], dtype=np.intp)
+        for name in attributes
+    }
+    asked = _ask(distinct, opened, classifier, attributes, threshold=threshold) if ask_first else {}
+    for name, scores in asked.items():
+        opened[name] = opened[name][scores[opened[name]] >= threshold]
+    logits = _score_options(distinct, opened, classifier, attributes)
     columns = [distinct.alias("text")]
-    for name, options in groups.items():
-        averaged = [logits[:, [place[h] for h in hs]].mean(axis=1) for hs in options.values()]
-        columns += _decide(f"text_{name}", list(options), np.stack(averaged, axis=1), threshold=threshold)
+    for name, attribute in attributes.items():
+        options = list(attribute.options)
+        values = np.full((len(distinct), len(options), 2), np.nan)
+        values[opened[name]] = logits[name]
+        columns += _decide(f"text_{name}", options, values, threshold=threshold, unasked=asked.get(name))
+        if lexicon:
+            columns = _overrule(columns, f"text_{name}", options, tags.get(name, {}))
     progress.advance(captions.height)
     keyed = captions.select(KEY, text=texts)
     return keyed.join(
@@ -131,106 +95,147 @@ def label_texts(
     ).drop("text")
 
 
+def embed_texts(captions: pl.DataFrame, encoder: Encoder) -> pl.DataFrame:
+    """Turn texts into CLIP vectors, which :func:`label_attributes` labels as it labels pictures.
+
+    Parameters
+    ----------
+    captions
+        `image_id` and `text`, as :func:`list_captions` makes it; equal texts are encoded once.
+    encoder
+        CLIP handle, such as ``fs.models.clip(cfg.embeddings)``.
+
+    Returns
+    -------
+    `image_id`, `embedding` and `embedding_full` (the same vector: a text has one view; Array(Float32, dim),
+    length one, null without a text).
+    """
+    texts, distinct = _texts(captions)
+    vectors = encoder.encode_texts(distinct.to_list()) if distinct.len() else np.zeros((0, encoder.dim))
+    table = pl.DataFrame(
+        {"text": distinct, "embedding": pl.Series(vectors, dtype=pl.Array(pl.Float32, encoder.dim))}
+    )
+    progress.advance(captions.height)
+    joined = captions.select(KEY, text=texts).join(table, on="text", how="left", maintain_order="left")
+    return joined.select(KEY, "embedding", embedding_full="embedding")
+
+
+def _texts(captions: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Return the texts, blank ones null, and the distinct ones among them."""
+    check_columns(captions, KEY, "text", made_by=_MADE_BY)
+    texts = captions.select(text=pl.when(pl.col("text").str.strip_chars() != "").then("text"))["text"]
+    return texts, texts.drop_nulls().unique(maintain_order=True)
+
+
+def _ask(
+    distinct: pl.Series,
+    opened: Mapping[str, NDArray[np.intp]],
+    classifier: TextClassifier,
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    threshold: float,
+) -> dict[str, NDArray[np.float64]]:
+    """Score, per attribute with a question, how far each text speaks of it at all; `threshold` where not asked."""
+    questions = {name: a.text_question for name, a in attributes.items() if a.text_question}
+    scores = {name: np.full(len(distinct), threshold) for name in questions}
+    for names, rows in _alike({name: opened[name] for name in questions}):
+        logits = classifier.score(distinct.gather(rows).to_list(), [questions[name] for name in names])
+        for i, name in enumerate(names):
+            scores[name][rows] = _entailment(logits[:, i].astype(np.float64))
+    return scores
+
+
+def _score_options(
+    distinct: pl.Series,
+    opened: Mapping[str, NDArray[np.intp]],
+    classifier: TextClassifier,
+    attributes: Mapping[str, AttributeSettings],
+) -> dict[str, NDArray[np.float32]]:
+    """Logits (n_open, n_options, 2) of every attribute for the texts that are open for it."""
+    out: dict[str, NDArray[np.float32]] = {}
+    for names, rows in _alike(opened):
+        groups = {name: attributes[name].hypotheses() for name in names}
+        hypotheses = list(dict.fromkeys(h for group in groups.values() for hs in group.values() for h in hs))
+        place = {hypothesis: i for i, hypothesis in enumerate(hypotheses)}
+        logits = classifier.score(distinct.gather(rows).to_list(), hypotheses)
+        for name, group in groups.items():
+            averaged = [logits[:, [place[h] for h in hs]].mean(axis=1) for hs in group.values()]
+            out[name] = np.stack(averaged, axis=1)
+    return out
+
+
+def _alike(opened: Mapping[str, NDArray[np.intp]]) -> list[tuple[list[str], NDArray[np.intp]]]:
+    """Gather the attributes for which the same texts are open: they are scored in one call."""
+    groups: dict[bytes, tuple[list[str], NDArray[np.intp]]] = {}
+    for name, rows in opened.items():
+        groups.setdefault(rows.tobytes(), ([], rows))[0].append(name)
+    return list(groups.values())
+
+
+def _entailment(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Softmax of entailment against contradiction, (..., 2) to (...), without overflow."""
+    return np.exp(-np.logaddexp(0, logits[..., 0] - logits[..., 1]))
+
+
 def _decide(
-    name: str, options: list[str], logits: NDArray[np.float32], *, threshold: float
+    name: str,
+    options: list[str],
+    logits: NDArray[np.float64],
+    *,
+    threshold: float,
+    unasked: NDArray[np.float64] | None,
 ) -> list[pl.Series]:
-    """Make the four columns of one attribute from logits (n, n_options, 2): contradiction and entailment."""
-    values = logits.astype(np.float64)
+    """Make the four columns of one attribute from logits (n, n_options, 2), NaN where none were asked for."""
+    scored = ~np.isnan(logits[:, 0, 0])
+    values = np.where(scored[:, None, None], logits, 0.0)
     shifted = np.exp(values[..., 1] - values[..., 1].max(axis=1, keepdims=True))
     probs = shifted / shifted.sum(axis=1, keepdims=True)
     best = probs.argmax(axis=1)
-    lead = np.take_along_axis(values[..., 1] - values[..., 0], best[:, None], axis=1)[:, 0]
-    score = np.exp(-np.logaddexp(0, -lead))  # softmax over two logits, without overflow
+    score = _entailment(np.take_along_axis(values, best[:, None, None], axis=1)[:, 0])
+    if unasked is not None:
+        score = np.where(scored, score, unasked)
     ranked = np.sort(probs, axis=1)
     labels = pl.Series(options, dtype=pl.Enum(options)).gather(best)
+    silent = pl.Series(~scored)
     return [
-        labels.set(pl.Series(score < threshold), None).alias(name),
+        labels.set(pl.Series((score < threshold) | ~scored), None).alias(name),
         pl.Series(f"{name}_score", score, dtype=pl.Float32),
-        pl.Series(f"{name}_margin", ranked[:, -1] - ranked[:, -2], dtype=pl.Float32),
-        pl.Series(f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))),
+        pl.Series(f"{name}_margin", ranked[:, -1] - ranked[:, -2], dtype=pl.Float32).set(silent, None),
+        _blank(
+            pl.Series(f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))),
+            silent,
+        ),
     ]
 
 
-def _metadata_files(root: Path) -> list[Path]:
-    hidden = (p for name in METADATA for p in root.rglob(name))
-    visible = [p for p in hidden if not any(part.startswith(".") for part in p.relative_to(root).parts)]
-    return sorted(p for p in visible if p.is_file())
+def _blank(values: pl.Series, where: pl.Series) -> pl.Series:
+    """Null the marked rows of an Array column, which `Series.set` cannot."""
+    return pl.select(pl.when(~where).then(values).alias(values.name)).to_series() if where.any() else values
 
 
-def _read_metadata(root: Path, file: Path) -> Iterator[tuple[str, str | None, str]]:
-    """Yield image_id, text and source of every line of a metadata file."""
-    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
-    frame = readers[file.suffix](file)
-    text = next((c for c in TEXT_COLUMNS if c in frame.columns), None)
-    if text is None or "file_name" not in frame.columns:
-        msg = f"{file} has the columns {frame.columns}; needed are file_name, and text or caption"
-        raise CaptionError(msg)
-    folder = file.parent.relative_to(root).as_posix()
-    names = frame.select(pl.col("file_name").cast(pl.String), pl.col(text).cast(pl.String))
-    for name, caption in names.drop_nulls("file_name").iter_rows():
-        path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
-        yield path, caption, file.relative_to(root).as_posix()
-
-
-def _read_csv(file: Path) -> pl.DataFrame:
-    """Read a CSV as text, with the separator that its first line shows."""
-    content = _decode(file)
-    head = content.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
-    try:
-        return pl.read_csv(
-            io.BytesIO(content.encode()), infer_schema=False, separator=separator, empty_string_is_null=False
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        msg = f"{file} cannot be read as CSV: {str(error).splitlines()[0]}"
-        raise CaptionError(msg) from error
-
-
-def _read_jsonl(file: Path) -> pl.DataFrame:
-    rows: list[dict[str, Any]] = []
-    for number, line in enumerate(_decode(file).splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            # a lone surrogate is valid JSON, but no text
-            rows.append(
-                {k: v.encode("utf-8", "replace").decode() for k, v in row.items() if isinstance(v, str)}
-            )
-        except (ValueError, RecursionError, AttributeError) as error:
-            msg = f"{file}, line {number}: not a JSON object ({error}); correct the line or take it out"
-            raise CaptionError(msg) from error
-    names = list(dict.fromkeys(k for row in rows for k in row))
-    return pl.DataFrame({name: [row.get(name) for row in rows] for name in names})
-
-
-def _read_parquet(file: Path) -> pl.DataFrame:
-    try:
-        return pl.read_parquet(file)
-    # Polars panics on some broken files, and its panic is no Exception
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        msg = f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}"
-        raise CaptionError(msg) from error
-
-
-def _sidecars(root: Path, pictures: pl.Series) -> Iterator[tuple[str, str, str]]:
-    for name in pictures:
-        file = picture_path(f"{root}/{name}").with_suffix(".txt")
-        if file.is_file():
-            yield name, _decode(file).strip(), file.name
-
-
-def _decode(file: Path) -> str:
-    """Read a text file in UTF-8 or UTF-16; anything else is an error that names the line."""
-    try:
-        data = file.read_bytes()
-    except OSError as error:
-        msg = f"{file} cannot be read: {error.strerror}"
-        raise CaptionError(msg) from error
-    encoding = next((name for mark, name in _BOMS if data.startswith(mark)), "utf-8")
-    try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        msg = f"{file}, line {line}: not {encoding.upper()}; save the file as UTF-8"
-        raise CaptionError(msg) from error
+def _overrule(
+    columns: list[pl.Series], name: str, options: list[str], found: Mapping[int, Found]
+) -> list[pl.Series]:
+    """Put what the lexicon found in place of what was left open for it, and add the span that decided."""
+    n = len(columns[0])
+    spans: list[str | None] = [None] * n
+    chosen = np.full(n, -1)
+    for row, (option, span) in found.items():
+        spans[row], chosen[row] = span, options.index(option)
+    hit = pl.Series(chosen >= 0)
+    exact = np.eye(len(options), dtype=np.float32)[np.maximum(chosen, 0)]
+    frame = pl.DataFrame(
+        {
+            name: pl.Series(options, dtype=pl.Enum(options)).gather(np.maximum(chosen, 0)),
+            f"{name}_score": pl.Series(np.ones(n), dtype=pl.Float32),
+            f"{name}_margin": pl.Series(np.ones(n), dtype=pl.Float32),
+            f"{name}_probs": pl.Series(exact, dtype=pl.Array(pl.Float32, len(options))),
+        }
+    )
+    mixed = [
+        pl.select(pl.when(hit).then(frame[c.name]).otherwise(c).alias(c.name)).to_series()
+        if c.name in frame.columns
+        else c
+        for c in columns
+    ]
+    return [*mixed, pl.Series(f"{name}_span", spans, dtype=pl.String)]

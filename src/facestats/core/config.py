@@ -72,12 +72,21 @@ class EmbeddingsSettings(Settings):
 
 
 class TextLabelsSettings(Settings):
-    """Stage 04: `model` is any Hugging Face sequence classifier trained for NLI, by name or folder."""
+    """Stage 04: `model` is any Hugging Face sequence classifier trained for NLI, by name or folder.
+
+    `window_tokens`: longer texts are cut at sentence ends into windows of this many tokens, as long as what
+    such models were trained on. `batch_size` 0 takes what suits the device. `threshold`, `ask_first` and
+    `lexicon` are those of :func:`facestats.label_texts`.
+    """
 
     model: str = "facebook/bart-large-mnli"
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    batch_size: int = Field(32, ge=1)
+    batch_size: int = Field(0, ge=0)
+    window_tokens: int = Field(128, ge=8)
+    threshold: float = Field(0.5, ge=0, le=1)
+    ask_first: bool = False
+    lexicon: bool = False
     chunk_size: int = Field(200, ge=1)
 
 
@@ -102,10 +111,11 @@ class DemoSettings(Settings):
 
 
 class OptionSettings(Settings):
-    """One option of an attribute: phrases for pictures (CLIP) and predicates for texts (NLI)."""
+    """One option of an attribute: phrases for pictures (CLIP), predicates for texts (NLI), exact tags."""
 
     image: tuple[str, ...] = Field(min_length=1)
     text: tuple[str, ...] = Field(min_length=1)
+    tags: tuple[str, ...] = ()
 
 
 class AttributeSettings(Settings):
@@ -115,6 +125,7 @@ class AttributeSettings(Settings):
     view: Literal["face", "full"] = "face"
     image_templates: tuple[str, ...] = Field(min_length=1)
     text_templates: tuple[str, ...] = Field(min_length=1)
+    text_question: str | None = None
     options: dict[str, OptionSettings] = Field(min_length=2)
 
     @field_validator("image_templates", "text_templates")

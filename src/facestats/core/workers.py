@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -18,8 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from concurrent.futures import Executor
 
+    from loky import ProcessPoolExecutor
+
 TASK_SECONDS = 120.0
 _IDLE_SECONDS = 300  # workers that wait longer go home
+
+# one pool for all threads: that of loky's get_reusable_executor belongs to the thread that asked for it
+_pool: tuple[int, ProcessPoolExecutor] | None = None
+_pool_lock = threading.Lock()
 
 
 class WorkerLostError(RuntimeError):
@@ -103,15 +110,21 @@ def _submit(
 
 
 def _executor(workers: int) -> Executor:
-    from loky import get_reusable_executor
+    """Return the processes for all threads of this program; another number of them replaces the pool."""
+    global _pool  # noqa: PLW0603
+    from loky import ProcessPoolExecutor
 
-    # loky replaces a worker whose memory grew, as large pictures make it, and waits for jobs nobody wants any more
-    # before it changes their number; that is no news for the user
-    warnings.filterwarnings("ignore", message="Trying to resize an executor", category=UserWarning)
+    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
-    return get_reusable_executor(
-        max_workers=workers, timeout=_IDLE_SECONDS, reuse=True, initializer=_leave_interrupts
-    )
+    with _pool_lock:
+        if _pool is None or _pool[0] != workers:
+            if _pool is not None:
+                _pool[1].shutdown(wait=False)  # what it has still to do is done
+            _pool = (
+                workers,
+                ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts),
+            )
+        return _pool[1]
 
 
 def _leave_interrupts() -> None:
@@ -149,6 +162,8 @@ def _ready(items: Sequence[Any]) -> list:
 
 
 def _stop_workers() -> None:
-    from loky import get_reusable_executor
-
-    get_reusable_executor(reuse=True).shutdown(wait=True, kill_workers=True)
+    global _pool  # noqa: PLW0603
+    with _pool_lock:
+        if _pool is not None:
+            _pool[1].shutdown(wait=True, kill_workers=True)
+        _pool = None

@@ -14,18 +14,6 @@ if TYPE_CHECKING:
     from facestats.demo.captions import Caption
 
 CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
-# Whether a text speaks of an attribute at all: the tiny model learns these too, so that asking them first can be tried.
-ASKED = {
-    "age": "The text says how old the person is.",
-    "gender": "The text says which gender the person has.",
-    "ethnicity": "The text says of which ethnicity the person is.",
-    "hair_style": "The text says how the hair is styled.",
-    "hair_color": "The text says which color the hair has.",
-    "hair_length": "The text says how long the hair is.",
-    "eye_color": "The text says which color the eyes have.",
-    "body_type": "The text says how the person is built.",
-    "dress": "The text says what the person wears.",
-}
 
 
 @dataclass(frozen=True)
@@ -37,13 +25,15 @@ class Hypothesis:
     text: str
 
 
-def read_hypotheses(path: Path) -> tuple[Hypothesis, ...]:
+def read_hypotheses(path: Path, *, questions: bool = False) -> tuple[Hypothesis, ...]:
     """Read one hypothesis per option from an attribute file: its first text template round its first text phrase.
 
     Parameters
     ----------
     path
         `config/attributes.yaml` or a file of the same form.
+    questions
+        Whether the `text_question` of each attribute follows behind all options.
 
     Returns
     -------
@@ -53,11 +43,13 @@ def read_hypotheses(path: Path) -> tuple[Hypothesis, ...]:
     import yaml
 
     attributes = yaml.safe_load(path.read_text(encoding="utf-8"))
-    return tuple(
+    options = tuple(
         Hypothesis(name, option, entry["text_templates"][0].format(words["text"][0]))
         for name, entry in attributes.items()
         for option, words in entry["options"].items()
     )
+    asked = (Hypothesis(name, None, entry["text_question"]) for name, entry in attributes.items())
+    return (*options, *asked) if questions else options
 
 
 def judge(caption: Caption, hypothesis: Hypothesis) -> int:

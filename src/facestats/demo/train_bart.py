@@ -15,7 +15,7 @@ import numpy as np
 
 from facestats.demo.bart_card import EVAL_SEED, draw_captions, score_with, write_card
 from facestats.demo.captions import write_caption
-from facestats.demo.nli import ASKED, Hypothesis, evaluate, judge, read_hypotheses
+from facestats.demo.nli import Hypothesis, evaluate, judge, read_hypotheses
 from facestats.demo.people import draw_record
 from facestats.demo.rough import NEUTRAL, roughen
 from facestats.demo.tiny_bart import MAX_TOKENS, build_helpers, build_model, build_tokenizer, training_loss
@@ -105,7 +105,7 @@ def train(
         Highest learning rate.
     """
     options = read_hypotheses(attributes)
-    hypotheses = (*options, *(Hypothesis(name, None, text) for name, text in ASKED.items()))
+    hypotheses = read_hypotheses(attributes, questions=True)
     texts = [caption.text for caption in draw_captions(20_000, seed=seed, split="train")]
     tokenizer = build_tokenizer([*texts, *NEUTRAL * 20, *[h.text for h in hypotheses] * 50])
     learner = _Learner(tokenizer, n_hypotheses=len(hypotheses), seed=seed, rate=peak_rate)

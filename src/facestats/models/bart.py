@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.protocols import ModelError
+from facestats.core.sentences import split_text
 from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
 from facestats.models.weights import hash_files, hub_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PAIRS_AT_ONCE = 4096  # pairs tokenised and sorted together: bounds memory, whatever the number of texts
+PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # where the setting is 0
+TOKENS_PER_PAIR = 64  # a batch of longer pairs holds fewer of them
 
 
 def bart(settings: TextLabelsSettings) -> Bart:
@@ -33,8 +36,8 @@ def bart(settings: TextLabelsSettings) -> Bart:
 class Bart:
     """A handle on an NLI model (protocol `TextClassifier`): loads on first use, pickles without weights.
 
-    `name` holds the model, the revision of its weights (commit, or hash of the files) and the precision,
-    because each of them changes the logits.
+    `name` holds the model, the revision of its weights (commit, or hash of the files), the precision and the
+    length of a window, because each of them changes the logits.
     """
 
     def __init__(self, settings: TextLabelsSettings) -> None:
@@ -52,7 +55,7 @@ class Bart:
         folder, revision = self._find()
         # where a folder lies changes no logit
         model = self.settings.model if folder.name.startswith(revision) else folder.name
-        return f"{model}@{revision} {self._pick()[0]}"
+        return f"{model}@{revision} {self._pick()[0]} windows of {self.settings.window_tokens}"
 
     @property
     def precision_reason(self) -> str:
@@ -62,10 +65,13 @@ class Bart:
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
         """Score every text against every hypothesis; equal ones are computed once.
 
+        A text longer than ``window_tokens`` is cut at sentence ends into windows. Each hypothesis keeps the
+        window that supports it most: what one sentence states, the others need not repeat.
+
         Parameters
         ----------
         texts
-            Premises; what exceeds the model's length is cut off, with a warning.
+            Premises of any length.
         hypotheses
             Statements about them.
 
@@ -74,15 +80,29 @@ class Bart:
         Logits of contradiction and entailment, (n_texts, n_hypotheses, 2).
         """
         premises, statements = list(dict.fromkeys(texts)), list(dict.fromkeys(hypotheses))
-        pairs = [(t, h) for t in premises for h in statements]
-        flat = np.empty((len(pairs), 2), dtype=np.float32)
-        for start in range(0, len(pairs), PAIRS_AT_ONCE):
-            block = pairs[start : start + PAIRS_AT_ONCE]
-            flat[start : start + len(block)] = self._load().logits(block, self.settings.batch_size)
-        logits = flat.reshape(len(premises), len(statements), 2)
+        if not premises or not statements:
+            return np.zeros((len(texts), len(hypotheses), 2), dtype=np.float32)
+        model = self._load()
+        cut = model.cut(premises, statements, limit=self.settings.window_tokens)
+        windows = list(dict.fromkeys(window for parts in cut for window in parts))
+        place = {window: i for i, window in enumerate(windows)}
+        by_window = self._score_windows(model, windows, statements)
+        logits = np.stack([_strongest(by_window[[place[w] for w in parts]]) for parts in cut])
         rows = {t: i for i, t in enumerate(premises)}
         columns = {h: i for i, h in enumerate(statements)}
-        return logits[[rows[t] for t in texts]][:, [columns[h] for h in hypotheses]]
+        return logits[np.ix_([rows[t] for t in texts], [columns[h] for h in hypotheses])]
+
+    def _score_windows(
+        self, model: _Loaded, windows: list[str], statements: list[str]
+    ) -> NDArray[np.float32]:
+        """Logits (n_windows, n_statements, 2), a bounded number of pairs at a time."""
+        step = max(1, PAIRS_AT_ONCE // len(statements))
+        blocks = [windows[start : start + step] for start in range(0, len(windows), step)]
+        flat = [
+            model.logits([(w, h) for w in block for h in statements], self.settings.batch_size)
+            for block in blocks
+        ]
+        return np.concatenate(flat).reshape(len(windows), len(statements), 2)
 
     def _find(self) -> tuple[Path, str]:
         if self._source is None:
@@ -131,26 +151,35 @@ class _Loaded:
         self.network = (
             network.to(device=device, dtype=torch_dtype(precision)).eval().requires_grad_(requires_grad=False)
         )
+        self.network.config.use_cache = False  # nothing is generated: keys and values need not be kept
         room = getattr(network.config, "max_position_embeddings", 512) - _position_offset(network)
         self.longest = min(room, self.tokenizer.model_max_length)
 
+    def cut(self, premises: list[str], statements: list[str], *, limit: int) -> list[list[str]]:
+        """Cut premises into windows that fit the model beside the longest statement."""
+        longest = max(self._count(statements)) + self.tokenizer.num_special_tokens_to_add(pair=True)
+        limit = min(limit, self.longest - longest)
+        if limit < 1:
+            msg = (
+                f"a hypothesis of {longest} tokens leaves no room for a text: the model reads {self.longest}"
+            )
+            raise ModelError(msg)
+        lengths = self._count(premises)
+        parts = [
+            [text] if n <= limit else split_text(text, limit, lambda t: self._count([t])[0])
+            for text, n in zip(premises, lengths, strict=True)
+        ]
+        if n_long := sum(n > limit for n in lengths):
+            log.info("%d texts are longer than %d tokens and are read in windows", n_long, limit)
+        return parts
+
     def logits(self, pairs: list[tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
         """Score pairs, sorted by length so that hardly anything is padding; results in the order given."""
-        encoded = self.tokenizer(
-            [t for t, _ in pairs],
-            [h for _, h in pairs],
-            truncation="only_first",
-            max_length=self.longest,
-            return_overflowing_tokens=False,
-        )
-        lengths = np.array([len(ids) for ids in encoded["input_ids"]])
-        if n := int((lengths >= self.longest).sum()):
-            log.warning(
-                "%d pairs of text and hypothesis reach the model's %d tokens and may be cut", n, self.longest
-            )
+        ids = self.tokenizer(*map(list, zip(*pairs, strict=True)), truncation=False, verbose=False)
+        lengths = np.array([len(tokens) for tokens in ids["input_ids"]])
         order = np.argsort(-lengths, kind="stable")  # the longest first: memory shows its peak at once
-        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        inputs = [{key: [values[i] for i in rows] for key, values in encoded.items()} for rows in batches]
+        batches = list(_batches(order, lengths, batch_size or PAIRS_PER_BATCH[self.device.partition(":")[0]]))
+        inputs = [{key: [values[i] for i in rows] for key, values in ids.items()} for rows in batches]
         out = np.empty((len(pairs), 2), dtype=np.float32)
         for rows, logits in zip(batches, self.lanes.map(self._forward, inputs), strict=True):
             out[rows] = logits[:, self.columns]
@@ -159,12 +188,34 @@ class _Loaded:
             raise ModelError(msg)
         return out
 
+    def _count(self, texts: list[str]) -> list[int]:
+        """Count tokens, those that mark beginning and end left out."""
+        ids = self.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        return [len(tokens) for tokens in ids]
+
     def _forward(self, batch: dict[str, list[list[int]]]) -> NDArray[np.float32]:
         import torch
 
         with torch.inference_mode():
             padded = self.tokenizer.pad(batch, return_tensors="pt").to(self.device)
             return self.network(**padded).logits.float().cpu().numpy()
+
+
+def _strongest(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of windows (n_windows, n_statements, 2), keep for each statement the one that supports it most."""
+    if len(logits) == 1:
+        return logits[0]
+    best = (logits[..., 1] - logits[..., 0]).argmax(axis=0)
+    return logits[best, np.arange(logits.shape[1])]
+
+
+def _batches(order: NDArray[np.intp], lengths: NDArray[np.int64], size: int) -> Iterator[NDArray[np.intp]]:
+    """Yield rows of falling length: `size` of them, fewer where they are long."""
+    start = 0
+    while start < len(order):
+        n = max(1, min(size, size * TOKENS_PER_PAIR // int(lengths[order[start]])))
+        yield order[start : start + n]
+        start += n
 
 
 def _find_source(model: str) -> tuple[Path, str]:

@@ -11,6 +11,7 @@ from facestats.plots.grids import cluster_sheet, face_grid
 from facestats.plots.heatmaps import confusion, cooccurrence
 from facestats.plots.maps import face_map
 from facestats.plots.schematics import data_flow, module_map
+from facestats.plots.texts import disagreement_bars, said_bars
 
 __all__ = [
     "alignment_scatter",
@@ -21,6 +22,7 @@ __all__ = [
     "cooccurrence",
     "data_flow",
     "difference_map",
+    "disagreement_bars",
     "eigenface_walk",
     "face_grid",
     "face_map",
@@ -31,6 +33,7 @@ __all__ = [
     "probability_bars",
     "profile_bars",
     "relation_bars",
+    "said_bars",
     "score_histogram",
     "stability_curve",
     "status_bars",

@@ -29,7 +29,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     """
     landmarker = fs.models.landmarker(config.faces)
     clip, bart = fs.models.clip(config.embeddings), fs.models.bart(config.text_labels)
-    faces, pictures = config.faces, fs.list_images(config.raw_dir)
+    faces, texts, pictures = config.faces, config.text_labels, fs.list_images(config.raw_dir)
     return {
         "faces": Expected(
             describe_stage(
@@ -50,7 +50,16 @@ def expected_tables(config: Config) -> dict[str, Expected]:
             describe_stage(fs.label_attributes, {"encoder": clip, "attributes": config.attributes})
         ),
         "text_labels": Expected(
-            describe_stage(fs.label_texts, {"classifier": bart, "attributes": config.attributes}),
+            describe_stage(
+                fs.label_texts,
+                {
+                    "classifier": bart,
+                    "attributes": config.attributes,
+                    "threshold": texts.threshold,
+                    "ask_first": texts.ask_first,
+                    "lexicon": texts.lexicon,
+                },
+            ),
             fs.list_captions(config.raw_dir),
         ),
     }

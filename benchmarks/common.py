@@ -1,0 +1,56 @@
+"""What every benchmark says about itself: when, which code, on what machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facestats.core.workers import cpu_count
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
+    """Say what this was measured on: date, git revision, machine, load before, and versions of `packages`."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
+    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
+    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    revision = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "unknown"
+    return {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "revision": revision,
+        "machine": f"{model or platform.processor()}, {cpu_count()} cores, {platform.system()}",
+        "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        **{name: version(name) for name in packages},
+    }
+
+
+def rate_table(rates: dict[str, list[float]]) -> list[str]:
+    """Lines of a Markdown table: each run's median and range, and how many times faster ours is."""
+    medians = {name: statistics.median(values) for name, values in rates.items()}
+    lines = ["| run | median | lowest | highest | ours is |", "|--|--|--|--|--|"]
+    for name, values in rates.items():
+        shown = " | ".join(f"{v:.4g}" for v in (medians[name], min(values), max(values)))
+        lines.append(f"| {name} | {shown} | {medians['ours'] / medians[name]:.2f} times |")
+    return lines
+
+
+def keep(name: str, text: str, *, facts: dict[str, Any], out: Path = RESULTS, **numbers: Any) -> None:
+    """Write a result as Markdown and, with all numbers, as JSON; dated, so that old ones stay."""
+    out.mkdir(parents=True, exist_ok=True)
+    stem = f"{name}_{facts['date'][:10]}"
+    (out / f"{stem}.md").write_text(text)
+    (out / f"{stem}.json").write_text(json.dumps({"facts": facts, **numbers}, indent=2) + "\n")
+    print(text)

@@ -1,0 +1,134 @@
+"""Where texts come from: captions beside pictures, tables of texts, and data sets of the Hugging Face hub."""
+
+from __future__ import annotations
+
+import logging
+import posixpath
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from facestats.core.datasets import content_ids, is_dataset, read_dataset
+from facestats.core.listing import list_images, picture_path
+from facestats.core.tables import KEY
+from facestats.core.textfiles import READERS, TEXT_COLUMNS, CaptionError, decode_text, pick_column, read_table
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+log = logging.getLogger(__name__)
+
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+_IDS = (KEY, "file_name", "id")
+
+
+def list_captions(
+    source: str | os.PathLike[str],
+    *,
+    text: str | None = None,
+    split: str | None = None,
+    encoding: str | None = None,
+) -> pl.DataFrame:
+    """Find texts: the caption of every picture below a folder, a table of texts, or a data set.
+
+    Parameters
+    ----------
+    source
+        - A folder of pictures. Captions stand in ``metadata.csv``, ``.jsonl`` or ``.parquet`` anywhere below,
+          with `file_name` relative to that file (the convention of Hugging Face imagefolder), or in a text
+          file of the picture's own name: ``anna.txt`` beside ``anna.jpg``.
+        - A file of texts without pictures: ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``, or ``.txt`` with one
+          per line. Its column `image_id`, `file_name` or `id` names the rows; without one, their content does.
+        - A data set of the Hugging Face hub (``org/name``) or a local folder of one, streamed.
+    text
+        Column of the texts; by default the first of `text`, `caption`, `description`, ... that is there.
+    split
+        Part of a data set, such as ``train``; the first by default.
+    encoding
+        Of files that are neither UTF-8 (with or without BOM) nor UTF-16, such as ``latin-1``.
+
+    Returns
+    -------
+    `image_id` and `text` (String, null where there is none), in a fixed order; for a folder of pictures
+    one row per picture of :func:`list_images`.
+
+    Raises
+    ------
+    CaptionError
+        If a file cannot be read (names file and line), has no column of texts (lists the columns), repeats a
+        name, or gives a picture two captions.
+    """
+    path = Path(source).expanduser()
+    if path.is_file():
+        return _texts_of_file(path, text=text, encoding=encoding)
+    if is_dataset(source):
+        batches = [batch.select(KEY, "text") for batch in read_dataset(str(source), split=split, text=text)]
+        return pl.concat(batches) if batches else pl.DataFrame(schema={KEY: pl.String, "text": pl.String})
+    return _captions_of_pictures(path, text=text, encoding=encoding)
+
+
+def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.DataFrame:
+    frame = read_table(file, encoding=encoding)
+    column = pick_column(frame.columns, text, usual=TEXT_COLUMNS, where=file)
+    texts = frame.select(text=pl.col(column).cast(pl.String))
+    names = next((name for name in _IDS if name in frame.columns and name != column), None)
+    if names is None:
+        return texts.select(content_ids(texts["text"]).alias(KEY), "text")
+    ids = frame[names].cast(pl.String)
+    if ids.null_count() or ids.is_duplicated().any():
+        found = "an empty one" if ids.null_count() else f"{ids.filter(ids.is_duplicated())[0]!r} twice"
+        msg = f"{file}: the column {names!r} must name every text once; it holds {found}"
+        raise CaptionError(msg)
+    return texts.select(ids.alias(KEY), "text")
+
+
+def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None) -> pl.DataFrame:
+    pictures = list_images(root).select(KEY)
+    found = [row for file in _metadata_files(root) for row in _read_metadata(root, file, text, encoding)]
+    found += _sidecars(root, pictures[KEY], encoding)
+    captions = pl.DataFrame(
+        found, schema={KEY: pl.String, "text": pl.String, "source": pl.String}, orient="row"
+    )
+    captions = captions.filter(pl.col("text").str.strip_chars() != "")
+    if twice := captions.filter(pl.col(KEY).is_duplicated())[KEY].unique().sort().to_list():
+        sources = captions.filter(pl.col(KEY) == twice[0])["source"].to_list()
+        msg = (
+            f"{len(twice)} pictures have two captions, such as {twice[0]!r}: see {sources}. Keep one of them."
+        )
+        raise CaptionError(msg)
+    lost = captions.join(pictures, on=KEY, how="anti")
+    if lost.height:
+        log.warning("%d captions name no picture in %s, such as %r", lost.height, root, lost[KEY][0])
+    return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
+
+
+def _metadata_files(root: Path) -> list[Path]:
+    hidden = (p for name in METADATA for p in root.rglob(name))
+    visible = [p for p in hidden if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    return sorted(p for p in visible if p.is_file())
+
+
+def _read_metadata(
+    root: Path, file: Path, text: str | None, encoding: str | None
+) -> Iterator[tuple[str, str | None, str]]:
+    """Yield image_id, text and source of every line of a metadata file."""
+    frame = READERS[file.suffix](file, encoding)
+    if "file_name" not in frame.columns:
+        msg = f"{file} has the columns {frame.columns}; needed are file_name, and text or caption"
+        raise CaptionError(msg)
+    others = [c for c in frame.columns if c != "file_name"]
+    column = pick_column(others, text, usual=TEXT_COLUMNS, where=file)
+    folder = file.parent.relative_to(root).as_posix()
+    names = frame.select(pl.col("file_name").cast(pl.String), pl.col(column).cast(pl.String))
+    for name, caption in names.drop_nulls("file_name").iter_rows():
+        path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
+        yield path, caption, file.relative_to(root).as_posix()
+
+
+def _sidecars(root: Path, pictures: pl.Series, encoding: str | None) -> Iterator[tuple[str, str, str]]:
+    for name in pictures:
+        file = picture_path(f"{root}/{name}").with_suffix(".txt")
+        if file.is_file():
+            yield name, decode_text(file, encoding).strip(), file.name

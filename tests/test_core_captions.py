@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+import logging
+
+import polars as pl
+import pytest
+from PIL import Image
+
+from facestats.core.captions import list_captions
+from facestats.core.textfiles import CaptionError
+
+
+def pictures(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20)).save(folder / name)
+
+
+def found(folder):
+    return dict(list_captions(folder).iter_rows())
+
+
+TRICKY = ["plain", 'quotes " and, commas', "two\nlines", "=HYPERLINK()", "007", "ünïcödé 日本 🎉"]
+
+
+def write_csv(file, rows, *, separator=",", encoding="utf-8"):
+    import csv
+
+    with file.open("w", newline="", encoding=encoding) as stream:
+        writer = csv.writer(stream, delimiter=separator)
+        writer.writerow(["file_name", "text"])
+        writer.writerows(rows)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("kind", ["csv", "semicolon", "tab", "jsonl", "parquet", "txt"])
+def test_captions_come_back_as_they_were_written(tmp_path, kind, encoding):
+    names = [f"p{i}.jpg" for i in range(len(TRICKY))]
+    pictures(tmp_path, *names)
+    rows = list(zip(names, TRICKY, strict=True))
+    if kind in {"csv", "semicolon", "tab"}:
+        separator = {"csv": ",", "semicolon": ";", "tab": "\t"}[kind]
+        write_csv(tmp_path / "metadata.csv", rows, separator=separator, encoding=encoding)
+    elif kind == "jsonl":
+        lines = [json.dumps({"file_name": n, "text": t, "width": 3}, ensure_ascii=False) for n, t in rows]
+        (tmp_path / "metadata.jsonl").write_text("\n".join(lines), encoding=encoding)
+    elif kind == "parquet":
+        pl.DataFrame(rows, schema=["file_name", "caption"], orient="row").write_parquet(
+            tmp_path / "metadata.parquet"
+        )
+    else:
+        for name, text in rows:
+            (tmp_path / name).with_suffix(".txt").write_text(text, encoding=encoding)
+    assert found(tmp_path) == dict(rows)
+
+
+def test_metadata_files_speak_of_their_own_folder(tmp_path):
+    pictures(tmp_path, "a.jpg", "sub/a.jpg", "sub/deep/b.png", "c.jpg")
+    write_csv(tmp_path / "metadata.csv", [("a.jpg", "top"), ("./sub/deep/../a.jpg", "below")])
+    write_csv(tmp_path / "sub" / "metadata.csv", [("deep\\b.png", "deep")])
+    assert found(tmp_path) == {"a.jpg": "top", "sub/a.jpg": "below", "sub/deep/b.png": "deep", "c.jpg": None}
+
+
+def test_captions_without_a_picture_are_counted(tmp_path, caplog):
+    pictures(tmp_path, "a.jpg")
+    write_csv(tmp_path / "metadata.csv", [("a.jpg", "x"), ("b.jpg", "y"), ("../a.jpg", "z"), ("c.jpg", "")])
+    with caplog.at_level(logging.WARNING):
+        assert found(tmp_path) == {"a.jpg": "x"}
+    assert "2 captions name no picture" in caplog.text
+
+
+def test_two_captions_for_one_picture_are_an_error_that_names_it(tmp_path):
+    pictures(tmp_path, "a.jpg", "b.jpg")
+    write_csv(tmp_path / "metadata.csv", [("a.jpg", "x"), ("b.jpg", "y")])
+    (tmp_path / "b.txt").write_text("z")
+    with pytest.raises(CaptionError, match=r"'b\.jpg'.*metadata\.csv.*b\.txt"):
+        list_captions(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("metadata.csv", b"file_name,label\na.jpg,x\n", ["metadata.csv", "label", "text or caption"]),
+        ("metadata.csv", b"a.jpg,x\n", ["metadata.csv", "file_name"]),
+        ("metadata.csv", b"", ["metadata.csv"]),
+        ("metadata.csv", b"file_name,text\na.jpg,x,y,z\n", ["metadata.csv"]),
+        ("metadata.csv", b"file_name,text\na.jpg,x\nb.jpg,caf\xe9\n", ["metadata.csv", "line 3", "UTF-8"]),
+        (
+            "metadata.jsonl",
+            b'{"file_name": "a.jpg", "text": "x"}\n{"file_name":\n',
+            ["metadata.jsonl", "line 2"],
+        ),
+        ("metadata.jsonl", b"[1]\n", ["metadata.jsonl", "line 1"]),
+        ("metadata.jsonl", b"[" * 100_000, ["metadata.jsonl", "line 1"]),
+        ("metadata.parquet", b"PAR1 no PAR1", ["metadata.parquet"]),
+        ("a.txt", b"ok\n\xff\xfe\xfd", ["a.txt", "line 2"]),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_named(tmp_path, *, name, content, words):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(CaptionError) as error:
+        list_captions(tmp_path)
+    assert all(word in str(error.value) for word in words)
+
+
+def test_a_lone_surrogate_costs_one_character(tmp_path):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "x\\ud800y"}')
+    assert found(tmp_path) == {"a.jpg": "x?y"}
+
+
+@pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t"), (".csv", ";")])
+def test_a_table_of_texts_without_pictures_keeps_its_own_names(tmp_path, suffix, separator):
+    file = tmp_path / f"texts{suffix}"
+    file.write_text(separator.join(["id", "caption"]) + "\n" + separator.join(["7", "a man"]) + "\n")
+    assert list_captions(file).rows() == [("7", "a man")]
+
+
+def test_texts_without_names_are_named_by_content(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_text("a man\na woman\na man\n")
+    first = list_captions(file)
+    assert first["text"].to_list() == ["a man", "a woman", "a man"]
+    assert first["image_id"].is_unique().all()
+    file.write_text("somebody new\na man\na woman\na man\n")
+    second = list_captions(file)
+    assert second["image_id"].to_list()[1:] == first["image_id"].to_list(), (
+        "a line put before changes no name"
+    )
+
+
+def test_a_column_that_is_not_there_is_an_error_that_lists_the_columns(tmp_path):
+    file = tmp_path / "texts.csv"
+    file.write_text("id,words\n1,a man\n")
+    with pytest.raises(CaptionError, match=r"texts\.csv.*'captoin'.*'id', 'words'"):
+        list_captions(file, text="captoin")
+    with pytest.raises(CaptionError, match=r"\['id', 'words'\]"):
+        list_captions(file)
+    assert list_captions(file, text="words")["text"].to_list() == ["a man"]
+
+
+def test_names_that_repeat_are_an_error(tmp_path):
+    file = tmp_path / "texts.csv"
+    file.write_text("id,text\n1,a\n1,b\n")
+    with pytest.raises(CaptionError, match="'1' twice"):
+        list_captions(file)
+
+
+def test_an_encoding_that_is_given_is_used_and_an_unknown_one_named(tmp_path):
+    file = tmp_path / "texts.txt"
+    file.write_bytes("caf\xe9\n".encode("latin-1"))
+    assert list_captions(file, encoding="latin-1")["text"].to_list() == ["caf\xe9"]
+    with pytest.raises(CaptionError, match=r"line 1: not UTF-8.*latin-1"):
+        list_captions(file)
+    with pytest.raises(CaptionError, match="latin-99"):
+        list_captions(file, encoding="latin-99")
+
+
+def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
+    file = tmp_path / "texts.docx"
+    file.write_bytes(b"PK")
+    with pytest.raises(CaptionError, match=r"\.csv.*not from \.docx"):
+        list_captions(file)
