@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from facestats.core.tables import Table
 
 Rows = pl.DataFrame | pl.LazyFrame
+HASHED_AT_ONCE = 20_000  # rows of a lazy frame in memory while they are hashed
 
 
 @dataclass(frozen=True)
@@ -46,22 +47,32 @@ class Plan:
 
 def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:
     """Key and fingerprint of every row that the table should have, sorted by key."""
-    if isinstance(rows, pl.LazyFrame):
-        names = rows.collect_schema().names()
-        rows = rows.select(table.key, FINGERPRINT).collect() if FINGERPRINT in names else rows.collect()
-    if table.key not in rows.columns:
-        msg = f"the input rows have no {table.key!r} column; they have {rows.columns}"
-        raise TableError(msg)
-    if rows[table.key].is_duplicated().any():
-        twice = rows.filter(pl.col(table.key).is_duplicated())[table.key][0]
+    marked = _marks(rows, table)
+    if marked[table.key].is_duplicated().any():
+        twice = marked.filter(pl.col(table.key).is_duplicated())[table.key][0]
         msg = f"the input rows repeat {table.key} {twice!r}; a row per picture is needed"
         raise TableError(msg)
     salt = stage_hash(stage)
     if whole:
-        salt ^= int(frame_digest(rows), 16)
-    marks = mix_hashes(row_hashes(rows), salt)
-    return pl.DataFrame({table.key: rows[table.key], FINGERPRINT: pl.Series(marks, dtype=pl.UInt64)}).sort(
-        table.key
+        salt ^= int(frame_digest(marked if isinstance(rows, pl.LazyFrame) else rows), 16)
+    marks = mix_hashes(marked[FINGERPRINT].to_numpy(), salt)
+    return marked.select(table.key, pl.Series(FINGERPRINT, marks, dtype=pl.UInt64)).sort(table.key)
+
+
+def _marks(rows: Rows, table: Table) -> pl.DataFrame:
+    """Key and hash of every input row; a lazy frame without stored hashes is read in batches."""
+    names = rows.collect_schema().names() if isinstance(rows, pl.LazyFrame) else rows.columns
+    if table.key not in names:
+        msg = f"the input rows have no {table.key!r} column; they have {names}"
+        raise TableError(msg)
+    if isinstance(rows, pl.DataFrame):
+        return pl.DataFrame({table.key: rows[table.key], FINGERPRINT: row_hashes(rows)})
+    if FINGERPRINT in names:
+        return rows.select(table.key, FINGERPRINT).collect()
+    batches = rows.collect_batches(chunk_size=HASHED_AT_ONCE)
+    hashed = [pl.DataFrame({table.key: b[table.key], FINGERPRINT: row_hashes(b)}) for b in batches]
+    return (
+        pl.concat(hashed) if hashed else pl.DataFrame(schema={table.key: pl.String, FINGERPRINT: pl.UInt64})
     )
 
 

@@ -24,7 +24,9 @@ log = logging.getLogger(__name__)
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PAIRS_AT_ONCE = 4096  # pairs tokenised and sorted together: bounds memory, whatever the number of texts
-PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # where the setting is 0
+PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # of a model as wide as BART-large
+WIDE = 1024
+LARGEST_BATCH = 512
 TOKENS_PER_PAIR = 64  # a batch of longer pairs holds fewer of them
 
 
@@ -154,6 +156,9 @@ class _Loaded:
         self.network.config.use_cache = False  # nothing is generated: keys and values need not be kept
         room = getattr(network.config, "max_position_embeddings", 512) - _position_offset(network)
         self.longest = min(room, self.tokenizer.model_max_length)
+        # a narrow model is done with a batch before the next is made ready
+        narrow = max(1, WIDE // max(1, getattr(network.config, "hidden_size", WIDE)))
+        self.batch_size = min(PAIRS_PER_BATCH[device.partition(":")[0]] * narrow, LARGEST_BATCH)
 
     def cut(self, premises: list[str], statements: list[str], *, limit: int) -> list[list[str]]:
         """Cut premises into windows that fit the model beside the longest statement."""
@@ -178,7 +183,7 @@ class _Loaded:
         ids = self.tokenizer(*map(list, zip(*pairs, strict=True)), truncation=False, verbose=False)
         lengths = np.array([len(tokens) for tokens in ids["input_ids"]])
         order = np.argsort(-lengths, kind="stable")  # the longest first: memory shows its peak at once
-        batches = list(_batches(order, lengths, batch_size or PAIRS_PER_BATCH[self.device.partition(":")[0]]))
+        batches = list(_batches(order, lengths, batch_size or self.batch_size))
         inputs = [{key: [values[i] for i in rows] for key, values in ids.items()} for rows in batches]
         out = np.empty((len(pairs), 2), dtype=np.float32)
         for rows, logits in zip(batches, self.lanes.map(self._forward, inputs), strict=True):

@@ -105,8 +105,12 @@ def draw_sheet(
     ax: Axes | None = None,
 ) -> Axes:
     """Draw square tiles as one picture, with a caption below each tile or a label beside each row."""
+    if not tiles:
+        ax = new_axes(ax, height=0.8)
+        ax.text(0.5, 0.5, "no faces", transform=ax.transAxes, ha="center", va="center")
+        return finish_picture(ax, title=title)
     n_columns = max(1, min(n_columns, len(tiles)))
-    n_rows = -(-max(len(tiles), 1) // n_columns)
+    n_rows = -(-len(tiles) // n_columns)
     lines = max((c.count("\n") + 1 for c in captions or [] if c), default=0)
     # text has a fixed size in points, tiles share the width: a line of text is so many pixels high
     line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * WIDTH)
