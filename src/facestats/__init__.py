@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 # public name -> module; loaded on first use, so that `import facestats` stays quick
 _HOMES = {
     "CaptionError": "core.textfiles",
+    "CharacterPipeline": "surfaces.pipeline",
     "Config": "core.config",
     "Store": "core.store",
     "TableError": "core.tables",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
 

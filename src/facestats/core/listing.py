@@ -50,7 +50,7 @@ SUFFIXES = frozenset(
         ".eps",
     ]
 )
-_SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
+SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     KEY: pl.String,
     "path": pl.String,
     "bytes": pl.Int64,
@@ -114,7 +114,7 @@ def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -
     if not rows:
         msg = f"no picture found in {folder} ({others} other files). Check raw_dir in the configuration."
         raise FileNotFoundError(msg)
-    return pl.DataFrame(list(rows.values()), schema=_SCHEMA, orient="row").sort(KEY)
+    return pl.DataFrame(list(rows.values()), schema=SCHEMA, orient="row").sort(KEY)
 
 
 def picture_path(text: str) -> Path:

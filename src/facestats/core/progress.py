@@ -8,7 +8,7 @@ from __future__ import annotations
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,10 +46,20 @@ def position() -> int:
     return 0 if bar is None else int(bar.n)
 
 
-def say(text: str, *, show: bool = True) -> None:
-    """Write one line where the user looks, without tearing an open bar."""
+@contextmanager
+def no_bar() -> Iterator[None]:
+    """Hide the open bar from stage functions that are steps of one row's work."""
+    token = _current.set(None)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def say(text: str, *, show: bool = True, file: TextIO | None = None) -> None:
+    """Write one line where the user looks (standard output unless `file` says another), without tearing a bar."""
     if show:
-        _tqdm().write(text)
+        _tqdm().write(text, file=file)
 
 
 def _tqdm() -> Any:

@@ -50,7 +50,9 @@ class Face:
 class Landmarker(Protocol):
     """Finds faces and their landmarks."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The model, told apart from all others."""
 
     def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
         """Return the faces in an upright RGB picture, (height, width, 3) uint8; none is an empty list."""
@@ -64,7 +66,9 @@ class Encoder(Protocol):
     processes and must pickle small.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The model, told apart from all others."""
 
     @property
     def dim(self) -> int:
@@ -91,7 +95,9 @@ class Encoder(Protocol):
 class TextClassifier(Protocol):
     """Says how far a text entails each of several hypotheses (natural language inference)."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """The model, told apart from all others."""
 
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
         """Return logits, (n_texts, n_hypotheses, 2) float32: contradiction and entailment."""

@@ -7,6 +7,8 @@ item by item, and an item that takes its worker down twice is given up and named
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import signal
 import threading
@@ -124,6 +126,7 @@ def _executor(workers: int) -> Executor:
                 workers,
                 ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts),
             )
+            _stop_at_exit()
         return _pool[1]
 
 
@@ -159,6 +162,11 @@ def _alone(
 
 def _ready(items: Sequence[Any]) -> list:
     return list(items)
+
+
+@functools.cache
+def _stop_at_exit() -> None:
+    atexit.register(_stop_workers)
 
 
 def _stop_workers() -> None:

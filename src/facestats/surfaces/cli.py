@@ -1,7 +1,8 @@
 """The command line: thin, every command calls what the notebooks call.
 
-Exit codes: 0 finished; 1 a notebook failed, or a bug; 2 wrong usage or configuration; 4 no pictures;
-5 the environment (disk, permission, missing model); 6 another run holds the table; 130 interrupted.
+Exit codes: 0 finished; 1 a notebook failed, or a bug; 2 wrong usage or configuration; 3 finished, but more than a
+fifth of the inputs failed; 4 no pictures; 5 the environment (disk, permission, missing model); 6 another run holds
+the table; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ _CODES: dict[type[BaseException], int] = {
     StoreError: 5,
     ModelError: 5,
     fs.TableError: 2,
+    fs.CaptionError: 2,
+    FileExistsError: 2,
 }
 
 
@@ -73,6 +76,70 @@ def demo(
     from facestats.demo.gallery import write_gallery
 
     write_gallery(out, n=n, seed=seed)
+
+
+@app.command()
+def extract(  # noqa: PLR0913, PLR0917 - each is an option
+    image: Annotated[
+        list[Path] | None, typer.Option("--image", "-i", help="A picture; may be repeated.")
+    ] = None,
+    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text; may be repeated.")] = None,
+    directory: Annotated[
+        Path | None, typer.Option("--directory", "-d", help="All pictures below a folder.")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="A Hugging Face data set: org/name or a local folder.")
+    ] = None,
+    split: Annotated[str | None, typer.Option("--split", help="Part of the data set.")] = None,
+    samples: Annotated[
+        int | None, typer.Option("--samples", min=1, help="Rows of the data set at most.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 64,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="JSON Lines, or .parquet; an earlier run is continued.")
+    ] = None,
+    scores: Annotated[bool, typer.Option("--scores", help="Add scores, sources and probabilities.")] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep answers.")] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Label pictures, texts, a folder or a data set; one line of JSON per input on standard output or in a file.
+
+    One picture and one text together are one input. Inputs that fail are in the output with their error. Examples:
+
+    facestats extract --image anna.jpg --scores
+
+    facestats extract --text "an elderly man with a white beard"
+
+    facestats extract --directory pictures --out labels.jsonl
+
+    facestats extract --dataset org/name --samples 1000 --out labels.parquet
+    """
+    from facestats.surfaces import extract as work
+
+    items, total = work.gather(
+        image, text, directory=directory, dataset=dataset, split=split, samples=samples
+    )
+    pipeline = fs.CharacterPipeline(find_config(config), not no_cache)
+    tally = work.extract(
+        pipeline, items, out, stream=sys.stdout, batch_size=batch_size, scores=scores, total=total
+    )
+    if tally.failed:
+        typer.echo(f"facestats: {tally.failed} of {tally.done} inputs failed; see their error", err=True)
+    if tally.mostly_bad:
+        raise typer.Exit(3)
+
+
+@app.command()
+def doctor(config: ConfigOption = None) -> None:
+    """Print versions, devices and models: which are there, which are missing, and the line that mends it."""
+    from facestats.surfaces.doctor import examine
+
+    healthy = True
+    for name, well, found in examine(config):
+        typer.echo(f"{'ok ' if well else 'BAD'}  {name:<22} {found}")
+        healthy = healthy and well
+    if not healthy:
+        raise typer.Exit(5)
 
 
 def main() -> None:

@@ -1,0 +1,95 @@
+"""What facestats stands on, on this machine: versions, devices, models, and what to do where something is missing."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
+
+import facestats as fs
+from facestats.core.config import ConfigError, find_config
+from facestats.core.protocols import ModelError
+from facestats.core.workers import cpu_count
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Iterator
+
+    from facestats.core.config import Config
+
+PACKAGES = ("numpy", "polars", "pillow", "mediapipe", "torch", "open_clip_torch", "transformers", "datasets")
+OLDEST_PILLOW = (12, 3)  # older ones are known to break on hostile pictures
+ROOM = 2_000_000_000  # bytes
+
+Finding = tuple[str, bool, str]
+
+
+def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
+    """Look at everything in turn.
+
+    Yields
+    ------
+    Name, whether it is well, and what was found; where it is not well, with the line that mends it.
+    """
+    right = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    yield "python", right, platform.python_version() + ("" if right else ": take 3.11 or 3.12")
+    yield "facestats", True, fs.__version__
+    yield from _packages()
+    yield "cores", True, str(cpu_count())
+    yield _device()
+    try:
+        settings = fs.load_config(find_config(config))
+    except ConfigError as error:
+        yield "configuration", False, str(error)
+        return
+    yield "configuration", True, str(find_config(config))
+    yield from _models(settings)
+    yield _space(settings)
+    yield "pictures", settings.raw_dir.is_dir(), _pictures(settings)
+
+
+def _packages() -> Iterator[Finding]:
+    for name in PACKAGES:
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            yield name, False, f"missing: pip install {name}"
+            continue
+        old = name == "pillow" and tuple(int(p) for p in found.split(".")[:2]) < OLDEST_PILLOW
+        yield name, not old, found + (": pip install --upgrade pillow" if old else "")
+
+
+def _device() -> Finding:
+    import torch
+
+    if torch.cuda.is_available():
+        return "device", True, f"cuda: {torch.cuda.get_device_name()}"
+    return "device", True, "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _models(settings: Config) -> Iterator[Finding]:
+    clip, bart = fs.models.clip(settings.embeddings), fs.models.bart(settings.text_labels)
+    for name, handle in (("CLIP", clip), ("text model", bart)):
+        try:
+            yield name, True, handle.name
+        except ModelError as error:
+            yield name, False, str(error)
+    yield "landmarks", True, fs.models.landmarker(settings.faces).name
+
+
+def _space(settings: Config) -> Finding:
+    folder = settings.data_dir
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    text = f"{free / 1e9:.1f} GB free below {settings.data_dir}"
+    return "disk", free > ROOM, text if free > ROOM else f"{text}: make room, or set data_dir"
+
+
+def _pictures(settings: Config) -> str:
+    if settings.raw_dir.is_dir():
+        return str(settings.raw_dir)
+    how = "facestats run draws them" if settings.demo else "put your pictures there, or set raw_dir"
+    return f"{settings.raw_dir} does not exist yet: {how}"

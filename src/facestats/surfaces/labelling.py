@@ -1,0 +1,187 @@
+"""The stage functions in a row, from pictures and texts in memory to answers that JSON can hold."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+import facestats as fs
+from facestats.core.fingerprint import describe_stage
+from facestats.core.images import PictureError
+from facestats.core.listing import SCHEMA
+from facestats.core.progress import no_bar
+from facestats.core.protocols import ModelError
+from facestats.core.tables import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from facestats.core.config import Config
+    from facestats.core.protocols import Encoder, Landmarker, TextClassifier
+
+log = logging.getLogger(__name__)
+
+# a picture (its file's bytes, or why there are none) and a text
+Input = tuple[bytes | PictureError | None, str | None]
+
+
+class Labeller:
+    """Aligns, embeds, labels and merges as the notebooks do; counts the seconds of each stage.
+
+    Parameters
+    ----------
+    config
+        Settings.
+    landmarker, encoder, classifier
+        The models.
+    """
+
+    def __init__(
+        self, config: Config, *, landmarker: Landmarker, encoder: Encoder, classifier: TextClassifier
+    ) -> None:
+        self.config = config
+        self.landmarker, self.encoder, self.classifier = landmarker, encoder, classifier
+        self.seconds: dict[str, float] = {}
+        self._lock = Lock()
+
+    def recipe(self) -> dict[str, Any]:
+        """Everything that decides an answer besides the input: models with revisions, crop settings, prompts."""
+        faces, texts, attributes = self.config.faces, self.config.text_labels, self.config.attributes
+        crop = {"size": faces.crop_size, "policy": faces.policy, "max_pixels": faces.max_pixels}
+        said = {"threshold": texts.threshold, "ask_first": texts.ask_first, "lexicon": texts.lexicon}
+        return {
+            "align": describe_stage(fs.align_faces, {"landmarker": self.landmarker, **crop}),
+            "embed": describe_stage(fs.embed_faces, {"encoder": self.encoder}),
+            "label": describe_stage(fs.label_attributes, {"encoder": self.encoder, "attributes": attributes}),
+            "texts": describe_stage(
+                fs.label_texts, {"classifier": self.classifier, "attributes": attributes, **said}
+            ),
+            "merge": describe_stage(fs.merge_master, {}),
+        }
+
+    def label(self, todo: list[Input]) -> list[dict[str, Any]]:
+        """Compute a batch; where that fails as a whole, each input alone, so that only the guilty one fails."""
+        try:
+            with no_bar():
+                return self._label_all(todo)
+        except (ModelError, KeyboardInterrupt, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a model raises on one input must not cost the others
+            if len(todo) == 1:
+                log.warning("an input failed: %s: %s", type(error).__name__, error)
+                text = f"the models failed on this input ({type(error).__name__}: {error})"[:300]
+                return [{"status": "model_error", "error": text, "labels": {}}]
+            return [self.label([one])[0] for one in todo]
+
+    def _label_all(self, todo: list[Input]) -> list[dict[str, Any]]:
+        names = [f"{i:06d}" for i in range(len(todo))]
+        texts = pl.DataFrame(
+            {KEY: names, "text": [text for _, text in todo]}, schema={KEY: pl.String, "text": pl.String}
+        )
+        said = self._time("text_labels", lambda: self._label_texts(texts))
+        pictures = [
+            (name, content) for name, (content, _) in zip(names, todo, strict=True) if content is not None
+        ]
+        seen = self._label_pictures(pictures, said) if pictures else pl.DataFrame(schema={KEY: pl.String})
+        rows = {row[KEY]: row for row in seen.iter_rows(named=True)}
+        alone = {row[KEY]: row for row in said.iter_rows(named=True)}
+        return [
+            self._answer(rows[name]) if name in rows else self._answer_text(alone[name]) for name in names
+        ]
+
+    def _label_texts(self, texts: pl.DataFrame) -> pl.DataFrame:
+        settings = self.config.text_labels
+        return fs.label_texts(
+            texts,
+            self.classifier,
+            self.config.attributes,
+            threshold=settings.threshold,
+            ask_first=settings.ask_first,
+            lexicon=settings.lexicon,
+        )
+
+    def _label_pictures(
+        self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame
+    ) -> pl.DataFrame:
+        """Put pictures through the stages, and merge them with what their texts say."""
+        settings, attributes = self.config.faces, self.config.attributes
+        with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
+            raw, crops = Path(temporary, "raw"), Path(temporary, "crops")
+            images = _write_pictures(pictures, raw)
+            found = self._time(
+                "faces",
+                lambda: fs.align_faces(
+                    images,
+                    self.landmarker,
+                    crops,
+                    size=settings.crop_size,
+                    policy=settings.policy,
+                    max_pixels=settings.max_pixels,
+                    workers=settings.workers,
+                ),
+            )
+            vectors = self._time(
+                "embeddings",
+                lambda: fs.embed_faces(
+                    found, self.encoder, crops, raw_dir=raw, batch_size=self.config.embeddings.batch_size
+                ),
+            )
+        labels = self._time("attributes", lambda: fs.label_attributes(vectors, self.encoder, attributes))
+        return fs.merge_master(found, attributes=labels, text_labels=said.join(found, on=KEY, how="semi"))
+
+    def _time(self, stage: str, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
+        begun = time.perf_counter()
+        result = work()
+        with self._lock:
+            self.seconds[stage] = self.seconds.get(stage, 0.0) + time.perf_counter() - begun
+        return result
+
+    def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
+        """Turn a row of master into what the cache holds."""
+        labels = {}
+        for name, attribute in self.config.attributes.items():
+            probs = row.get(f"{name}_probs") or row.get(f"text_{name}_probs") or ()
+            labels[name] = {
+                "value": row[name],
+                "score": row[f"{name}_score"],
+                "source": row[f"{name}_source"],
+                "conflict": row[f"{name}_conflict"],
+                "image": row[f"image_{name}"],
+                "text": row[f"text_{name}"],
+                "probs": dict(zip(attribute.options, probs, strict=bool(probs))),
+            }
+        return {"status": row["status"], "error": row["error"], "labels": labels}
+
+    def _answer_text(self, row: dict[str, Any]) -> dict[str, Any]:
+        labels = {}
+        for name, attribute in self.config.attributes.items():
+            value, probs = row[f"text_{name}"], row[f"text_{name}_probs"] or ()
+            labels[name] = {
+                "value": value,
+                "score": row[f"text_{name}_score"],
+                "source": None if value is None else "text",
+                "text": value,
+                "probs": dict(zip(attribute.options, probs, strict=bool(probs))),
+            }
+        silent = all(row[f"text_{name}_score"] is None for name in self.config.attributes)
+        error = "there is neither a picture nor a text; give one of them" if silent else None
+        return {"status": "empty" if silent else "ok", "error": error, "labels": labels}
+
+
+def _write_pictures(pictures: list[tuple[str, bytes | PictureError]], raw: Path) -> pl.DataFrame:
+    """Lay pictures down under plain names, as a folder of pictures would be listed."""
+    raw.mkdir()
+    rows: list[tuple[str, str, int, int, str | None, str | None]] = []
+    for name, content in pictures:
+        if isinstance(content, PictureError):
+            rows.append((name, "", 0, 0, content.status, str(content)))
+            continue
+        (raw / name).write_bytes(content)
+        rows.append((name, str(raw / name), len(content), 0, None, None))
+    return pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+import threading
+from pathlib import Path
+
+import pytest
+
+import facestats as fs
+from facestats.core.config import Config
+from facestats.core.protocols import ModelError
+from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.surfaces.pipeline import Item
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pictures")
+    draw_faces(folder, n=4)
+    return sorted(folder.rglob("*.*"))
+
+
+@pytest.fixture
+def config(tmp_path):
+    demo = fs.load_config(ROOT / "config" / "demo.yaml")
+    return demo.model_copy(update={"data_dir": tmp_path / "data", "raw_dir": tmp_path / "raw"})
+
+
+def make(config, **options):
+    models = {"landmarker": FakeLandmarker(), "encoder": FakeEncoder(), "classifier": FakeTextClassifier()}
+    return fs.CharacterPipeline(config, **{**models, **options})
+
+
+def test_a_batch_keeps_its_order_and_isolates_failures(config, pictures, tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    pipeline = make(config)
+    items = [
+        pictures[0],
+        Item("said", None, "an elderly woman with red hair"),
+        broken,
+        tmp_path / "gone.png",
+        pictures[1].read_bytes(),
+        Item("both", pictures[2], "a child"),
+        Item("nothing"),
+    ]
+    results = pipeline.process_batch(items)
+    assert [r.id for r in results] == [
+        pictures[0].name,
+        "said",
+        "broken.jpg",
+        "gone.png",
+        "image",
+        "both",
+        "nothing",
+    ]
+    assert [r.status for r in results] == ["ok", "ok", "not_image", "vanished", "ok", "ok", "empty"]
+    assert [r.error is None for r in results] == [True, True, False, False, True, True, False]
+    assert results[1].attributes["hair_color"].value == "red"
+    assert results[1].attributes["hair_color"].source == "text"
+    assert results[5].attributes["age"].text == "child"
+    stats = pipeline.get_stats()
+    assert (stats["processed"], stats["errors"], stats["cache_misses"]) == (7, 3, 7)
+    assert set(stats["seconds"]) == {"faces", "embeddings", "attributes", "text_labels"}
+
+
+def test_the_answers_are_those_of_the_stages(config, pictures):
+    pipeline, store = make(config), fs.Store(config.data_dir)
+    images = fs.list_images(pictures[0].parent)
+    faces = fs.align_faces(images, FakeLandmarker(), store.crops_dir)
+    vectors = fs.embed_faces(faces, FakeEncoder(), store.crops_dir, raw_dir=pictures[0].parent)
+    labels = fs.label_attributes(vectors, FakeEncoder(), config.attributes)
+    paths = [Path(p) for p in images["path"]]
+    for row, result in zip(labels.iter_rows(named=True), pipeline.process_batch(paths), strict=True):
+        for name in config.attributes:
+            assert result.attributes[name].value == row[name]
+            assert result.attributes[name].score == pytest.approx(row[f"{name}_score"], abs=1e-4)
+            assert list(result.attributes[name].probs.values()) == pytest.approx(
+                row[f"{name}_probs"], abs=1e-4
+            )
+
+
+def test_a_result_prints_as_the_line_of_json_that_is_documented(config, pictures):
+    result = make(config).process_image(pictures[0], id="7")
+    line = json.loads(str(result))
+    assert list(line) == ["id", "attributes", "processing_time", "error"]
+    assert list(line["attributes"]) == [a.title for a in config.attributes.values()]
+    assert json.loads(result.attributes.to_json()) == line["attributes"]
+    scores = result.to_dict(scores=True)["scores"]["Hair_Color"]
+    assert scores["value"] == line["attributes"]["Hair_Color"]
+    assert sum(scores["probs"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_an_answer_is_remembered_by_content_not_by_name(config, pictures, tmp_path):
+    pipeline = make(config)
+    place = tmp_path / "same.jpg"
+    answers = []
+    for picture in pictures[:2]:
+        place.write_bytes(picture.read_bytes())
+        answers.append(pipeline.process_image(place))
+    assert [a.cached for a in answers] == [False, False], "two pictures of one name"
+    (tmp_path / "other.jpg").write_bytes(pictures[0].read_bytes())
+    again = pipeline.process_image(tmp_path / "other.jpg")
+    assert again.cached
+    assert again.attributes == answers[0].attributes
+    assert make(config).process_image(pictures[1]).cached, "after a restart"
+    assert pipeline.get_stats()["cache_entries"] == 2
+
+
+class Other(FakeEncoder):
+    name = "fake-clip@2"
+
+
+def test_another_model_prompt_or_crop_never_gets_an_old_answer(config, pictures):
+    make(config).process_image(pictures[0])
+    hair = config.attributes["hair_color"].model_copy(update={"image_templates": ("a drawing of {}.",)})
+    prompts = config.model_copy(update={"attributes": {**config.attributes, "hair_color": hair}})
+    crops = config.model_copy(update={"faces": config.faces.model_copy(update={"crop_size": 128})})
+    for changed, models in ((config, {"encoder": Other()}), (prompts, {}), (crops, {})):
+        assert not make(changed, **models).process_image(pictures[0]).cached
+    assert make(config).process_image(pictures[0]).cached
+
+
+def test_without_a_cache_nothing_is_written(config, pictures):
+    pipeline = make(config, use_cache=False)
+    assert not [pipeline.process_image(pictures[0]).cached for _ in range(2)][1]
+    assert not (config.data_dir / "cache.db").exists()
+
+
+def test_equal_inputs_of_a_batch_are_computed_once(config, pictures):
+    class Counting(FakeEncoder):
+        seen = 0
+
+        def encode_images(self, pixels):
+            Counting.seen += len(pixels)
+            return super().encode_images(pixels)
+
+    results = make(config, encoder=Counting()).process_batch([pictures[0]] * 5)
+    assert Counting.seen == 2, "one face, one whole picture"
+    assert len({r.to_json(scores=True) for r in results}) == 1
+
+
+class Moody(FakeTextClassifier):
+    def score(self, texts, hypotheses):
+        if any("boom" in text for text in texts):
+            msg = "cannot read this"
+            raise RuntimeError(msg)
+        return super().score(texts, hypotheses)
+
+
+def test_a_model_that_fails_on_one_input_costs_only_that_one(config):
+    texts = [Item("a", None, "a man"), Item("b", None, "boom"), Item("c", None, "a woman")]
+    results = make(config, classifier=Moody()).process_batch(texts)
+    assert [r.status for r in results] == ["ok", "model_error", "ok"]
+    assert "cannot read this" in results[1].error
+
+
+def test_a_missing_model_is_an_error_not_an_answer(config, pictures):
+    class Missing(FakeTextClassifier):
+        def score(self, texts, hypotheses):
+            msg = "the model cannot be had"
+            raise ModelError(msg)
+
+    with pytest.raises(ModelError):
+        make(config, classifier=Missing()).process_text("a man")
+
+
+def test_threads_share_a_pipeline(config):
+    pipeline = make(config)
+    answers: dict[int, str] = {}
+
+    def ask(i):
+        answers[i] = pipeline.process_text(f"person {i % 4} has red hair").to_dict()["attributes"][
+            "Hair_Color"
+        ]
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert set(answers.values()) == {"red"}
+    assert len(answers) == pipeline.get_stats()["processed"] == 12
+
+
+def test_settings_may_come_from_a_file(tmp_path):
+    text = (ROOT / "config" / "demo.yaml").read_text().replace("../data/demo", str(tmp_path))
+    file = tmp_path / "config.yaml"
+    file.write_text(text.replace("attributes.yaml", str(ROOT / "config" / "attributes.yaml")))
+    assert isinstance(fs.CharacterPipeline(file).config, Config)
