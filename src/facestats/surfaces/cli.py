@@ -130,6 +130,31 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
 
 
 @app.command()
+def serve(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 16,
+    open_to_all: Annotated[
+        bool, typer.Option("--i-know", help="Listen to other machines without a key.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Serve POST /extract over HTTP; documentation at /docs. The key, if any, comes from $FACESTATS_API_KEY.
+
+    Example: FACESTATS_API_KEY=... facestats serve --host 0.0.0.0
+    """
+    from facestats.surfaces.server import serve as work
+
+    work(
+        fs.CharacterPipeline(find_config(config)),
+        host=host,
+        port=port,
+        batch_size=batch_size,
+        open_to_all=open_to_all,
+    )
+
+
+@app.command()
 def doctor(config: ConfigOption = None) -> None:
     """Print versions, devices and models: which are there, which are missing, and the line that mends it."""
     from facestats.surfaces.doctor import examine

@@ -1,0 +1,285 @@
+"""The HTTP service: one model in memory, requests gathered into batches, limits on everything that comes in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, UploadFile
+from fastapi.responses import JSONResponse
+from fastapi.security import APIKeyHeader
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from pydantic import BaseModel, ConfigDict
+
+import facestats as fs
+from facestats.core.protocols import ModelError
+from facestats.surfaces.gather import BusyError, Gatherer
+from facestats.surfaces.pipeline import Item
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from facestats.surfaces.pipeline import CharacterPipeline
+    from facestats.surfaces.results import CharacterResult
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 20_000_000  # bytes of a request
+MAX_INPUTS = 16
+MAX_TEXT = 20_000  # characters
+SECONDS = 60.0
+RETRY_SECONDS = "1"
+WRONG_KIND = frozenset({"unsupported_format", "not_image"})
+# a face that was not found is an answer: the whole picture is labelled all the same
+ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
+_KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
+_SHOWN_NAME = 200  # characters
+
+
+class Answer(BaseModel):
+    """The answer for one input."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "id": "anna.jpg",
+                "attributes": {"Age": "young adult", "Hair_Color": "brown"},
+                "processing_time": 0.05,
+                "error": None,
+                "status": "ok",
+                "scores": None,
+            }
+        }
+    )
+
+    id: str
+    attributes: dict[str, str | None]
+    processing_time: float
+    error: str | None
+    status: str
+    scores: dict[str, dict[str, Any]] | None = None
+
+
+class Problem(BaseModel):
+    """Why there is no answer."""
+
+    detail: str
+    status: str | None = None
+
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    code: {"model": Problem, "description": text}
+    for code, text in {
+        400: "The request cannot be read.",
+        401: "The key is missing or wrong.",
+        413: "Too many bytes or inputs.",
+        415: "Not a format of pictures that is read.",
+        422: "A picture or text that cannot be used; status and detail say why.",
+        503: "Too much to do, stopping, or a model is missing: try again later.",
+    }.items()
+}
+
+
+class _Metrics:
+    """What /metrics tells, in a registry of its own."""
+
+    def __init__(self, gatherer: Gatherer[Any, Any], pipeline: CharacterPipeline) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "facestats_requests", "Requests by path and status code", ["path", "code"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "facestats_request_seconds", "Seconds per request", ["path"], registry=self.registry
+        )
+        waiting = Gauge("facestats_waiting", "Inputs that wait", registry=self.registry)
+        waiting.set_function(lambda: gatherer.waiting)
+        for name in ("processed", "errors", "cache_hits", "cache_misses"):
+            gauge = Gauge(
+                f"facestats_{name}", f"{name.replace('_', ' ')} since the start", registry=self.registry
+            )
+            gauge.set_function(partial(_stat, pipeline, name))
+
+
+def _stat(pipeline: CharacterPipeline, name: str) -> float:
+    return float(pipeline.get_stats()[name])
+
+
+def create_app(
+    pipeline: CharacterPipeline, *, api_key: str | None = None, batch_size: int = 16, room: int = 128
+) -> FastAPI:
+    """Make the service.
+
+    Parameters
+    ----------
+    pipeline
+        Labels what comes in.
+    api_key
+        What ``X-API-Key`` must hold; None lets everybody in.
+    batch_size
+        Inputs labelled together at most.
+    room
+        Inputs that may wait; more are answered with 503 and Retry-After.
+
+    Returns
+    -------
+    The application, for uvicorn or any ASGI server.
+    """
+    gatherer: Gatherer[Item, CharacterResult] = Gatherer(
+        pipeline.process_batch, batch_size=batch_size, room=room
+    )
+    state = {"ready": False}
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        gatherer.start()
+        warming = asyncio.create_task(_warm_up(gatherer, state))
+        yield
+        state["ready"] = False
+        warming.cancel()
+        await gatherer.stop()
+
+    app = FastAPI(
+        title="facestats",
+        version=fs.__version__,
+        summary="Perceived attributes of faces and characters, from pictures and texts.",
+        description="Labels are what a model makes of a picture, not what a person is.",
+        lifespan=lifespan,
+        max_body_size=MAX_BODY,
+        form_limits={"max_files": MAX_INPUTS, "max_fields": 2 * MAX_INPUTS},
+    )
+    metrics = _Metrics(gatherer, pipeline)
+    _add_middleware(app, metrics)
+    _add_extract(app, gatherer, api_key)
+    _add_looks(app, pipeline, metrics, state)
+    return app
+
+
+async def _warm_up(gatherer: Gatherer[Item, CharacterResult], state: dict[str, bool]) -> None:
+    """Load the models before the first request waits for them."""
+    try:
+        await gatherer.submit([Item("warm-up", None, "a person")])
+        state["ready"] = True
+    except (ModelError, BusyError) as error:
+        log.error("the models cannot be loaded: %s", error)
+
+
+def _add_middleware(app: FastAPI, metrics: _Metrics) -> None:
+    @app.middleware("http")
+    async def count(request: Request, call_next: Any) -> Response:
+        begun = time.perf_counter()
+        response = await call_next(request)
+        path = request.scope["route"].path if request.scope.get("route") else "other"
+        metrics.requests.labels(path, str(response.status_code)).inc()
+        metrics.seconds.labels(path).observe(time.perf_counter() - begun)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @app.exception_handler(BusyError)
+    async def busy(_: Request, error: BusyError) -> JSONResponse:
+        return _problem(503, f"{error}; try again in a moment")
+
+    @app.exception_handler(TimeoutError)
+    async def late(_: Request, __: TimeoutError) -> JSONResponse:
+        return _problem(503, f"no answer within {SECONDS:g} seconds; try again later")
+
+    @app.exception_handler(ModelError)
+    async def missing(_: Request, error: ModelError) -> JSONResponse:
+        log.error("%s", error)
+        return _problem(503, "a model cannot be loaded; facestats doctor on the server says which")
+
+
+def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_key: str | None) -> None:
+    async def allowed(key: Annotated[str | None, Depends(_KEY)]) -> None:
+        if api_key is not None and not secrets.compare_digest((key or "").encode(), api_key.encode()):
+            raise HTTPException(401, "give the key of this service in the header X-API-Key")
+
+    async def label(items: list[Item]) -> list[CharacterResult]:
+        async with asyncio.timeout(SECONDS):
+            return await gatherer.submit(items)
+
+    @app.post("/extract", responses=_PROBLEMS, dependencies=[Depends(allowed)], response_model=Answer)
+    async def extract(
+        image: Annotated[UploadFile | None, File(description="A picture file.")] = None,
+        text: Annotated[str | None, Form(max_length=MAX_TEXT, description="A text about it.")] = None,
+        scores: Annotated[bool, Form(description="Add scores and probabilities.")] = False,  # noqa: FBT002
+    ) -> Any:
+        """Label one picture, one text, or both together."""
+        if image is None and not (text or "").strip():
+            return _problem(422, "give a picture (image), a text, or both", "empty")
+        content = None if image is None else await image.read()
+        (result,) = await label([Item(_shown(image), content, text)])
+        if result.status not in ANSWERS:
+            code = 415 if result.status in WRONG_KIND else 422
+            return _problem(code, result.error or result.status, result.status)
+        return _answer(result, scores=scores)
+
+    @app.post(
+        "/extract/batch", responses=_PROBLEMS, dependencies=[Depends(allowed)], response_model=list[Answer]
+    )
+    async def extract_batch(
+        images: Annotated[list[UploadFile] | None, File(description="Picture files.")] = None,
+        texts: Annotated[list[str] | None, Form(description="Texts.")] = None,
+        scores: Annotated[bool, Form(description="Add scores and probabilities.")] = False,  # noqa: FBT002
+    ) -> Any:
+        """Label up to 16 pictures and texts, each by itself; one that fails says so in its answer."""
+        pictures, sentences = images or [], texts or []
+        if not 1 <= len(pictures) + len(sentences) <= MAX_INPUTS:
+            return _problem(
+                413 if pictures or sentences else 422, f"give 1 to {MAX_INPUTS} pictures and texts"
+            )
+        if any(len(sentence) > MAX_TEXT for sentence in sentences):
+            return _problem(422, f"a text has at most {MAX_TEXT} characters", "too_large")
+        items = [Item(_shown(picture), await picture.read()) for picture in pictures]
+        items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(sentences, start=1)]
+        return [_answer(result, scores=scores) for result in await label(items)]
+
+
+def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, state: dict[str, bool]) -> None:
+    @app.get("/attributes")
+    async def attributes() -> dict[str, list[str]]:
+        """List the attributes and their options."""
+        return {a.title: list(a.options) for a in pipeline.config.attributes.values()}
+
+    @app.get("/health")
+    async def health() -> dict[str, str]:
+        """Tell that the service lives."""
+        return {"status": "alive"}
+
+    @app.get("/ready", responses={503: _PROBLEMS[503]})
+    async def ready() -> Any:
+        """Tell whether the models are loaded."""
+        return {"status": "ready"} if state["ready"] else _problem(503, "the models are being loaded")
+
+    @app.get("/metrics")
+    async def tell() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _answer(result: CharacterResult, *, scores: bool) -> dict[str, Any]:
+    return {**result.to_dict(scores=scores), "status": result.status}
+
+
+def _problem(code: int, detail: str, status: str | None = None) -> JSONResponse:
+    headers = {"Retry-After": RETRY_SECONDS} if code == 503 else None
+    return JSONResponse({"detail": detail, "status": status}, status_code=code, headers=headers)
+
+
+def _shown(image: UploadFile | None) -> str:
+    """Name of an upload for display only: no folders, no control characters, not long."""
+    if image is None:
+        return "text"
+    name = (image.filename or "image").replace("\\", "/").rpartition("/")[2]
+    return "".join(c for c in name if c.isprintable())[:_SHOWN_NAME] or "image"

@@ -1,0 +1,40 @@
+"""Start the HTTP service, where nobody but this machine reaches it unless it was told otherwise."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from facestats.core.config import ConfigError
+
+if TYPE_CHECKING:
+    from facestats.surfaces.pipeline import CharacterPipeline
+
+KEY_VARIABLE = "FACESTATS_API_KEY"
+LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
+STOP_SECONDS = 10
+
+
+def serve(
+    pipeline: CharacterPipeline, *, host: str, port: int, batch_size: int, open_to_all: bool = False
+) -> None:
+    """Serve until stopped; what is under way at SIGTERM is finished first.
+
+    Raises
+    ------
+    ConfigError
+        If other machines could reach the service without a key and nobody said that this is meant.
+    """
+    key = os.environ.get(KEY_VARIABLE) or None
+    if host not in LOCAL and key is None and not open_to_all:
+        msg = f"{host} can be reached by other machines: set {KEY_VARIABLE}, or say --i-know"
+        raise ConfigError(msg)
+    try:
+        import uvicorn
+
+        from facestats.surfaces.api import create_app
+    except ImportError as error:
+        msg = f"the service needs more packages ({error.name}): pip install 'facestats[service]'"
+        raise ConfigError(msg) from error
+    app = create_app(pipeline, api_key=key, batch_size=batch_size)
+    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, server_header=False)
