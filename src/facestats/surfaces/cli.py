@@ -129,6 +129,24 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
         raise typer.Exit(3)
 
 
+@app.command(name="app")
+def page(
+    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 7860,
+    open_to_all: Annotated[
+        bool, typer.Option("--i-know", help="Listen to other machines without a password.")
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Open the web page. The password of user facestats, if any, comes from $FACESTATS_PASSWORD.
+
+    Example: facestats app --config config/default.yaml
+    """
+    from facestats.surfaces.server import open_page
+
+    open_page(fs.CharacterPipeline(find_config(config)), host=host, port=port, open_to_all=open_to_all)
+
+
 @app.command()
 def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",

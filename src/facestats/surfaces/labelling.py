@@ -9,11 +9,13 @@ from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 import facestats as fs
 from facestats.core.fingerprint import describe_stage
-from facestats.core.images import PictureError
+from facestats.core.geometry import transform_points
+from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
@@ -21,6 +23,8 @@ from facestats.core.tables import KEY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from PIL import Image
 
     from facestats.core.config import Config
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
@@ -95,6 +99,34 @@ class Labeller:
             self._answer(rows[name]) if name in rows else self._answer_text(alone[name]) for name in names
         ]
 
+    def show_face(self, content: bytes) -> Image.Image | None:
+        """Align one picture and draw its landmarks on the crop; None where there is no face."""
+        from PIL import ImageDraw
+
+        with tempfile.TemporaryDirectory(prefix="facestats-") as temporary, no_bar():
+            raw, crops = Path(temporary, "raw"), Path(temporary, "crops")
+            row = self._align(_write_pictures([("face", content)], raw), crops).row(0, named=True)
+            if row["crop"] is None:
+                return None
+            image = open_picture(crops / row["crop"]).image.copy()
+        if row["landmarks"] is not None:
+            pen = ImageDraw.Draw(image)
+            for x, y in transform_points(np.asarray(row["landmarks"]), np.asarray(row["matrix"])):
+                pen.ellipse((x - 1, y - 1, x + 1, y + 1), fill=(0, 158, 115))
+        return image
+
+    def _align(self, images: pl.DataFrame, crops: Path) -> pl.DataFrame:
+        settings = self.config.faces
+        return fs.align_faces(
+            images,
+            self.landmarker,
+            crops,
+            size=settings.crop_size,
+            policy=settings.policy,
+            max_pixels=settings.max_pixels,
+            workers=settings.workers,
+        )
+
     def _label_texts(self, texts: pl.DataFrame) -> pl.DataFrame:
         settings = self.config.text_labels
         return fs.label_texts(
@@ -110,22 +142,11 @@ class Labeller:
         self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame
     ) -> pl.DataFrame:
         """Put pictures through the stages, and merge them with what their texts say."""
-        settings, attributes = self.config.faces, self.config.attributes
+        attributes = self.config.attributes
         with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
             raw, crops = Path(temporary, "raw"), Path(temporary, "crops")
             images = _write_pictures(pictures, raw)
-            found = self._time(
-                "faces",
-                lambda: fs.align_faces(
-                    images,
-                    self.landmarker,
-                    crops,
-                    size=settings.crop_size,
-                    policy=settings.policy,
-                    max_pixels=settings.max_pixels,
-                    workers=settings.workers,
-                ),
-            )
+            found = self._time("faces", lambda: self._align(images, crops))
             vectors = self._time(
                 "embeddings",
                 lambda: fs.embed_faces(

@@ -121,6 +121,11 @@ class CharacterPipeline:
         self._count(results)
         return results
 
+    @property
+    def encoder(self) -> Encoder:
+        """The picture and text encoder."""
+        return self.labeller.encoder
+
     def get_stats(self) -> dict[str, Any]:
         """Return processed, errors, cache_hits, cache_misses, cache_entries, and seconds per stage since the start."""
         with self._lock:

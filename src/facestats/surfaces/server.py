@@ -1,4 +1,4 @@
-"""Start the HTTP service, where nobody but this machine reaches it unless it was told otherwise."""
+"""Start the HTTP service or the page, where nobody but this machine reaches it unless it was told otherwise."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline import CharacterPipeline
 
 KEY_VARIABLE = "FACESTATS_API_KEY"
+PASSWORD_VARIABLE = "FACESTATS_PASSWORD"
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
 STOP_SECONDS = 10
 
@@ -25,10 +26,7 @@ def serve(
     ConfigError
         If other machines could reach the service without a key and nobody said that this is meant.
     """
-    key = os.environ.get(KEY_VARIABLE) or None
-    if host not in LOCAL and key is None and not open_to_all:
-        msg = f"{host} can be reached by other machines: set {KEY_VARIABLE}, or say --i-know"
-        raise ConfigError(msg)
+    key = _secret(KEY_VARIABLE, host, open_to_all=open_to_all)
     try:
         import uvicorn
 
@@ -38,3 +36,28 @@ def serve(
         raise ConfigError(msg) from error
     app = create_app(pipeline, api_key=key, batch_size=batch_size)
     uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, server_header=False)
+
+
+def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all: bool = False) -> None:
+    """Serve the web page until stopped.
+
+    Raises
+    ------
+    ConfigError
+        If other machines could reach the page without a password and nobody said that this is meant.
+    """
+    password = _secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
+    try:
+        from facestats.surfaces.app import launch
+    except ImportError as error:
+        msg = f"the page needs more packages ({error.name}): pip install 'facestats[app]'"
+        raise ConfigError(msg) from error
+    launch(pipeline, host=host, port=port, password=password)
+
+
+def _secret(variable: str, host: str, *, open_to_all: bool) -> str | None:
+    found = os.environ.get(variable) or None
+    if host not in LOCAL and found is None and not open_to_all:
+        msg = f"{host} can be reached by other machines: set {variable}, or say --i-know"
+        raise ConfigError(msg)
+    return found

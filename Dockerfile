@@ -1,0 +1,31 @@
+# The HTTP service (default) and the web page; models and data live in mounted folders, the demo models inside.
+FROM python:3.11-slim-bookworm
+
+# OpenCV, which Mediapipe brings, needs these two
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
+    && rm -rf /var/lib/apt/lists/*
+
+WORKDIR /app
+COPY requirements.txt pyproject.toml README.md LICENSE ./
+COPY src src
+COPY config config
+COPY notebooks notebooks
+RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
+    && useradd --create-home --uid 10001 facestats \
+    && mkdir -p /app/data /models \
+    && chown facestats /app/data /models
+
+USER facestats
+ENV HF_HOME=/models \
+    FACESTATS_CONFIG=/app/config/demo.yaml \
+    HF_HUB_DISABLE_TELEMETRY=1 \
+    GRADIO_ANALYTICS_ENABLED=False
+VOLUME ["/models", "/app/data"]
+EXPOSE 8000 7860
+HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
+STOPSIGNAL SIGTERM
+
+# other machines reach a container: FACESTATS_API_KEY must be set, or --i-know added
+CMD ["facestats", "serve", "--host", "0.0.0.0"]

@@ -1,0 +1,90 @@
+"""What the page shows of a run: its tables, filtered, searched and averaged; no widget in here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import facestats as fs
+from facestats.core.images import PictureError, open_picture
+from facestats.core.listing import picture_path
+from facestats.core.tables import KEY
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from PIL import Image
+
+    from facestats.core.config import Config
+    from facestats.core.protocols import Encoder
+
+SHOWN = 60  # faces on one page
+MIN_FACES = 3
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A finished run: master with clusters and layout, and the vectors.
+
+    Parameters
+    ----------
+    master
+        Rows with a crop, with `cluster`, `x` and `y`.
+    embeddings
+        Table of stage 02.
+    crops_dir
+        Folder of the crops.
+    """
+
+    master: pl.DataFrame
+    embeddings: pl.DataFrame
+    crops_dir: Path
+
+    @classmethod
+    def open(cls, config: Config) -> Gallery | None:
+        """Read the tables of a run; None where there is none yet."""
+        store = fs.Store(config.data_dir)
+        try:
+            master = store.read("master").join(
+                store.read("clusters").drop("fingerprint", strict=False), on=KEY
+            )
+            embeddings = store.read("embeddings", columns=[KEY, "embedding"])
+        except FileNotFoundError:
+            return None
+        return cls(master.drop_nulls("crop"), embeddings, store.crops_dir)
+
+    def choose(self, conditions: Mapping[str, str | None]) -> pl.DataFrame:
+        """Rows that meet all conditions; an attribute without a value does not filter."""
+        wanted = [pl.col(name).cast(pl.String) == value for name, value in conditions.items() if value]
+        return self.master.filter(*wanted) if wanted else self.master
+
+    def mark(self, chosen: pl.DataFrame) -> pl.DataFrame:
+        """All faces with a column `selection` that tells the chosen from the others."""
+        inside = pl.col(KEY).is_in(chosen[KEY].to_list())
+        return self.master.with_columns(
+            selection=pl.when(inside).then(pl.lit("selected")).otherwise(pl.lit("others"))
+        )
+
+    def search(self, rows: pl.DataFrame, query: str, *, encoder: Encoder, top: int = SHOWN) -> pl.DataFrame:
+        """Rank rows by how near their faces are to a text."""
+        vector = encoder.encode_texts([query])[0]
+        vectors = self.embeddings.join(rows, on=KEY, how="semi").drop_nulls("embedding")
+        ranked = fs.search_faces(vectors, vector, top=top)
+        return ranked.join(rows, on=KEY, how="left", maintain_order="left")
+
+    def thumbnails(self, rows: pl.DataFrame, *, limit: int = SHOWN) -> list[tuple[Image.Image, str]]:
+        """Crops of the first rows with their names; one that cannot be read is left out."""
+        shown = []
+        for name, crop in rows.select(KEY, "crop").head(limit).iter_rows():
+            try:
+                shown.append((open_picture(picture_path(f"{self.crops_dir}/{crop}")).image, name))
+            except PictureError:
+                continue
+        return shown
+
+    def average(self, rows: pl.DataFrame) -> Image.Image:
+        """Warped average of the faces; raises ValueError where there are too few."""
+        return fs.average_faces(rows, self.crops_dir, method="warp", min_faces=MIN_FACES).image
