@@ -1,0 +1,27 @@
+"""Average the faces of a finished run that meet some conditions.
+
+python examples/composite_of_filter.py average.png gender=female age=elderly [--config CONFIG]
+"""
+
+import argparse
+
+import facestats as fs
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Save the warped average, with the list of its members in the PNG; too few faces is an error with counts."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("out")
+    parser.add_argument("conditions", nargs="*", help="attribute=option")
+    parser.add_argument("--config")
+    given = parser.parse_args(arguments)
+    store = fs.Store(fs.load_config(given.config).data_dir)
+    conditions = dict(condition.split("=", 1) for condition in given.conditions)
+    faces = fs.select_faces(store.read("master"), min_faces=3, **conditions)
+    composite = fs.average_faces(faces, store.crops_dir, method="warp", min_faces=3)
+    composite.save(given.out)
+    print(f"{given.out}: average of {faces.height} faces")
+
+
+if __name__ == "__main__":
+    main()
