@@ -17,7 +17,7 @@ from facestats.core.cache import Cache
 from facestats.core.config import Config
 from facestats.core.images import PictureError, read_picture_bytes
 from facestats.core.listing import picture_path
-from facestats.surfaces.labelling import Labeller
+from facestats.surfaces.labeller import Labeller
 from facestats.surfaces.results import Attributes, CharacterResult, Label
 
 if TYPE_CHECKING:
