@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from facestats.core.tables import Table
 
 Rows = pl.DataFrame | pl.LazyFrame
-HASHED_AT_ONCE = 20_000  # rows of a lazy frame in memory while they are hashed
+HASHED_AT_ONCE = 5_000  # rows of a lazy frame in memory while they are hashed
 
 
 @dataclass(frozen=True)
@@ -95,18 +95,22 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
     )
 
 
-def take_chunks(rows: Rows, todo: pl.DataFrame, *, key: str, size: int | None) -> Iterator[pl.DataFrame]:
-    """Yield the input rows of `todo` in key order, `size` at a time."""
+def take_chunks(
+    rows: Rows, todo: pl.DataFrame, *, key: str, size: int | None
+) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
+    """Yield the rows of `todo` (key, fingerprint) in key order, `size` at a time, and the input rows they name."""
     step = size or todo.height
-    if isinstance(rows, pl.DataFrame):
-        ordered = rows.join(todo.select(key), on=key, how="semi").sort(key)
-        yield from (ordered.slice(start, step) for start in range(0, todo.height, step))
-        return
+    ordered = (
+        rows.join(todo.select(key), on=key, how="semi").sort(key) if isinstance(rows, pl.DataFrame) else None
+    )
     for start in range(0, todo.height, step):
-        keys = todo.slice(start, step).select(key)
-        first, last = pl.lit(keys[key][0]), pl.lit(keys[key][-1])
-        found = rows.filter(pl.col(key).is_between(first, last)).collect()
-        yield keys.join(found, on=key, how="left", maintain_order="left")
+        marks = todo.slice(start, step)
+        if ordered is not None:
+            yield marks, ordered.slice(start, step)
+            continue
+        first, last = pl.lit(marks[key][0]), pl.lit(marks[key][-1])
+        found = rows.lazy().filter(pl.col(key).is_between(first, last)).collect()
+        yield marks, marks.select(key).join(found, on=key, how="left", maintain_order="left")
 
 
 def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:

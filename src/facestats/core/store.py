@@ -160,9 +160,9 @@ class Store:
             changes = explain_change(files.metadata().get("stage", stage), stage)
             if plan.todo.height:
                 with progress_bar(name, plan.todo.height, show=progress):
-                    for chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
+                    for marks, chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
                         out = call_stage(partial(func, **params), chunk, table)
-                        keep_chunk(files, out.join(plan.wanted, on=table.key, how="left"), meta)
+                        keep_chunk(files, out.join(marks, on=table.key, how="left"), meta)
             assemble(files, plan, table, meta=meta)
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
