@@ -15,6 +15,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "CaptionError": "core.textfiles",
     "Config": "core.config",
+    "LabelError": "core.answers",
     "Store": "core.store",
     "TableError": "core.tables",
     "align_faces": "faces",
@@ -50,6 +51,8 @@ _HOMES = {
     "select_faces": "composites",
     "sharpness_ratio": "composites",
     "read_dataset": "core.datasets",
+    "read_labels": "core.labels",
+    "write_label": "core.answers",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -75,6 +78,8 @@ if TYPE_CHECKING:
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
+    from facestats.core.answers import LabelError as LabelError
+    from facestats.core.answers import write_label as write_label
     from facestats.core.captions import list_captions as list_captions
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
@@ -82,6 +87,7 @@ if TYPE_CHECKING:
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
+    from facestats.core.labels import read_labels as read_labels
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
