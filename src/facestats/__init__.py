@@ -30,6 +30,7 @@ _HOMES = {
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
     "find_near_duplicates": "clusters",
+    "fit_probes": "attributes",
     "label_attributes": "attributes",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
@@ -37,6 +38,7 @@ _HOMES = {
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
+    "load_probes": "core.probes",
     "map_faces": "clusters",
     "merge_master": "master",
     "mirror_average": "composites",
@@ -61,6 +63,7 @@ __all__ = ["__version__", *sorted({*_HOMES, *_MODULES})]  # noqa: PLE0604
 if TYPE_CHECKING:
     from facestats import models as models
     from facestats import plots as plots
+    from facestats.attributes import fit_probes as fit_probes
     from facestats.attributes import label_attributes as label_attributes
     from facestats.clusters import cluster_faces as cluster_faces
     from facestats.clusters import cluster_members as cluster_members
@@ -91,6 +94,7 @@ if TYPE_CHECKING:
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.probes import load_probes as load_probes
     from facestats.core.results import read_composite as read_composite
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
