@@ -21,6 +21,7 @@ _HOMES = {
     "align_faces": "faces",
     "average_faces": "composites",
     "check_table": "core.tables",
+    "classify_faces": "core.classify",
     "cluster_faces": "clusters",
     "cluster_members": "clusters",
     "cluster_stability": "clusters",
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
     from facestats.core.answers import LabelError as LabelError
     from facestats.core.answers import write_label as write_label
     from facestats.core.captions import list_captions as list_captions
+    from facestats.core.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.core.datasets import read_dataset as read_dataset

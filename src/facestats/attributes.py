@@ -164,9 +164,9 @@ def fit_probes(
         reports.append({"attribute": attribute, **report})
         curves += [{"attribute": attribute, **point} for point in curve]
         if parts is not None:
-            fitted[attribute] = Probe(
-                tuple(settings.options), settings.view, *parts, members=tuple(both[KEY])
-            )
+            weights, bias, held_out = parts
+            options, members = tuple(settings.options), tuple(both[KEY])
+            fitted[attribute] = Probe(options, settings.view, weights, bias, held_out, members)
     probes = Probes(
         name,
         encoder_name,

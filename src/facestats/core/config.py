@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import (
@@ -18,6 +18,9 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PACKAGE = Path(__file__).parents[1]
 MAX_CONFIG_BYTES = 1_000_000
@@ -90,6 +93,21 @@ class TextLabelsSettings(Settings):
     chunk_size: int = Field(200, ge=1)
 
 
+class ClassifierSettings(Settings):
+    """A Hugging Face image classifier for one attribute (stage 03), beside the labels from prompts.
+
+    `model` is a name or a folder; `labels` gives each of its labels an option of the attribute, or null for none;
+    the columns are called `prefix`_attribute.
+    """
+
+    model: str
+    labels: dict[str, str | None] = Field(min_length=1)
+    prefix: str = Field("classifier", pattern="^[a-z][a-z0-9_]*$")
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+    batch_size: int = Field(32, ge=1)
+
+
 class ClustersSettings(Settings):
     """Stage 07."""
 
@@ -156,19 +174,41 @@ class Config(Settings):
 
     data_dir: Folder = Path("data")
     raw_dir: Folder
+    labels_file: Folder
     seed: int = 0
     attributes: dict[str, AttributeSettings] = Field(min_length=1)
     faces: FacesSettings = FacesSettings()
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     text_labels: TextLabelsSettings = TextLabelsSettings()
+    classifiers: dict[str, ClassifierSettings] = {}
     clusters: ClustersSettings = ClustersSettings()
     composites: CompositesSettings = CompositesSettings()
     demo: DemoSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _raw_below_data(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"raw_dir": Path(str(values.get("data_dir", "data"))) / "raw", **values}
+    def _usual_places(cls, values: dict[str, Any]) -> dict[str, Any]:
+        raw = Path(str(values.get("raw_dir", Path(str(values.get("data_dir", "data"))) / "raw")))
+        return {"raw_dir": raw, "labels_file": raw / "labels.csv", **values}
+
+    @model_validator(mode="after")
+    def _classifiers_know_the_options(self) -> Config:
+        check_classifiers(self.classifiers, self.attributes)
+        return self
+
+
+def check_classifiers(
+    classifiers: Mapping[str, ClassifierSettings], attributes: Mapping[str, AttributeSettings]
+) -> None:
+    """Raise ValueError where `classifiers` names an attribute or option that there is not; lists those there are."""
+    for name, settings in classifiers.items():
+        if name not in attributes:
+            msg = f"classifiers names the attribute {name!r}; there are {', '.join(attributes)}"
+            raise ValueError(msg)
+        options = list(attributes[name].options)
+        if unknown := sorted({o for o in settings.labels.values() if o is not None and o not in options}):
+            msg = f"classifiers.{name}.labels names the options {unknown}; {name} has {', '.join(options)}"
+            raise ValueError(msg)
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
