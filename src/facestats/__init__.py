@@ -33,6 +33,7 @@ _HOMES = {
     "find_near_duplicates": "clusters",
     "fit_probes": "attributes",
     "label_attributes": "attributes",
+    "label_by_hand": "surfaces.labelling",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
     "list_images": "core.listing",
@@ -45,6 +46,7 @@ _HOMES = {
     "mirror_average": "composites",
     "morph_faces": "composites",
     "name_clusters": "core.enrichment",
+    "pick_rows_to_label": "core.picking",
     "profile_clusters": "core.enrichment",
     "project_pca": "clusters",
     "project_umap": "clusters",
@@ -96,6 +98,7 @@ if TYPE_CHECKING:
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.picking import pick_rows_to_label as pick_rows_to_label
     from facestats.core.probes import load_probes as load_probes
     from facestats.core.results import read_composite as read_composite
     from facestats.core.store import Store as Store
@@ -107,6 +110,7 @@ if TYPE_CHECKING:
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
 
