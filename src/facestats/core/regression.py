@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.probes import softmax
+from facestats.core.stats import wilson_interval
 from facestats.core.vectors import first_of_kind
 
 if TYPE_CHECKING:
@@ -131,17 +132,24 @@ def assess(
     def mean(values: NDArray[np.float64]) -> tuple[float, float, float]:
         return bootstrap_mean(values[tested], groups[tested], seed=seed)
 
+    def share(right: NDArray[np.float64]) -> tuple[float, float, float]:
+        middle, low, high = mean(right)
+        if low == high:  # all right or all wrong: resamples have no spread, yet chance is there
+            n = np.unique(groups[tested]).size
+            low, high = map(float, wilson_interval(n * middle, n))
+        return middle, low, high
+
     with threadpool_limits(1):  # small problems: threads would wait for each other
         held_out = cross_validate(rows, seed=seed)
         rights = learning_curve(rows, seed=seed)
         weights, bias = fit_regression(rows.vectors, rows.values, rows.n_options)
     found = (held_out.argmax(axis=1) == rows.values).astype(np.float64)
-    report = nothing | dict(zip(("accuracy", "accuracy_low", "accuracy_high"), mean(found), strict=True))
+    report = nothing | dict(zip(("accuracy", "accuracy_low", "accuracy_high"), share(found), strict=True))
     prompts: dict[str, float] = {}
     if right is None:
         report["why"] = "no zero-shot labels to compare with"
     else:
-        prompts = dict(zip(("zero_shot", "zero_shot_low", "zero_shot_high"), mean(right), strict=True))
+        prompts = dict(zip(("zero_shot", "zero_shot_low", "zero_shot_high"), share(right), strict=True))
         gain = dict(zip(("gain", "gain_low", "gain_high"), mean(found - right), strict=True))
         promoted = gain["gain_low"] > 0
         why = (
@@ -152,7 +160,7 @@ def assess(
         report |= {"zero_shot": prompts["zero_shot"], **gain, "promoted": promoted, "why": why}
     n_most = len(rows.values) - len(rows.values) // FOLDS
     curve = [
-        {"n_labels": size, **dict(zip(("accuracy", "low", "high"), mean(values), strict=True)), **prompts}
+        {"n_labels": size, **dict(zip(("accuracy", "low", "high"), share(values), strict=True)), **prompts}
         for size, values in [*rights.items(), (n_most, found)]
     ]
     return report, curve, (weights, bias, held_out.astype(np.float32))

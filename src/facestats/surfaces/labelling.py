@@ -98,17 +98,19 @@ class Labelling(widgets.VBox):
         self._question, self._message = widgets.HTML(), widgets.HTML()
         wide = widgets.Layout(width="auto")
         self._buttons = [
-            widgets.Button(description=f"{key}  {option}", layout=wide)
+            widgets.Button(description=f"{key} {option}", layout=wide)
             for key, option in zip(KEYS, options, strict=False)
         ]
         for button, option in zip(self._buttons, options, strict=True):
             button.on_click(lambda _, option=option: self.answer(option))
-        self._skip = widgets.Button(description=f"{SKIP}  skip", layout=wide)
+        self._skip = widgets.Button(description=f"{SKIP} skip", layout=wide)
         self._undo = widgets.Button(description="undo", layout=wide)
         self._skip.on_click(lambda _: self.answer(None))
         self._undo.on_click(lambda _: self.undo())
         # a field whose text grows: fast typing loses nothing, and Backspace is seen as a shorter text
-        self._keys = widgets.Text(placeholder="click here, then type", continuous_update=True)
+        self._keys = widgets.Text(
+            placeholder=f"click here, then type {KEYS[0]} to {KEYS[len(options) - 1]}", continuous_update=True
+        )
         self._keys.observe(self._type, names="value")
         answers = widgets.HBox(self._buttons, layout=widgets.Layout(flex_flow="row wrap"))
         others = widgets.HBox([self._skip, self._undo, self._keys])
