@@ -109,9 +109,9 @@ def fit_probes(
 ) -> Probes:
     """Learn attributes from human labels, and find out where that labels better than the prompts.
 
-    A logistic regression with an L2 penalty on the stored vectors, tested in 5 folds that keep near-duplicates
-    together. It is promoted where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot lies
-    above zero. Rows that were picked for being hard are learnt from, but not tested on.
+    A logistic regression with an L2 penalty, tested in 5 folds that keep near-duplicates together, is promoted
+    where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot lies above zero. Rows that
+    were picked for being hard are learnt from, but not tested on.
 
     Parameters
     ----------
@@ -148,7 +148,28 @@ def fit_probes(
         with suppress(ModelError):  # of another encoder, or none: fitted anew
             if (kept := load_probes(file, encoder_name)).name == name:
                 return kept
-    known = labels.drop_nulls("value")
+    probes = Probes(
+        name,
+        encoder_name,
+        *_fit_each(
+            embeddings, labels.drop_nulls("value"), encoder, attributes, seed=seed, min_cosine=min_cosine
+        ),
+    )
+    if file is not None:
+        probes.save(file)
+    return probes
+
+
+def _fit_each(
+    embeddings: pl.DataFrame,
+    known: pl.DataFrame,
+    encoder: Encoder | str,
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    seed: int,
+    min_cosine: float,
+) -> tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]:
+    """Fit and test a probe per attribute with labels: the probes, ``probes.REPORT`` and ``probes.CURVE``."""
     rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
     if known.height and rows.is_empty():
         msg = f"no label speaks of a picture in embeddings; they name {known[KEY][0]!r} and others"
@@ -164,19 +185,8 @@ def fit_probes(
         reports.append({"attribute": attribute, **report})
         curves += [{"attribute": attribute, **point} for point in curve]
         if parts is not None:
-            weights, bias, held_out = parts
-            options, members = tuple(settings.options), tuple(both[KEY])
-            fitted[attribute] = Probe(options, settings.view, weights, bias, held_out, members)
-    probes = Probes(
-        name,
-        encoder_name,
-        fitted,
-        report=pl.DataFrame(reports, schema=REPORT),
-        curves=pl.DataFrame(curves, schema=CURVE),
-    )
-    if file is not None:
-        probes.save(file)
-    return probes
+            fitted[attribute] = Probe(tuple(settings.options), settings.view, *parts, tuple(both[KEY]))
+    return fitted, pl.DataFrame(reports, schema=REPORT), pl.DataFrame(curves, schema=CURVE)
 
 
 def _labelled(rows: pl.DataFrame, answers: pl.DataFrame, settings: AttributeSettings) -> pl.DataFrame:

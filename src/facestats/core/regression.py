@@ -114,7 +114,11 @@ def learning_curve(rows: Labelled, *, seed: int) -> dict[int, NDArray[np.float64
 
 def assess(
     rows: Labelled, right: NDArray[np.float64] | None, *, seed: int
-) -> tuple[dict[str, Any], list[dict[str, Any]], tuple[NDArray[np.float32], ...] | None]:
+) -> tuple[
+    dict[str, Any],
+    list[dict[str, Any]],
+    tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]] | None,
+]:
     """Test a regression on `rows` against zero-shot, `right` or wrong (1 or 0) on each; None if there is none.
 
     Returns
