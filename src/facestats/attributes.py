@@ -175,7 +175,10 @@ def _fit_each(
         msg = f"no label speaks of a picture in embeddings; they name {known[KEY][0]!r} and others"
         raise TableError(msg)
     spoken_of = {a: s for a, s in attributes.items() if known["attribute"].eq(a).any()}
-    prompted = None if isinstance(encoder, str) else label_attributes(rows, encoder, spoken_of)
+    if isinstance(encoder, str) or not spoken_of:
+        prompted = None
+    else:
+        prompted = label_attributes(rows, encoder, spoken_of)
     fitted, reports, curves = {}, [], []
     for attribute, settings in spoken_of.items():
         both = _labelled(rows, known.filter(attribute=attribute), settings)

@@ -281,12 +281,13 @@ def _explain(file: Path, error: ValidationError) -> str:
 
 def _nearest(loc: tuple[int | str, ...]) -> str:
     """Name the valid key nearest to an unknown one, and all valid ones of its section."""
+    families: dict[str, type[Settings]] = {"attributes": AttributeSettings, "classifiers": ClassifierSettings}
     model: Any = Config
     for part in loc[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else {"attributes": AttributeSettings}.get(str(loc[0]), Config)
+        model = field.annotation if field else families.get(str(loc[0]), Config)
         if not (isinstance(model, type) and issubclass(model, Settings)):
-            model = OptionSettings if "options" in loc else AttributeSettings
+            model = OptionSettings if "options" in loc else families.get(str(loc[0]), Config)
     valid = sorted(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""
