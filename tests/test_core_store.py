@@ -313,6 +313,16 @@ def test_tables_older_than_those_before_them_are_named(store):
         store.check_inputs("master")
 
 
+def test_rows_that_no_table_holds_are_compared_where_they_are_given(store):
+    captions = pl.DataFrame({"image_id": ids(3), "text": ["a", "b", "c"]})
+    store.build("text_labels", captions, label, progress=False)
+    store.check_inputs("master")
+    store.check_inputs("master", text_labels=captions.reverse())
+    other = captions.with_columns(text=pl.Series(["a", "x", "c"]))
+    with pytest.raises(StoreError, match=r"text_labels \(input: 1 changed; run notebooks/04_text_labels"):
+        store.check_inputs("master", text_labels=other)
+
+
 def test_status_sees_frames_that_are_no_tables(store):
     def merge(chunk, *, human):
         return chunk.select("image_id", n=pl.lit(human.height))

@@ -53,25 +53,25 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
     return pl.DataFrame(found, schema=["table", "rows", "failed", "state", "why"], orient="row")
 
 
-def stale_inputs(folder: Path, name: str) -> list[str]:
-    """Say which of the tables that `name` is made from were made from other rows than the tables before them hold.
+def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Say which of the tables that `name` is made from were made from other rows than there are now.
 
-    Looks at stored tables only, all the way up; pictures and settings that changed since do not count.
+    Compares stored tables with those before them, all the way up, and tables in `given` with these rows; pictures
+    and settings that changed since do not count.
     """
-    found, waiting, seen = [], list(find_table(name).reads), set()
-    while waiting:
-        table = find_table(waiting.pop(0))
-        waiting += [read for read in table.reads if read not in seen]
-        files = TableFiles(folder, table.name)
-        if table.name in seen or not table.reads or not (meta := files.metadata()):
-            continue
-        seen.add(table.name)
-        rows = _stored_rows(folder, table.reads[0])
-        index = index_parts(files.parts(), table.key)
+    found, waiting = [], list(find_table(name).reads)
+    for read in waiting:
+        table = find_table(read)
+        waiting += [r for r in table.reads if r not in waiting]
+        files = TableFiles(folder, read)
+        meta, index = files.metadata(), index_parts(files.parts(), table.key)
+        rows = given[read] if read in given else _stored_rows(folder, table.reads[0]) if table.reads else None
         # rows that Store.write wrote carry no mark of where they come from
-        if rows is not None and rows[FINGERPRINT].null_count() + index[FINGERPRINT].null_count() == 0:
-            why = _row_changes(index, rows, table, meta=meta)
-            found += [f"{table.name} ({why[0]}; run {table.made_by})"] if why else []
+        marked = rows is not None and not (FINGERPRINT in rows.columns and rows[FINGERPRINT].null_count())
+        if rows is None or not meta or not marked or index[FINGERPRINT].null_count():
+            continue
+        if why := _row_changes(index, rows, table, meta=meta):
+            found.append(f"{read} ({why[0]}; run {table.made_by})")
     return found
 
 

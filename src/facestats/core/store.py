@@ -183,9 +183,23 @@ class Store:
         """
         return table_states(self.tables_dir, expected or {})
 
-    def check_inputs(self, name: str) -> None:
-        """Raise StoreError if a table that `name` is made from is older than the tables before it; names each."""
-        if stale := stale_inputs(self.tables_dir, name):
+    def check_inputs(self, name: str, **rows: pl.DataFrame) -> None:
+        """Refuse to go on where a table that `name` is made from is older than the tables before it.
+
+        Parameters
+        ----------
+        name
+            The table to be made.
+        rows
+            Present input rows of tables that no other table gives: ``text_labels=captions``.
+
+        Raises
+        ------
+        StoreError
+            Naming each stale table, what changed, and the notebook to run.
+        """
+        find_table(name)
+        if stale := stale_inputs(self.tables_dir, name, rows):
             msg = f"{name!r} cannot be made from stale tables: {'; '.join(stale)}."
             raise StoreError(msg)
 
