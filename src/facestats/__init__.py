@@ -57,6 +57,7 @@ _HOMES = {
     "sharpness_ratio": "composites",
     "read_dataset": "core.datasets",
     "read_labels": "core.labels",
+    "read_truth": "core.truth",
     "write_label": "core.answers",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
@@ -106,6 +107,7 @@ if TYPE_CHECKING:
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces

@@ -11,6 +11,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
+from facestats.core.learning import Labelled, assess
 from facestats.core.probes import (
     CURVE,
     REPORT,
@@ -22,7 +23,6 @@ from facestats.core.probes import (
     softmax,
 )
 from facestats.core.protocols import ModelError
-from facestats.core.regression import Labelled, assess
 from facestats.core.tables import KEY, TableError, check_columns
 
 if TYPE_CHECKING:

@@ -105,7 +105,7 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
 
 
 def metadata_files(root: Path) -> list[Path]:
-    """Metadata files of imagefolder form anywhere below `root`, hidden folders left out."""
+    """List the metadata files below a folder of pictures, hidden folders left out, sorted."""
     hidden = (p for name in METADATA for p in root.rglob(name))
     visible = [p for p in hidden if not any(part.startswith(".") for part in p.relative_to(root).parts)]
     return sorted(p for p in visible if p.is_file())

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from facestats.core.answers import REASONS, LabelError, parse_time, read_lines
-from facestats.core.captions import metadata_files
 from facestats.core.tables import KEY
-from facestats.core.textfiles import READERS
+from facestats.core.truth import PREFIX
 
 if TYPE_CHECKING:
     import os
@@ -23,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-TRUTH = "true_"  # a column of metadata.csv that holds the truth about an attribute
 _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
     KEY: pl.String,
     "attribute": pl.String,
@@ -38,7 +35,7 @@ def read_labels(
     file: str | os.PathLike[str],
     attributes: Mapping[str, AttributeSettings],
     *,
-    truth: str | os.PathLike[str] | None = None,
+    truth: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Read what people said of pictures, one row per picture and attribute.
 
@@ -53,7 +50,7 @@ def read_labels(
     attributes
         ``cfg.attributes``: the valid attributes and options.
     truth
-        Folder of pictures whose ``metadata.csv`` has columns `true_<attribute>`: they count as one more labeller.
+        From :func:`facestats.read_truth`: it counts as one more labeller.
 
     Returns
     -------
@@ -71,7 +68,7 @@ def read_labels(
     rows = list(_read_answers(path, attributes)) if path.is_file() else []
     frames = [pl.DataFrame(rows, schema=_SCHEMA, orient="row")]
     if truth is not None:
-        frames.append(_read_truth(Path(truth), attributes))
+        frames.append(_long(truth))
     labels = _count(pl.concat(frames))
     if ties := labels["value"].null_count():
         first = labels.filter(pl.col("value").is_null()).row(0, named=True)
@@ -129,23 +126,21 @@ def _time(where: str, text: str) -> datetime | None:
         raise LabelError(msg) from error
 
 
-def _read_truth(folder: Path, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
-    """Answers in the `true_` columns of the metadata files below `folder`."""
-    rows: list[tuple] = []
-    for file in metadata_files(folder):
-        frame = READERS[file.suffix](file, None)
-        below = file.parent.relative_to(folder).as_posix()
-        names = [a for a in attributes if f"{TRUTH}{a}" in frame.columns]
-        if not names or "file_name" not in frame.columns:
-            continue
-        for number, row in enumerate(frame.iter_rows(named=True), start=2):
-            for name in names:
-                value = str(row[f"{TRUTH}{name}"] or "").strip()
-                _check(f"{file}, line {number}", name, value, attributes)
-                if value and row["file_name"]:
-                    image_id = posixpath.normpath(posixpath.join(below, row["file_name"].replace("\\", "/")))
-                    rows.append((image_id, name, value, "truth", None, None))
-    return pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+def _long(truth: pl.DataFrame) -> pl.DataFrame:
+    """Turn `true_` columns into answers."""
+    columns = [c for c in truth.columns if c.startswith(PREFIX)]
+    texts = truth.select(KEY, pl.col(columns).cast(pl.String))
+    return (
+        texts.unpivot(columns, index=KEY, variable_name="attribute", value_name="value")
+        .drop_nulls("value")
+        .with_columns(
+            pl.col("attribute").str.strip_prefix(PREFIX),
+            labeller=pl.lit("truth"),
+            time=pl.lit(None, dtype=_SCHEMA["time"]),
+            reason=pl.lit(None, dtype=pl.String),
+        )
+        .select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
+    )
 
 
 def _count(answers: pl.DataFrame) -> pl.DataFrame:

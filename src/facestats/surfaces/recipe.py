@@ -89,5 +89,6 @@ def _expected_probes(config: Config, encoder: str) -> str:
         vectors = fs.Store(config.data_dir).scan("embeddings").select(KEY, FINGERPRINT).collect()
     except FileNotFoundError:
         vectors = pl.DataFrame(schema={KEY: pl.String, FINGERPRINT: pl.UInt64})
-    labels = fs.read_labels(config.labels_file, config.attributes, truth=config.raw_dir)
+    truth = fs.read_truth(config.raw_dir, config.attributes)
+    labels = fs.read_labels(config.labels_file, config.attributes, truth=truth)
     return probes_name(vectors, labels, encoder, attributes=config.attributes, seed=config.seed)
