@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
@@ -83,6 +83,7 @@ def test_settings_are_frozen(tmp_path):
         cfg.seed = 8
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(Config.model_fields)), st.integers(0, 20))
 def test_a_slip_of_the_finger_names_the_key_that_was_meant(tmp_path_factory, key, place):
     place %= len(key)
@@ -105,3 +106,29 @@ def test_a_template_needs_a_slot():
                 "options": {"a": option, "b": option},
             }
         )
+
+
+def test_labels_lie_beside_the_pictures_unless_said_otherwise(tmp_path):
+    cfg = fs.load_config(write(tmp_path, "raw_dir: here"))
+    assert cfg.labels_file == tmp_path.resolve() / "here/labels.csv"
+    cfg = fs.load_config(write(tmp_path, "labels_file: mine/answers.csv"))
+    assert cfg.labels_file == tmp_path.resolve() / "mine/answers.csv"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "gender: {model: m, labels: {man: mail}}",
+            r"names the options \['mail'\]; gender has male, female, non-binary",
+        ),
+        ("sex: {model: m, labels: {man: male}}", "names the attribute 'sex'; there are age, gender"),
+        ("gender: {modle: m, labels: {man: male}}", "'classifiers.gender.modle'; did you mean 'model'"),
+    ],
+)
+def test_a_classifier_names_attributes_and_options_that_there_are(tmp_path, text, message):
+    with pytest.raises(ConfigError, match=message):
+        fs.load_config(write(tmp_path, f"classifiers: {{{text}}}"))
+    labels = "{man: male, unclear: null}"
+    cfg = fs.load_config(write(tmp_path, f"classifiers: {{gender: {{model: m, labels: {labels}}}}}"))
+    assert cfg.classifiers["gender"].labels == {"man": "male", "unclear": None}

@@ -289,6 +289,53 @@ def test_status_names_the_reason(store):
     assert why == "params.word is new; embeddings: 1 changed, 1 new, 1 removed"
 
 
+def embed(chunk):
+    """A stage with the contract of `embeddings`."""
+    none = [pl.lit(None, dtype=pl.Array(pl.Float32, 2)).alias(c) for c in ("embedding", "embedding_full")]
+    status = pl.lit("ok", dtype=fs.tables.STATUS).alias("status")
+    return chunk.select("image_id", status, pl.lit(None, dtype=pl.String).alias("error"), *none)
+
+
+def test_tables_older_than_those_before_them_are_named(store):
+    quiet = {"progress": False}
+    rows = store.build("embeddings", pictures(ids(6)), embed, **quiet)
+    build(store, rows)
+    store.check_inputs("master")
+    rows = store.build("embeddings", pictures(ids(4, start=3), mtime=0), embed, **quiet)
+    message = r"'master' cannot be made from stale tables: attributes \(embeddings: 1 new, 3 removed; run .*03_attributes"
+    with pytest.raises(StoreError, match=message):
+        store.check_inputs("master")
+    store.check_inputs("clusters")  # made from embeddings alone
+    build(store, rows)
+    store.check_inputs("master")
+    store.build("embeddings", pictures(ids(4, start=3), mtime=7), embed, **quiet)
+    with pytest.raises(StoreError, match="embeddings: 4 changed"):
+        store.check_inputs("master")
+
+
+def test_rows_that_no_table_holds_are_compared_where_they_are_given(store):
+    captions = pl.DataFrame({"image_id": ids(3), "text": ["a", "b", "c"]})
+    store.build("text_labels", captions, label, progress=False)
+    store.check_inputs("master")
+    store.check_inputs("master", text_labels=captions.reverse())
+    other = captions.with_columns(text=pl.Series(["a", "x", "c"]))
+    with pytest.raises(StoreError, match=r"text_labels \(input: 1 changed; run notebooks/04_text_labels"):
+        store.check_inputs("master", text_labels=other)
+
+
+def test_status_sees_frames_that_are_no_tables(store):
+    def merge(chunk, *, human):
+        return chunk.select("image_id", n=pl.lit(human.height))
+
+    said = pl.DataFrame({"image_id": ["00000.png"], "value": ["red"]})
+    build_with = {"chunk_size": None, "progress": False}
+    store.build("attributes", pictures(ids(3)), merge, human=said, **build_with)
+    now = Expected(describe_stage(merge, {"human": said}))
+    assert _state(store, "attributes", {"attributes": now})[0] == "fresh"
+    later = Expected(describe_stage(merge, {"human": said.with_columns(value=pl.lit("blue"))}))
+    assert _state(store, "attributes", {"attributes": later}) == ("stale", "human changed")
+
+
 def _state(store, table, expected=None):
     row = store.status(expected).row(by_predicate=pl.col("table") == table, named=True)
     return row["state"], row["why"]

@@ -46,6 +46,98 @@ def test_precedence_and_conflict(pairs):
     assert master["image_hair"].to_list() == pictures
 
 
+def human(values, scores=None):
+    """Labels by people, as fs.read_labels gives them: only rows that somebody spoke of."""
+    rows = [(f"{i}.png", "hair", v, 1.0 if scores is None else scores[i]) for i, v in enumerate(values) if v]
+    schema = {"image_id": pl.String, "attribute": pl.String, "value": pl.String, "agreement": pl.Float32}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+@given(st.lists(st.tuples(option, option, option, option), min_size=1, max_size=20))
+def test_people_come_before_probes_before_agreement_before_picture_before_text(answers):
+    said, probed, pictures, texts = map(list, zip(*answers, strict=True))
+    attributes = labels(pictures).join(
+        labels(probed, prefix="probe_").with_columns(probe_hair_score=pl.lit(0.9, pl.Float32)), on="image_id"
+    )
+    master = fs.merge_master(
+        faces(len(answers)),
+        attributes=attributes,
+        text_labels=labels(texts, prefix="text_").with_columns(text_hair_score=pl.lit(0.6, pl.Float32)),
+        human=human(said, scores=[0.75] * len(said)),
+    )
+    found = master.select("hair", "hair_source", "hair_score", "hair_conflict").rows()
+    for (h, p, i, t), (value, source, score, conflict) in zip(answers, found, strict=True):
+        ranked = [
+            ("human", h, 0.75),
+            ("probe", p, 0.9),
+            ("agreement", i if i == t else None, 0.7),
+            ("image", i, 0.7),
+            ("text", t, 0.6),
+        ]
+        name, wanted, its_score = next((r for r in ranked if r[1] is not None), (None, None, None))
+        assert (value, source) == (wanted, name)
+        assert score == (None if its_score is None else pytest.approx(its_score))
+        seen = i if p is None else p
+        assert conflict == (seen is not None and t is not None and seen != t)
+    assert master["image_hair"].to_list() == pictures
+    assert master.schema["hair_source"].categories.to_list() == [
+        "human",
+        "probe",
+        "agreement",
+        "image",
+        "text",
+    ]
+    if any(said):
+        assert master["human_hair"].to_list() == said
+
+
+def test_ties_between_people_decide_nothing():
+    tie = human(["red", "red"]).with_columns(
+        value=pl.Series([None, "black"]), agreement=pl.Series([None, 1.0])
+    )
+    master = fs.merge_master(faces(2), attributes=labels(["blonde", "red"]), human=tie)
+    assert master["hair"].to_list() == ["blonde", "black"]
+    assert master["hair_source"].to_list() == ["image", "human"]
+
+
+def test_human_labels_of_other_pictures_are_refused_if_all_and_named_if_some(caplog):
+    both = human(["red", "black", "blonde"])
+    master = fs.merge_master(faces(2), attributes=labels(["red", "red"]), human=both)
+    assert master["hair"].to_list() == ["red", "black"]
+    assert "1 pictures with human labels are not in faces, such as '2.png'" in caplog.text
+    strangers = both.with_columns(image_id="other/" + pl.col("image_id"))
+    with pytest.raises(
+        fs.TableError, match=r"none of the 3 pictures with human labels, such as 'other/0.png'"
+    ):
+        fs.merge_master(faces(2), attributes=labels(["red", "red"]), human=strangers)
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        (human(["red"]).with_columns(attribute=pl.lit("fur")), r"speak of \['fur'\].*labels \['hair'\]"),
+        (
+            human(["red"]).with_columns(value=pl.lit("rde")),
+            r"'hair' hold \['rde'\]; .* are \['black', 'red', 'blonde'\]",
+        ),
+        (pl.concat([human(["red"])] * 2), "'hair' name a picture twice"),
+        (human(["red"]).drop("agreement"), "agreement"),
+    ],
+)
+def test_human_labels_that_do_not_fit_are_refused_by_name(said, message):
+    with pytest.raises(fs.TableError, match=message):
+        fs.merge_master(faces(1), attributes=labels(["red"]), human=said)
+
+
+def test_tables_of_another_configuration_are_refused_by_name():
+    other = pl.Enum(["black", "ginger", "blonde"])
+    texts = labels(["black"], prefix="text_").with_columns(text_hair=pl.lit("ginger", dtype=other))
+    with pytest.raises(
+        fs.TableError, match=r"'text_hair' has the options \['black', 'ginger', 'blonde'\], 'hair' has"
+    ):
+        fs.merge_master(faces(1), attributes=labels(["red"]), text_labels=texts)
+
+
 def test_rows_and_order_are_those_of_faces():
     shuffled = labels(["red", "black", "blonde"]).sample(fraction=1, shuffle=True, seed=3)
     master = fs.merge_master(

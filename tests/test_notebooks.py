@@ -95,6 +95,27 @@ def test_the_notebooks_and_the_status_command_agree(demo):
 
 
 @pytest.mark.slow
+def test_a_label_by_hand_makes_stale_what_it_speaks_of(demo):
+    cfg = fs.load_config(demo[0])
+    store = fs.Store(cfg.data_dir)
+    row = store.read("master").drop_nulls("hair_color").row(0, named=True)
+    other = next(o for o in cfg.attributes["hair_color"].options if o != row["hair_color"])
+    fs.write_label(cfg.labels_file, (row["image_id"], "hair_color", other), labeller="anna")
+    try:
+        why = dict(store.status(expected_tables(cfg)).select("table", "why").rows())
+        assert why["attributes"].startswith("params.probes: ")
+        assert "human changed" in why["master"]
+        assert why["text_labels"] == ""
+        human = fs.read_labels(cfg.labels_file, cfg.attributes)
+        merged = fs.merge_master(store.read("faces"), attributes=store.read("attributes"), human=human)
+        found = merged.filter(image_id=row["image_id"]).row(0, named=True)
+        assert (found["hair_color"], found["hair_color_source"]) == (other, "human")
+        assert found["image_hair_color"] == row["image_hair_color"]
+    finally:
+        cfg.labels_file.unlink()
+
+
+@pytest.mark.slow
 def test_a_failing_cell_is_named_and_the_report_ends_there(demo, tmp_path, monkeypatch):
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("FACESTATS_CONFIG", "")

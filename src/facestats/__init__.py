@@ -16,11 +16,13 @@ _HOMES = {
     "CaptionError": "core.textfiles",
     "CharacterPipeline": "surfaces.pipeline",
     "Config": "core.config",
+    "LabelError": "core.answers",
     "Store": "core.store",
     "TableError": "core.tables",
     "align_faces": "faces",
     "average_faces": "composites",
     "check_table": "core.tables",
+    "classify_faces": "core.classify",
     "cluster_faces": "clusters",
     "cluster_members": "clusters",
     "cluster_stability": "clusters",
@@ -30,18 +32,22 @@ _HOMES = {
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
     "find_near_duplicates": "clusters",
+    "fit_probes": "attributes",
     "label_attributes": "attributes",
+    "label_by_hand": "surfaces.labelling",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
     "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
+    "load_probes": "core.probes",
     "map_faces": "clusters",
     "merge_master": "master",
     "mirror_average": "composites",
     "morph_faces": "composites",
     "name_clusters": "core.enrichment",
+    "pick_rows_to_label": "core.picking",
     "profile_clusters": "core.enrichment",
     "project_pca": "clusters",
     "project_umap": "clusters",
@@ -51,6 +57,9 @@ _HOMES = {
     "select_faces": "composites",
     "sharpness_ratio": "composites",
     "read_dataset": "core.datasets",
+    "read_labels": "core.labels",
+    "read_truth": "core.truth",
+    "write_label": "core.answers",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -59,6 +68,7 @@ __all__ = ["__version__", *sorted({*_HOMES, *_MODULES})]  # noqa: PLE0604
 if TYPE_CHECKING:
     from facestats import models as models
     from facestats import plots as plots
+    from facestats.attributes import fit_probes as fit_probes
     from facestats.attributes import label_attributes as label_attributes
     from facestats.clusters import cluster_faces as cluster_faces
     from facestats.clusters import cluster_members as cluster_members
@@ -76,26 +86,34 @@ if TYPE_CHECKING:
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
+    from facestats.core.answers import LabelError as LabelError
+    from facestats.core.answers import write_label as write_label
     from facestats.core.captions import list_captions as list_captions
+    from facestats.core.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.core.datasets import read_dataset as read_dataset
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
+    from facestats.core.labels import read_labels as read_labels
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.picking import pick_rows_to_label as pick_rows_to_label
+    from facestats.core.probes import load_probes as load_probes
     from facestats.core.results import read_composite as read_composite
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts

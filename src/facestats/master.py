@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
+
 import polars as pl
 
-from facestats.core.tables import FACES, FINGERPRINT, KEY, MASTER, TableError, check_table
+from facestats.core.tables import FACES, FINGERPRINT, KEY, MASTER, TableError, check_columns, check_table
 
-VERSION = 1
-SOURCES = pl.Enum(["agreement", "image", "text"])
+VERSION = 2
+SOURCES = pl.Enum(["human", "probe", "agreement", "image", "text"])
+log = logging.getLogger(__name__)
 
 
 def merge_master(
@@ -15,7 +18,8 @@ def merge_master(
     *,
     attributes: pl.DataFrame | None = None,
     text_labels: pl.DataFrame | None = None,
-    **tables: pl.DataFrame,
+    human: pl.DataFrame | None = None,
+    **tables: pl.DataFrame | None,
 ) -> pl.DataFrame:
     """Join the stage tables onto `faces`, one to one, and settle each attribute.
 
@@ -24,38 +28,44 @@ def merge_master(
     faces
         Table of stage 01: gives rows and their order.
     attributes, text_labels
-        Tables of stages 03 and 04. Agreement of picture and text counts more than the picture alone, the
-        picture more than the text alone.
+        Tables of stages 03 and 04.
+    human
+        From :func:`facestats.read_labels`: what people said of some of the pictures.
     tables
-        Further frames with a row per picture, such as captions or clusters.
+        Further frames with a row per picture, such as captions or clusters; None adds nothing.
 
     Returns
     -------
     All columns of the inputs, and per attribute `a` with a picture label: `a` (Enum, the merged value),
-    `a_source` (Enum: agreement, image, text; null without a value), `a_score` (Float32, the score of that
-    value), `a_conflict` (Boolean: picture and text say different things), `image_a` and `image_a_score` (the
-    picture's own answer).
+    `a_source` (Enum, the first that has a value: human, probe, agreement of picture and text, image, text),
+    `a_score` (Float32, the score of that value; for human labels the share of labellers that said so),
+    `a_conflict` (Boolean: picture and text say different things; the picture speaks through the probe where
+    there is one), `image_a` and `image_a_score` (the answer of the prompts), `human_a` where people were asked.
 
     Raises
     ------
     TableError
-        If an input repeats a key, brings columns that are there already, or does not have the same rows.
+        If an input repeats a key, brings columns that are there already, does not have the same rows, or knows
+        other options.
     """
     master = check_table(faces, FACES).drop(FINGERPRINT, strict=False)
     given = {"attributes": attributes, "text_labels": text_labels, **tables}
     for name, table in given.items():
         if table is not None:
             master = _join(master, table.drop(FINGERPRINT, strict=False), name)
-    if attributes is not None:
-        for attribute in label_names(attributes):
-            master = _settle(master, attribute)
+    names = [] if attributes is None else label_names(attributes)
+    if human is not None:
+        master = _join_human(master, human, names)
+    for attribute in names:
+        master = _settle(master, attribute)
     return check_table(master, MASTER)
 
 
 def label_names(attributes: pl.DataFrame) -> list[str]:
-    """Names of the attributes that a table labels: columns with a `_score` and `_probs` beside them."""
-    names = attributes.columns
-    return [c for c in names if f"{c}_score" in names and f"{c}_probs" in names]
+    """Names of the attributes that a table labels: columns with `_score` and `_probs` beside them, probes left out."""
+    columns = attributes.columns
+    names = [c for c in columns if f"{c}_score" in columns and f"{c}_probs" in columns]
+    return [c for c in names if c.removeprefix("probe_") == c or c.removeprefix("probe_") not in names]
 
 
 def _join(master: pl.DataFrame, table: pl.DataFrame, name: str) -> pl.DataFrame:
@@ -82,27 +92,87 @@ def _join(master: pl.DataFrame, table: pl.DataFrame, name: str) -> pl.DataFrame:
         raise TableError(msg) from error
 
 
+def _join_human(master: pl.DataFrame, human: pl.DataFrame, names: list[str]) -> pl.DataFrame:
+    """Add `human_a` and `human_a_score` for every attribute that people spoke of."""
+    check_columns(human, KEY, "attribute", "value", "agreement", made_by="fs.read_labels")
+    if unknown := [a for a in human["attribute"].unique().sort() if a not in names]:
+        msg = (
+            f"human labels speak of {unknown}, but table 'attributes' labels {names}. Run notebook 03 again."
+        )
+        raise TableError(msg)
+    lost = human.join(master, on=KEY, how="anti")[KEY].unique().sort()
+    if lost.len() and lost.len() == human[KEY].n_unique():
+        msg = (
+            f"none of the {lost.len()} pictures with human labels, such as {lost[0]!r}, is in faces; they name"
+            f" {master[KEY].head(1).to_list()} and others. Take the file of labels that belongs to these pictures."
+        )
+        raise TableError(msg)
+    if lost.len():
+        log.warning("%d pictures with human labels are not in faces, such as %r", lost.len(), lost[0])
+    for name in human["attribute"].unique().sort():
+        said = human.filter(attribute=name)
+        options = _options(master, name)
+        if strange := sorted(set(said["value"].drop_nulls()) - set(options)):
+            msg = f"human labels of {name!r} hold {strange}; the options of table 'attributes' are {options}"
+            raise TableError(msg)
+        wide = said.select(
+            KEY,
+            pl.col("value").cast(pl.Enum(options)).alias(f"human_{name}"),
+            pl.col("agreement").cast(pl.Float32).alias(f"human_{name}_score"),
+        )
+        try:
+            master = master.join(wide, on=KEY, how="left", validate="1:1", maintain_order="left")
+        except pl.exceptions.ComputeError as error:
+            msg = f"human labels of {name!r} name a picture twice; read them with fs.read_labels"
+            raise TableError(msg) from error
+    return master
+
+
+def _options(master: pl.DataFrame, column: str) -> list[str]:
+    kind = master.schema[column]
+    if not isinstance(kind, pl.Enum):
+        msg = f"column {column!r} is {kind}, expected an Enum of its options as notebook 03 makes it"
+        raise TableError(msg)
+    return kind.categories.to_list()
+
+
 def _settle(master: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Merge the picture's and the text's answer for one attribute."""
-    picture, score = pl.col(name), pl.col(f"{name}_score")
-    has_text = f"text_{name}" in master.columns
-    kind = master.schema[name]
-    text = pl.col(f"text_{name}").cast(kind) if has_text else pl.lit(None, dtype=kind)
-    text_score = pl.col(f"text_{name}_score") if has_text else pl.lit(None, dtype=pl.Float32)
-    both = picture.is_not_null() & text.is_not_null()
-    source = (
-        pl.when(both & (picture == text))
-        .then(pl.lit("agreement"))
-        .when(picture.is_not_null())
-        .then(pl.lit("image"))
-        .when(text.is_not_null())
-        .then(pl.lit("text"))
-    )
+    """Merge all answers for one attribute; those of one rank come after all of a higher one."""
+    kind = pl.Enum(_options(master, name))
+    nothing = pl.lit(None, dtype=kind), pl.lit(None, dtype=pl.Float32)
+
+    def answer(prefix: str) -> tuple[pl.Expr, pl.Expr]:
+        column = f"{prefix}{name}"
+        if column not in master.columns:
+            return nothing
+        if (found := _options(master, column)) != kind.categories.to_list():
+            msg = (
+                f"{column!r} has the options {found}, {name!r} has {kind.categories.to_list()}: one of them was made"
+                " with another configuration. Run notebooks 03 and 04 again."
+            )
+            raise TableError(msg)
+        return pl.col(column).cast(kind), pl.col(f"{column}_score")
+
+    (human, agreement), (probe, probe_score) = answer("human_"), answer("probe_")
+    (image, image_score), (text, text_score) = answer(""), answer("text_")
+    ranked = {
+        "human": (human, agreement),
+        "probe": (probe, probe_score),
+        "agreement": (pl.when(image == text).then(image), image_score),
+        "image": (image, image_score),
+        "text": (text, text_score),
+    }
+    value, source, score = nothing[0], pl.lit(None, dtype=SOURCES), nothing[1]
+    for label, (answered, its_score) in reversed(ranked.items()):
+        there = answered.is_not_null()
+        value = pl.when(there).then(answered).otherwise(value)
+        source = pl.when(there).then(pl.lit(label, dtype=SOURCES)).otherwise(source)
+        score = pl.when(there).then(its_score).otherwise(score)
     return master.with_columns(
-        pl.coalesce(picture, text).alias(name),
-        pl.coalesce(score, pl.when(text.is_not_null()).then(text_score)).alias(f"{name}_score"),
-        source.cast(SOURCES).alias(f"{name}_source"),
-        (both & (picture != text)).fill_null(value=False).alias(f"{name}_conflict"),
-        picture.alias(f"image_{name}"),
-        score.alias(f"image_{name}_score"),
+        value.alias(name),
+        score.cast(pl.Float32).alias(f"{name}_score"),
+        source.alias(f"{name}_source"),
+        (pl.coalesce(probe, image) != text).fill_null(value=False).alias(f"{name}_conflict"),
+        image.alias(f"image_{name}"),
+        image_score.alias(f"image_{name}_score"),
     )

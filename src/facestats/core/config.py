@@ -8,15 +8,14 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
+
+from facestats.core.settings import (
+    AttributeSettings,
+    ClassifierSettings,
+    OptionSettings,
+    Settings,
+    check_classifiers,
 )
 
 PACKAGE = Path(__file__).parents[1]
@@ -25,12 +24,6 @@ MAX_CONFIG_BYTES = 1_000_000
 
 class ConfigError(ValueError):
     """The configuration cannot be used; the text names file, key, what was found and what is valid."""
-
-
-class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
 
 def _located(path: Path, info: ValidationInfo) -> Path:
@@ -110,65 +103,32 @@ class DemoSettings(Settings):
     seed: int = 0
 
 
-class OptionSettings(Settings):
-    """One option of an attribute: phrases for pictures (CLIP), predicates for texts (NLI), exact tags."""
-
-    image: tuple[str, ...] = Field(min_length=1)
-    text: tuple[str, ...] = Field(min_length=1)
-    tags: tuple[str, ...] = ()
-
-
-class AttributeSettings(Settings):
-    """One perceived attribute: where it is looked at, its options in order, and their prompts."""
-
-    title: str
-    view: Literal["face", "full"] = "face"
-    image_templates: tuple[str, ...] = Field(min_length=1)
-    text_templates: tuple[str, ...] = Field(min_length=1)
-    text_question: str | None = None
-    options: dict[str, OptionSettings] = Field(min_length=2)
-
-    @field_validator("image_templates", "text_templates")
-    @classmethod
-    def _has_slot(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
-        if bad := [t for t in templates if t.count("{}") != 1]:
-            msg = f"a template needs exactly one {{}} where the phrase goes; these have not: {bad}"
-            raise ValueError(msg)
-        return templates
-
-    def image_prompts(self) -> dict[str, list[str]]:
-        """All prompts of each option, templates times phrases."""
-        return {
-            name: [t.format(p) for t in self.image_templates for p in o.image]
-            for name, o in self.options.items()
-        }
-
-    def hypotheses(self) -> dict[str, list[str]]:
-        """All NLI hypotheses of each option, templates times predicates."""
-        return {
-            name: [t.format(p) for t in self.text_templates for p in o.text]
-            for name, o in self.options.items()
-        }
-
-
 class Config(Settings):
     """All settings of one project; each stage has a section named like its table."""
 
     data_dir: Folder = Path("data")
     raw_dir: Folder
+    labels_file: Folder
     seed: int = 0
     attributes: dict[str, AttributeSettings] = Field(min_length=1)
     faces: FacesSettings = FacesSettings()
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     text_labels: TextLabelsSettings = TextLabelsSettings()
+    classifiers: dict[str, ClassifierSettings] = Field(default_factory=dict)
     clusters: ClustersSettings = ClustersSettings()
     composites: CompositesSettings = CompositesSettings()
     demo: DemoSettings | None = None
 
     @model_validator(mode="before")
     @classmethod
-    def _raw_below_data(cls, values: dict[str, Any]) -> dict[str, Any]:
-        return {"raw_dir": Path(str(values.get("data_dir", "data"))) / "raw", **values}
+    def _usual_places(cls, values: dict[str, Any]) -> dict[str, Any]:
+        raw = Path(str(values.get("raw_dir", Path(str(values.get("data_dir", "data"))) / "raw")))
+        return {"raw_dir": raw, "labels_file": raw / "labels.csv", **values}
+
+    @model_validator(mode="after")
+    def _classifiers_know_the_options(self) -> Config:
+        check_classifiers(self.classifiers, self.attributes)
+        return self
 
 
 def load_config(path: str | os.PathLike[str] | None = None) -> Config:
@@ -241,12 +201,13 @@ def _explain(file: Path, error: ValidationError) -> str:
 
 def _nearest(loc: tuple[int | str, ...]) -> str:
     """Name the valid key nearest to an unknown one, and all valid ones of its section."""
+    families: dict[str, type[Settings]] = {"attributes": AttributeSettings, "classifiers": ClassifierSettings}
     model: Any = Config
     for part in loc[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else {"attributes": AttributeSettings}.get(str(loc[0]), Config)
+        model = field.annotation if field else families.get(str(loc[0]), Config)
         if not (isinstance(model, type) and issubclass(model, Settings)):
-            model = OptionSettings if "options" in loc else AttributeSettings
+            model = OptionSettings if "options" in loc else families.get(str(loc[0]), Config)
     valid = sorted(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

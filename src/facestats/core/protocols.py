@@ -101,3 +101,19 @@ class TextClassifier(Protocol):
 
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
         """Return logits, (n_texts, n_hypotheses, 2) float32: contradiction and entailment."""
+
+
+class ImageClassifier(Protocol):
+    """Says which option of one attribute an aligned face shows.
+
+    `options` are those of the attribute, in order; `prefix` starts the names of the columns; `batch_size` pictures
+    are classified at a time.
+    """
+
+    name: str
+    options: tuple[str, ...]
+    prefix: str
+    batch_size: int
+
+    def classify(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
+        """Return the probability of each option, (n, n_options) float32; what is missing to 1 means none of them."""

@@ -43,7 +43,7 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
         files = TableFiles(folder, name)
         index = index_parts(files.parts(), table.key)
         if not files.parts():
-            state, why = "missing", [f"run {table.made_by}"]
+            state, why = "missing", [("optional; " if table.optional else "") + f"run {table.made_by}"]
         else:
             why = _reasons(folder, table, index, expected=expected.get(name))
             why += [f"{read} is stale" for read in table.reads if read in stale]
@@ -53,12 +53,34 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
     return pl.DataFrame(found, schema=["table", "rows", "failed", "state", "why"], orient="row")
 
 
+def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> list[str]:
+    """Say which of the tables that `name` is made from were made from other rows than there are now.
+
+    Compares stored tables with those before them, all the way up, and tables in `given` with these rows; pictures
+    and settings that changed since do not count.
+    """
+    found, waiting = [], list(find_table(name).reads)
+    for read in waiting:
+        table = find_table(read)
+        waiting += [r for r in table.reads if r not in waiting]
+        files = TableFiles(folder, read)
+        meta, index = files.metadata(), index_parts(files.parts(), table.key)
+        rows = given[read] if read in given else _stored_rows(folder, table.reads[0]) if table.reads else None
+        # rows that Store.write wrote carry no mark of where they come from
+        marked = rows is not None and not (FINGERPRINT in rows.columns and rows[FINGERPRINT].null_count())
+        if rows is None or not meta or not marked or index[FINGERPRINT].null_count():
+            continue
+        if why := _row_changes(index, rows, table, meta=meta):
+            found.append(f"{read} ({why[0]}; run {table.made_by})")
+    return found
+
+
 def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expected | None) -> list[str]:
     meta = TableFiles(folder, table.name).metadata()
     if not meta:
         return ["its footer cannot be read; delete it and build it again"]
     stage = meta["stage"]
-    why = explain_change(_without_frames(stage), _without_frames(expected.stage)) if expected else []
+    why = explain_change(_without_tables(stage), _without_tables(expected.stage)) if expected else []
     for name, value in stage["params"].items():
         now = _stored_rows(folder, name) if name in TABLES else None
         if now is not None and _is_frame(value) and frame_digest(now) != value["digest"]:
@@ -73,9 +95,9 @@ def _is_frame(value: Any) -> bool:
     return isinstance(value, dict) and set(value) == {"rows", "digest"}
 
 
-def _without_frames(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop frames given as parameters: they are compared with the stored tables."""
-    return {**stage, "params": {k: v for k, v in stage["params"].items() if not _is_frame(v)}}
+def _without_tables(stage: Mapping[str, Any]) -> dict[str, Any]:
+    """Drop tables given as parameters: they are compared with the stored ones."""
+    return {**stage, "params": {k: v for k, v in stage["params"].items() if k not in TABLES}}
 
 
 def _stored_rows(folder: Path, name: str) -> pl.DataFrame | None:

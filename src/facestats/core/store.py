@@ -27,7 +27,7 @@ from facestats.core.plan import (
     wanted_rows,
 )
 from facestats.core.progress import progress_bar, say
-from facestats.core.status import Expected, table_states
+from facestats.core.status import Expected, stale_inputs, table_states
 from facestats.core.tables import TableError, check_table
 
 if TYPE_CHECKING:
@@ -182,6 +182,26 @@ class Store:
         `table`, `rows`, `failed`, `state` (fresh, stale, missing) and `why` (String, empty if fresh).
         """
         return table_states(self.tables_dir, expected or {})
+
+    def check_inputs(self, name: str, **rows: pl.DataFrame) -> None:
+        """Refuse to go on where a table that `name` is made from is older than the tables before it.
+
+        Parameters
+        ----------
+        name
+            The table to be made.
+        rows
+            Present input rows of tables that no other table gives: ``text_labels=captions``.
+
+        Raises
+        ------
+        StoreError
+            Naming each stale table, what changed, and the notebook to run.
+        """
+        find_table(name)
+        if stale := stale_inputs(self.tables_dir, name, rows):
+            msg = f"{name!r} cannot be made from stale tables: {'; '.join(stale)}."
+            raise StoreError(msg)
 
     def provenance(self, name: str) -> dict[str, Any]:
         """What made table `name`: function, settings, models, package versions; empty if there is none."""

@@ -66,6 +66,8 @@ class Table:
         Whether further columns may follow (families that the configuration adds).
     key
         The column that names a row.
+    optional
+        Whether a project may do without it.
     """
 
     name: str
@@ -74,6 +76,7 @@ class Table:
     columns: Mapping[str, pl.DataType | type[pl.DataType]] = field(repr=False)
     open_ended: bool = False
     key: str = KEY
+    optional: bool = False
 
 
 _FAILURE: dict[str, pl.DataType | type[pl.DataType]] = {"status": STATUS, "error": pl.String}
@@ -113,11 +116,19 @@ EMBEDDINGS = Table(
 ATTRIBUTES = Table(
     "attributes", "notebooks/03_attributes.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True
 )
+CLASSIFICATIONS = Table(
+    "classifications",
+    "notebooks/03_attributes.ipynb",
+    ("faces",),
+    {KEY: pl.String},
+    open_ended=True,
+    optional=True,
+)
 TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
-    ("faces", "attributes", "text_labels"),
+    ("faces", "attributes", "classifications", "text_labels"),
     {KEY: pl.String, **_FAILURE, "crop": pl.String},
     open_ended=True,
 )
@@ -136,7 +147,10 @@ COMPOSITES = Table(
     open_ended=True,
     key="composite",
 )
-TABLES = {t.name: t for t in (FACES, EMBEDDINGS, ATTRIBUTES, TEXT_LABELS, MASTER, CLUSTERS, COMPOSITES)}
+TABLES = {
+    t.name: t
+    for t in (FACES, EMBEDDINGS, ATTRIBUTES, CLASSIFICATIONS, TEXT_LABELS, MASTER, CLUSTERS, COMPOSITES)
+}
 
 
 def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:

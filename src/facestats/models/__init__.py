@@ -6,7 +6,8 @@ Each function returns a light handle: nothing is loaded before the first use.
 from __future__ import annotations
 
 from facestats.models.bart import Bart, bart
+from facestats.models.classifiers import HfClassifier, classifiers
 from facestats.models.clip import Clip, clip
 from facestats.models.landmarks import FaceMesh, landmarker
 
-__all__ = ["Bart", "Clip", "FaceMesh", "bart", "clip", "landmarker"]
+__all__ = ["Bart", "Clip", "FaceMesh", "HfClassifier", "bart", "classifiers", "clip", "landmarker"]

@@ -10,6 +10,7 @@ from facestats.plots.faces import alignment_scatter, alignment_sheet, failure_sh
 from facestats.plots.grids import cluster_sheet, face_grid
 from facestats.plots.heatmaps import confusion, cooccurrence
 from facestats.plots.maps import face_map
+from facestats.plots.probes import gain_bars, learning_curve
 from facestats.plots.schematics import data_flow, module_map
 from facestats.plots.texts import disagreement_bars, said_bars
 
@@ -27,8 +28,10 @@ __all__ = [
     "face_grid",
     "face_map",
     "failure_sheet",
+    "gain_bars",
     "histogram",
     "label_bars",
+    "learning_curve",
     "module_map",
     "probability_bars",
     "profile_bars",

@@ -1,0 +1,213 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import facestats as fs
+from facestats.core.answers import COLUMNS, LabelError
+from facestats.core.config import AttributeSettings
+from facestats.core.labels import answered
+
+
+def attribute(*options):
+    side = {"image": ["x"], "text": ["x"]}
+    return AttributeSettings.model_validate(
+        {
+            "title": "X",
+            "image_templates": ["{}"],
+            "text_templates": ["{}"],
+            "options": dict.fromkeys(options, side),
+        }
+    )
+
+
+ATTRIBUTES = {"gender": attribute("male", "female"), "hair": attribute("red", "black", "blue, or green")}
+answer = st.tuples(
+    st.sampled_from(["a.png", 'b "quoted", c.png', "é.png"]),
+    st.sampled_from(["red", "black", "blue, or green", None]),
+    st.sampled_from(["anna", "ben", "cleo"]),
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.lists(answer, max_size=12))
+def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_factory, answers):
+    file = tmp_path_factory.mktemp("labels") / "labels.csv"
+    standing = {}
+    for image_id, value, labeller in answers:
+        fs.write_label(file, (image_id, "hair", value), labeller=labeller)
+        standing.setdefault(image_id, {})[labeller] = value
+    labels = {row["image_id"]: row for row in fs.read_labels(file, ATTRIBUTES).iter_rows(named=True)}
+    for image_id, said in standing.items():
+        votes = [v for v in said.values() if v is not None]
+        counts = sorted((votes.count(v) for v in set(votes)), reverse=True)
+        if not votes:
+            assert image_id not in labels
+            continue
+        row = labels[image_id]
+        assert row["n_labellers"] == len(votes)
+        if len(counts) > 1 and counts[0] == counts[1]:
+            assert row["value"] is None
+            assert row["agreement"] is None
+        else:
+            assert row["value"] == max(set(votes), key=votes.count)
+            assert row["agreement"] == pytest.approx(counts[0] / len(votes))
+    for labeller in ("anna", "ben", "cleo"):
+        wanted = {i for i, said in standing.items() if said.get(labeller)}
+        assert answered(file, "hair", labeller=labeller) == wanted
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 10_000))
+def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
+    file = tmp_path_factory.mktemp("labels") / "labels.csv"
+    for i in range(3):
+        fs.write_label(file, (f"{i}.png", "hair", "red"), labeller="anna", reason="random")
+    data = file.read_bytes()
+    cut %= len(data) + 1
+    file.write_bytes(data[:cut])
+    whole = max(data[:cut].count(b"\n") - 1, 0)
+    complete = data[:cut].endswith(b"random")  # all there but the line end
+    assert fs.read_labels(file, ATTRIBUTES).height == whole + complete
+    fs.write_label(file, ("new.png", "hair", "black"), labeller="anna")
+    labels = fs.read_labels(file, ATTRIBUTES)
+    assert labels.height == whole + complete + 1
+    assert file.read_bytes().startswith(",".join(COLUMNS).encode())
+
+
+def test_a_half_line_is_taken_out_with_a_message(tmp_path, caplog):
+    file = tmp_path / "labels.csv"
+    fs.write_label(file, ("a.png", "hair", "red"), labeller="anna")
+    with file.open("a") as stream:
+        stream.write("b.png,hai")
+    assert fs.read_labels(file, ATTRIBUTES)["image_id"].to_list() == ["a.png"]
+    assert "half written" in caplog.text
+    assert "b.png,hai" in caplog.text
+    assert file.read_bytes().endswith(b"\n")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals of POSIX")
+def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path):
+    file = tmp_path / "labels.csv"
+    code = f"""
+        import facestats as fs
+        for i in range(100000):
+            fs.write_label({str(file)!r}, (f"{{i}}.png", "hair", "red"), labeller="anna")
+            print(i, flush=True)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(code)], stdout=subprocess.PIPE, text=True
+    )
+    done = [int(process.stdout.readline()) for _ in range(20)]
+    process.send_signal(signal.SIGKILL)
+    done += [int(line) for line in process.communicate()[0].split()]
+    known = set(fs.read_labels(file, ATTRIBUTES)["image_id"])
+    assert {f"{i}.png" for i in done} <= known
+    assert len(known) <= len(done) + 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "image_id,attribute,value\na.png,hare,red\n",
+            r"line 2: .*no attribute 'hare'; valid are gender, hair",
+        ),
+        (
+            "image_id,attribute,value\na.png,hair,red\nb.png,hair,rde\n",
+            r"line 3: 'rde' .*'hair'; valid are red, black",
+        ),
+        (
+            "image_id,attribute,value,labeller,time\na.png,hair,red,x,yesterday\n",
+            "line 2: 'yesterday' is no time",
+        ),
+        (
+            "image_id,attribute,value,reason\na.png,hair,red,fun\n",
+            "line 2: reason 'fun' is none of low_margin",
+        ),
+        ("image_id,attribute,value\na.png,hair\n", "line 2: 2 fields for the 3 columns"),
+        ("image_id,attribute,value\n,hair,red\n", "line 2: no image_id"),
+        (
+            "name,hair\na.png,red\n",
+            r"columns \['name', 'hair'\]; it lacks \['image_id', 'attribute', 'value'\]",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named_with_line_value_and_valid_ones(tmp_path, text, message):
+    file = tmp_path / "labels.csv"
+    file.write_text(text)
+    with pytest.raises(LabelError, match=message):
+        fs.read_labels(file, ATTRIBUTES)
+    assert file.read_text() == text
+
+
+def test_no_file_is_no_labels_and_a_wrong_file_is_left_alone(tmp_path):
+    assert fs.read_labels(tmp_path / "none.csv", ATTRIBUTES).is_empty()
+    notes = tmp_path / "notes.txt"
+    notes.write_text("remember the milk\nand the bread")
+    with pytest.raises(LabelError, match="lacks"):
+        fs.read_labels(notes, ATTRIBUTES)
+    with pytest.raises(LabelError, match="labels cannot be added"):
+        fs.write_label(notes, ("a.png", "hair", "red"), labeller="anna")
+    assert notes.read_text() == "remember the milk\nand the bread"
+
+
+def test_answers_follow_the_columns_and_the_separator_of_the_file(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text("labeller;image_id;attribute;value\nben;a.png;hair;red")  # no line end: a person's editor
+    fs.write_label(file, ("b.png", "hair", "black"), labeller="anna", reason="random")
+    labels = fs.read_labels(file, ATTRIBUTES)
+    assert labels.select("image_id", "value", "reason").rows() == [
+        ("a.png", "red", None),
+        ("b.png", "black", None),
+    ]
+
+
+def test_the_truth_of_metadata_is_one_more_labeller(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub/metadata.csv").write_text(
+        "file_name,text,true_hair,true_gender\na.png,x,red,\nb.png,y,black,male\n"
+    )
+    file = tmp_path / "labels.csv"
+    fs.write_label(file, ("sub/a.png", "hair", "black"), labeller="anna")
+    labels = fs.read_labels(file, ATTRIBUTES, truth=fs.read_truth(tmp_path, ATTRIBUTES))
+    assert labels.select("image_id", "attribute", "value", "n_labellers").rows() == [
+        ("sub/a.png", "hair", None, 2),
+        ("sub/b.png", "gender", "male", 1),
+        ("sub/b.png", "hair", "black", 1),
+    ]
+    (tmp_path / "sub/metadata.csv").write_text("file_name,text\na.png,x\n")
+    nothing = fs.read_truth(tmp_path, ATTRIBUTES)
+    assert fs.read_labels(file, ATTRIBUTES, truth=nothing).equals(fs.read_labels(file, ATTRIBUTES))
+
+
+def test_the_clock_decides_between_files_that_were_put_together(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text(
+        "image_id,attribute,value,labeller,time\na.png,hair,red,anna,2026-02-01T10:00:00+00:00\n"
+        "a.png,hair,black,anna,2026-01-01T10:00:00\n"
+    )
+    assert fs.read_labels(file, ATTRIBUTES)["value"].to_list() == ["red"]
+
+
+def test_what_cannot_be_a_line_is_refused(tmp_path):
+    with pytest.raises(LabelError, match="line break"):
+        fs.write_label(tmp_path / "l.csv", ("a\nb.png", "hair", "red"), labeller="anna")
+    with pytest.raises(LabelError, match="reason must be one of low_margin"):
+        fs.write_label(tmp_path / "l.csv", ("a.png", "hair", "red"), labeller="anna", reason="fun")
+    assert not (tmp_path / "l.csv").exists()
+
+
+def test_labels_have_one_type_with_and_without_rows(tmp_path):
+    file = tmp_path / "labels.csv"
+    empty = fs.read_labels(file, ATTRIBUTES)
+    fs.write_label(file, ("a.png", "hair", "red"), labeller="anna")
+    full = fs.read_labels(file, ATTRIBUTES)
+    assert full.schema == empty.schema
+    assert full.schema["value"] == pl.String
