@@ -31,6 +31,7 @@ VERBS = (
         "load",
     ),
     *("compare", "profile", "name", "relate", "find", "morph", "mirror", "read"),
+    *("explore", "query"),
 )
 PLOTS = [n for n in fs.plots.__all__ if inspect.isfunction(getattr(fs.plots, n))]
 MODULES = sorted(p for p in SOURCE.rglob("*.py"))

@@ -28,6 +28,7 @@ _HOMES = {
     "eigenfaces": "composites",
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
+    "explore": "surfaces.explore",
     "find_near_duplicates": "clusters",
     "label_attributes": "attributes",
     "label_texts": "text_labels",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.surfaces.explore import explore as explore
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
 

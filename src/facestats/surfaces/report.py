@@ -57,7 +57,7 @@ def _body(notebook: NotebookNode) -> str:
     from traitlets.config import Config
 
     for cell in notebook.cells:
-        # progress bars are for the one who waits, not for the one who reads
+        # progress bars are for the one who waits, not for the one who reads, and widgets need their kernel
         keep = [o for o in cell.get("outputs", []) if not _is_progress(o)]
         if "outputs" in cell:
             cell.outputs = keep
@@ -68,5 +68,7 @@ def _body(notebook: NotebookNode) -> str:
 
 
 def _is_progress(output: NotebookNode) -> bool:
+    if "application/vnd.jupyter.widget-view+json" in output.get("data", {}):
+        return True
     marks = ("it/s", "row/s", "s/row", "s/it")
     return output.output_type == "stream" and output.name == "stderr" and any(m in output.text for m in marks)
