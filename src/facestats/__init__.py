@@ -47,7 +47,8 @@ _HOMES = {
     "project_umap": "clusters",
     "read_composite": "core.results",
     "relate_clusters": "core.enrichment",
-    "search_faces": "embeddings",
+    "query_vector": "core.search",
+    "search_faces": "core.search",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
     "read_dataset": "core.datasets",
@@ -87,13 +88,14 @@ if TYPE_CHECKING:
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
     from facestats.core.results import read_composite as read_composite
+    from facestats.core.search import query_vector as query_vector
+    from facestats.core.search import search_faces as search_faces
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
     from facestats.embeddings import embed_faces as embed_faces
-    from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
     from facestats.surfaces.explore import explore as explore

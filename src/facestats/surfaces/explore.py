@@ -23,6 +23,13 @@ MAX_THUMBNAILS = 5000
 LAYOUT_BY = "fs.map_faces (notebooks/07_clusters.ipynb); join the table clusters to master by image_id"
 THUMBNAIL = "thumb"
 _COLOR, _PLACE = "_color", ["x", "y"]
+_LOOK = {
+    "legend": True,
+    "axes": False,
+    "tooltip": True,
+    "tooltip_histograms": False,
+    "tooltip_preview_image_height": 2 * SIDE,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,14 +105,10 @@ def explore(
     check_columns(faces, *tooltip, made_by="the stages before")
     shown = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_PLACE)]
     points = faces.select(*_PLACE, *shown).with_columns(faces[_COLOR].alias(color))
-    options: dict[str, Any] = {"color_map": classes if classes else "cividis"}
+    options: dict[str, Any] = {"color_map": classes or "cividis", "tooltip_properties": ["color", *shown]}
     if crops_dir is not None:
         points = points.with_columns(_data_uris(faces, crops_dir, max_thumbnails))
-        options |= {
-            "tooltip_preview": THUMBNAIL,
-            "tooltip_preview_type": "image",
-            "tooltip_preview_image_height": 2 * SIDE,
-        }
+        options |= {"tooltip_preview": THUMBNAIL, "tooltip_preview_type": "image"}
     x_limits, y_limits = _equal_limits(points)
     scatter = jscatter.Scatter(
         *_PLACE,
@@ -114,12 +117,8 @@ def explore(
         x_scale=x_limits,
         y_scale=y_limits,
         size=float(np.clip(200 / np.sqrt(points.height), 2, 8)),
-        legend=True,
-        axes=False,
-        tooltip=True,
-        tooltip_properties=["color", *shown],
-        tooltip_histograms=False,
         height=height,
+        **_LOOK,
         **options,
     )
     return FaceMap(faces.drop(_COLOR), scatter)
