@@ -32,8 +32,9 @@ def search_faces(
     ----------
     embeddings
         Table of stage 02, or a lazy one (``store.scan("embeddings")``), which is read in batches; rows without
-        a vector do not take part. Decoding Parquet takes longest: for many searches over millions, keep a copy
-        with ``store.scan("embeddings").sink_ipc(path)`` and search ``pl.scan_ipc(path)``.
+        a vector do not take part. Most of the time goes into decoding Parquet. For many searches over millions,
+        keep a copy, ``store.scan("embeddings").sink_ipc(path)``, and search the file itself, mapped into memory:
+        ``pl.from_arrow(pyarrow.ipc.open_file(pyarrow.memory_map(path)).read_all())``.
     query
         One vector, (dim,), of the encoder that made `embeddings`; any length but zero. See :func:`query_vector`.
     top
@@ -69,7 +70,10 @@ def search_faces(
     rows = embeddings.lazy().select(KEY, column).drop_nulls(column)
     for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=True):
         similarity = pl.Series(to_matrix(batch, column) @ (vector / norm), dtype=pl.Float32)
-        best = pl.concat([best, batch.select(KEY, similarity=similarity)])
+        found = batch.select(KEY, similarity=similarity)
+        if best.height == top:  # a later row must beat the worst one to get in
+            found = found.filter(pl.col("similarity") > best["similarity"][-1])
+        best = pl.concat([best, found])
         best = best.sort("similarity", descending=True, maintain_order=True).head(top)
     return best
 
