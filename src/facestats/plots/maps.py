@@ -103,7 +103,9 @@ def _scatter_categories(
 
 def _write_name(ax: Axes, name: str, group: pl.DataFrame) -> None:
     place = (group["x"].median(), group["y"].median())
-    text = ax.annotate(name, place, ha="center", va="center", fontsize=TEXT, weight="bold")
+    text = ax.annotate(
+        name.replace(", ", ",\n"), place, ha="center", va="center", fontsize=TEXT, weight="bold"
+    )
     text.set_path_effects([effects.withStroke(linewidth=3, foreground="white")])
 
 
