@@ -38,7 +38,7 @@ lint: .venv/installed  ## ruff, import contract, types, stripped notebooks
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
 	$(BIN)/mypy
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify notebooks/*.ipynb examples/*.ipynb
 
 clean:  ## remove tables, crops and reports, never pictures
 	rm -rf data/processed data/preprocessed data/report data/demo

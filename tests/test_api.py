@@ -32,6 +32,7 @@ VERBS = (
     ),
     *("compare", "profile", "name", "relate", "find", "morph", "mirror", "read"),
     *("write", "pick", "fit", "classify"),
+    *("explore", "query"),
 )
 PLOTS = [n for n in fs.plots.__all__ if inspect.isfunction(getattr(fs.plots, n))]
 MODULES = sorted(p for p in SOURCE.rglob("*.py"))
@@ -121,7 +122,7 @@ def test_requirements_are_exact_and_cover_what_pyproject_names():
 
 
 def test_notebooks_hold_no_outputs():
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
+    for path in [*(ROOT / "notebooks").glob("*.ipynb"), *(ROOT / "examples").glob("*.ipynb")]:
         for cell in json.loads(path.read_text())["cells"]:
             assert not cell.get("outputs")
             assert cell.get("execution_count") is None

@@ -240,3 +240,16 @@ def test_real_vectors_follow_gender():
     assert related["column"][0] == "gender"
     assert related["ami"][0] > 0.2
     assert related["chance_high"].max() < 0.05
+    stability = cluster_stability(table, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
+    # the same numbers, each dimension dealt out anew, have no such groups
+    noise = table["embedding"].to_numpy().copy()
+    np.random.default_rng(0).permuted(noise, axis=0, out=noise)
+    shuffled = table.with_columns(embedding=pl.Series(noise, dtype=table.schema["embedding"]))
+    by_chance = cluster_stability(shuffled, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
+    assert stability > 0.4 > by_chance + 0.05
+
+
+def test_names_say_of_which_part_a_label_speaks():
+    rows = {"cluster": [0] * 40 + [1] * 40, "eye_color": ["blue"] * 40 + ["brown"] * 40}
+    profile = profile_clusters(pl.DataFrame(rows), ["eye_color"])
+    assert name_clusters(profile)["cluster_name"].to_list() == ["blue eye", "brown eye"]

@@ -11,7 +11,7 @@ from PIL import Image
 
 from facestats.core.progress import position, progress_bar
 from facestats.core.tables import EMBEDDINGS, STATUS, TableError, check_table
-from facestats.embeddings import embed_faces, search_faces
+from facestats.embeddings import embed_faces
 
 
 class ColorEncoder:
@@ -183,34 +183,3 @@ def test_missing_columns_are_named():
         embed_faces(
             pl.DataFrame({"image_id": ["a"], "status": ["ok"], "error": [None]}), ColorEncoder(), Path()
         )
-
-
-def vectors_table(n=6, dim=5, nulls=()):
-    rng = np.random.default_rng(0)
-    matrix = rng.normal(size=(n, dim)).astype(np.float32)
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
-    rows = [None if i in nulls else row.tolist() for i, row in enumerate(matrix)]
-    series = pl.Series(rows, dtype=pl.Array(pl.Float32, dim))
-    return pl.DataFrame({"image_id": [f"i{k}" for k in range(n)], "embedding": series}), matrix
-
-
-def test_a_vector_finds_itself_first_and_scale_does_not_matter():
-    table, matrix = vectors_table(nulls=(3,))
-    found = search_faces(table, 7 * matrix[4], top=10)
-    assert found["image_id"][0] == "i4"
-    assert found["similarity"][0] == pytest.approx(1, abs=1e-6)
-    assert found.height == 5
-    assert found["similarity"].is_sorted(descending=True)
-    assert search_faces(table, matrix[4], top=2).height == 2
-
-
-@pytest.mark.parametrize("query", [np.zeros(5), np.full(5, np.nan), np.ones(4), np.ones((1, 5))])
-def test_a_query_that_is_no_direction_is_refused(query):
-    table, _ = vectors_table()
-    with pytest.raises(ValueError, match="query"):
-        search_faces(table, query)
-
-
-def test_a_search_over_nothing_finds_nothing():
-    table, matrix = vectors_table()
-    assert search_faces(table.clear(), matrix[0]).height == 0

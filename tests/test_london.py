@@ -5,7 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
-from conftest import ROOT, copy_london, needs_london
+from conftest import LONDON, ROOT, copy_london, needs_london
 from random_clip import save_random_clip
 
 import facestats as fs
@@ -90,3 +90,16 @@ def test_a_changed_prompt_opens_no_picture(project, capsys, monkeypatch):
     # other prompts share a batch now, and 16-bit arithmetic depends on the batch in its last digits
     assert np.allclose(labels["eye_color_probs"].to_numpy(), before["eye_color_probs"].to_numpy(), atol=1e-3)
     assert not np.allclose(labels["hair_color_probs"].to_numpy(), before["hair_color_probs"].to_numpy())
+
+
+def test_the_example_averages_every_group(tmp_path):
+    from papermill import execute_notebook
+
+    settings = {"london": str(LONDON), "data_dir": str(tmp_path / "out"), "min_faces": 8}
+    execute_notebook(ROOT / "examples/london.ipynb", tmp_path / "run.ipynb", settings, kernel_name="python3")
+    report = tmp_path / "out/report"
+    made = {p.stem: fs.read_composite(p) for p in report.glob("*.png")}
+    groups = {"female": 49, "male": 53, "white": 69, "black": 13, "west_asian": 10, "east_asian": 9}
+    assert {name: facts["n"] for name, facts in made.items()} == {
+        f"{group}_{method}": n for group, n in groups.items() for method in ("mean", "warp")
+    }

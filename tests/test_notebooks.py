@@ -14,6 +14,7 @@ from facestats.surfaces.runner import NotebookError, run_notebooks
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
+EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "clusters")
 SETTINGS = """
 data_dir: {data}
@@ -35,7 +36,7 @@ def lines(cell):
     return [line for line in cell.source.splitlines() if line.strip()]
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+@pytest.mark.parametrize("path", [*NOTEBOOKS, *EXAMPLES], ids=lambda p: p.stem)
 def test_notebooks_stay_thin(path):
     notebook = nbformat.read(path, as_version=4)
     counts = [len(lines(c)) for c in code_cells(path)]
@@ -47,8 +48,8 @@ def test_notebooks_stay_thin(path):
     assert words >= 3 * sum(counts)
     assert notebook.cells[0].source.startswith("# ")
     assert [c.metadata.get("tags") for c in code_cells(path)].count(["parameters"]) == 1
-    stem = path.stem.split("_", 1)[1]
-    assert stem == "schematics" or (ROOT / "src/facestats" / f"{stem}.py").exists()
+    stem = path.stem.partition("_")[2]
+    assert path in EXAMPLES or stem == "schematics" or (ROOT / "src/facestats" / f"{stem}.py").exists()
 
 
 @pytest.fixture(scope="module")

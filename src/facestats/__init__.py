@@ -31,6 +31,7 @@ _HOMES = {
     "eigenfaces": "composites",
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
+    "explore": "surfaces.explore",
     "find_near_duplicates": "clusters",
     "fit_probes": "attributes",
     "label_attributes": "attributes",
@@ -53,7 +54,8 @@ _HOMES = {
     "project_umap": "clusters",
     "read_composite": "core.results",
     "relate_clusters": "core.enrichment",
-    "search_faces": "embeddings",
+    "query_vector": "core.search",
+    "search_faces": "core.search",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
     "read_dataset": "core.datasets",
@@ -103,6 +105,8 @@ if TYPE_CHECKING:
     from facestats.core.picking import pick_rows_to_label as pick_rows_to_label
     from facestats.core.probes import load_probes as load_probes
     from facestats.core.results import read_composite as read_composite
+    from facestats.core.search import query_vector as query_vector
+    from facestats.core.search import search_faces as search_faces
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
@@ -110,9 +114,9 @@ if TYPE_CHECKING:
     from facestats.core.textfiles import CaptionError as CaptionError
     from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
-    from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.surfaces.explore import explore as explore
     from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline
     from facestats.text_labels import embed_texts as embed_texts

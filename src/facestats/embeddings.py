@@ -14,7 +14,7 @@ import polars as pl
 from facestats.core import progress
 from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import picture_path
-from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns, to_matrix
+from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
 
 if TYPE_CHECKING:
@@ -102,53 +102,6 @@ def embed_faces(
             **{column: _to_series(matrix) for column, matrix in vectors.items()},
         )
     )
-
-
-def search_faces(
-    embeddings: pl.DataFrame, query: NDArray[np.float32], *, top: int = 12, column: str = "embedding"
-) -> pl.DataFrame:
-    """Rank faces by cosine similarity to one vector, of a text or of a picture.
-
-    Parameters
-    ----------
-    embeddings
-        Table of stage 02; rows without a vector do not take part.
-    query
-        One vector, (dim,), of the encoder that made `embeddings`; any length but zero.
-    top
-        Rows to return at most.
-    column
-        ``embedding`` or ``embedding_full``.
-
-    Returns
-    -------
-    `image_id` and `similarity` (Float32, -1 to 1), the best first; ties keep the order of `embeddings`.
-
-    Raises
-    ------
-    ValueError
-        If `query` is not one finite vector of the same dimension.
-    """
-    check_columns(embeddings, KEY, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
-    rows = embeddings.select(KEY, column).drop_nulls(column)
-    matrix = to_matrix(rows, column)
-    vector = np.asarray(query, dtype=np.float32)
-    if vector.shape != matrix.shape[1:]:
-        msg = (
-            f"query has shape {vector.shape}, expected {matrix.shape[1:]}: one vector of the encoder that made"
-            f" {column}, such as clip.encode_texts(['a person laughing'])[0]"
-        )
-        raise ValueError(msg)
-    norm = np.linalg.norm(vector)
-    if not np.isfinite(norm) or norm == 0:
-        msg = f"query has length {norm}; a direction needs a finite length above 0"
-        raise ValueError(msg)
-    if top < 1:
-        msg = f"top is a number of rows from 1 on, got {top}"
-        raise ValueError(msg)
-    similarity = pl.Series(matrix @ (vector / norm), dtype=pl.Float32)
-    ranked = rows.select(KEY, similarity=similarity)
-    return ranked.sort("similarity", descending=True, maintain_order=True).head(top)
 
 
 def _list_jobs(faces: pl.DataFrame, crops_dir: Path, raw_dir: Path | None) -> list[_Job]:

@@ -68,7 +68,7 @@ def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "clus
     """Name clusters by the labels that are over-represented in them beyond chance.
 
     At most one label per attribute, those first whose share exceeds the share elsewhere the most; a
-    cluster without any is "mixed".
+    cluster without any is "mixed". Labels of a part say of which: `blue` of `eye_color` is "blue eye".
 
     Parameters
     ----------
@@ -83,13 +83,15 @@ def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "clus
     -------
     One row per cluster: the cluster and `cluster_name` (String).
     """
+    attribute = pl.col("attribute").str.split("_")
+    label = pl.when(attribute.list.len() > 1).then(pl.format("{} {}", "label", attribute.list.first()))
     excess = pl.col("share") - pl.col("share_elsewhere")
     telling = (
         profile.filter(pl.col("p_adjusted") <= ALPHA, pl.col("ratio_low") > 1)
         .sort(excess, descending=True, maintain_order=True)
         .unique([by, "attribute"], keep="first", maintain_order=True)
         .group_by(by, maintain_order=True)
-        .agg(pl.col("label").head(max_labels).str.join(", ").alias("cluster_name"))
+        .agg(label.otherwise("label").head(max_labels).str.join(", ").alias("cluster_name"))
     )
     groups = profile.select(pl.col(by).unique().sort())
     named = groups.join(telling, on=by, how="left", validate="1:1", maintain_order="left")

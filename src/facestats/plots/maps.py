@@ -59,7 +59,7 @@ def face_map(
     if missing.height:
         ax.scatter(missing["x"], missing["y"], c=GREY, label=f"{MISSING} ({missing.height:,})", **marks)
     known = placed.drop_nulls(color)
-    if _is_continuous(known[color]):
+    if is_continuous(known[color]):
         points = ax.scatter(known["x"], known["y"], c=known[color].to_numpy(), cmap=SEQUENTIAL, **marks)
         ax.figure.colorbar(points, ax=ax, label=color, shrink=0.8)
     else:
@@ -68,7 +68,8 @@ def face_map(
     return finish_picture(ax, title=f"{color}, n = {placed.height:,}")
 
 
-def _is_continuous(values: pl.Series) -> bool:
+def is_continuous(values: pl.Series) -> bool:
+    """Whether a column is coloured by a scale: fractions, or numbers with more than 24 values."""
     return values.dtype.is_float() or (values.dtype.is_integer() and values.n_unique() > MAX_CATEGORIES)
 
 
@@ -102,7 +103,9 @@ def _scatter_categories(
 
 def _write_name(ax: Axes, name: str, group: pl.DataFrame) -> None:
     place = (group["x"].median(), group["y"].median())
-    text = ax.annotate(name, place, ha="center", va="center", fontsize=TEXT, weight="bold")
+    text = ax.annotate(
+        name.replace(", ", ",\n"), place, ha="center", va="center", fontsize=TEXT, weight="bold"
+    )
     text.set_path_effects([effects.withStroke(linewidth=3, foreground="white")])
 
 

@@ -7,7 +7,11 @@ the table; 130 interrupted.
 
 from __future__ import annotations
 
+import shlex
+import shutil
+import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -183,6 +187,34 @@ def doctor(config: ConfigOption = None) -> None:
         healthy = healthy and well
     if not healthy:
         raise typer.Exit(5)
+
+
+def explore(
+    config: ConfigOption = None,
+    thumbnails: Annotated[
+        int, typer.Option("--thumbnails", min=0, help="Most thumbnails to write.")
+    ] = 50_000,
+) -> None:
+    """Write report/explore.parquet (labels, layout, thumbnails) and open it in embedding-atlas, in the browser.
+
+    Needs notebooks 01 to 07 to have run, and uvx, which fetches embedding-atlas on first use. Ctrl-C ends it.
+
+    Exit codes: 0 closed; 2 wrong usage or configuration; 4 a table is missing; 5 uvx is missing (the file is
+    written, and the command printed); any other is that of embedding-atlas.
+    """
+    from facestats.surfaces.explore import atlas_command, write_explore_table
+
+    settings = fs.load_config(find_config(config))
+    store = fs.Store(settings.data_dir)
+    layout = store.read("clusters").drop("fingerprint", strict=False)
+    faces = store.read("master").join(layout, on="image_id", how="left", validate="1:1")
+    target = settings.data_dir / "report" / "explore.parquet"
+    command = atlas_command(write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails))
+    typer.echo(shlex.join(command))
+    if shutil.which("uvx") is None:
+        _leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
+    with suppress(KeyboardInterrupt):
+        sys.exit(subprocess.run(command, check=False).returncode)
 
 
 def main() -> None:

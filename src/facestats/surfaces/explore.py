@@ -1,0 +1,226 @@
+"""The map of all faces to walk about in: hover to see a face, draw round some to get their rows."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from facestats.core.crops import read_thumbnails
+from facestats.core.progress import say
+from facestats.core.tables import KEY, check_columns
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+SIDE = 64  # pixels of a thumbnail
+MAX_THUMBNAILS = 5000
+LAYOUT_BY = "fs.map_faces (notebooks/07_clusters.ipynb); join the table clusters to master by image_id"
+THUMBNAIL = "thumb"
+_COLOR, _PLACE = "_color", ["x", "y"]
+_LOOK = {
+    "legend": True,
+    "axes": False,
+    "tooltip": True,
+    "tooltip_histograms": False,
+    "tooltip_preview_image_height": 2 * SIDE,
+}
+
+
+@dataclass(frozen=True, eq=False)
+class FaceMap:
+    """A map that shows itself in a notebook and gives back what was selected in it.
+
+    Parameters
+    ----------
+    faces
+        The rows on the map, in the order of its points.
+    scatter
+        The ``jscatter.Scatter`` that draws them, for everything that this class does not offer.
+    """
+
+    faces: pl.DataFrame = field(repr=False)
+    scatter: Any = field(repr=False)
+
+    def selection(self) -> pl.DataFrame:
+        """Return the rows selected on the map, in the order of the table; none is a frame without rows."""
+        return self.faces[np.sort(np.asarray(self.scatter.selection(), dtype=np.int64))]
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        return self.scatter._repr_mimebundle_(**options)
+
+
+def explore(
+    master: pl.DataFrame,
+    crops_dir: str | os.PathLike[str] | None = None,
+    *,
+    color: str = "cluster",
+    names: Mapping[Any, str] | None = None,
+    tooltip: Sequence[str] = (),
+    max_thumbnails: int = MAX_THUMBNAILS,
+    height: int = 480,
+) -> FaceMap:
+    """Show the faces on their stored layout: hover for a face, lasso some and take their rows along.
+
+    The lasso is the second button left of the map. With ``found = fs.explore(...)``,
+    ``fs.average_faces(found.selection(), store.crops_dir)`` then averages what was selected. Needs the extra
+    `explore`.
+
+    Parameters
+    ----------
+    master
+        Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a place are left out.
+    crops_dir
+        Folder of the crops, for the thumbnails; with it, `master` needs the column `crop`.
+    color
+        Column to colour by: numbers with more than 24 values get a scale, everything else classes.
+    names
+        What to call its values, such as cluster names.
+    tooltip
+        Further columns to show beside a face.
+    max_thumbnails
+        Most thumbnails to make (64 pixels, about 2 kB each, 1 to 2 ms); beyond, evenly spaced rows get one,
+        and it is said.
+    height
+        Height of the map in pixels.
+
+    Raises
+    ------
+    ModuleNotFoundError
+        If jupyter-scatter is not installed; with the command that installs it.
+    """
+    try:
+        import jscatter
+    except ModuleNotFoundError as error:
+        msg = (
+            "fs.explore draws with jupyter-scatter, which is not installed: pip install 'facestats[explore]'"
+        )
+        raise ModuleNotFoundError(msg, name=error.name) from error
+    faces, classes = _color_classes(placed_faces(master, color), color, names or {})
+    check_columns(faces, *tooltip, made_by="the stages before")
+    shown = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_PLACE)]
+    points = faces.select(*_PLACE, *shown).with_columns(faces[_COLOR].alias(color))
+    options: dict[str, Any] = {"color_map": classes or "cividis", "tooltip_properties": ["color", *shown]}
+    if crops_dir is not None:
+        points = points.with_columns(_data_uris(faces, crops_dir, max_thumbnails))
+        options |= {"tooltip_preview": THUMBNAIL, "tooltip_preview_type": "image"}
+    x_limits, y_limits = _equal_limits(points)
+    scatter = jscatter.Scatter(
+        *_PLACE,
+        data=points.to_pandas(),
+        color_by=color,
+        x_scale=x_limits,
+        y_scale=y_limits,
+        size=float(np.clip(200 / np.sqrt(points.height), 2, 8)),
+        height=height,
+        **_LOOK,
+        **options,
+    )
+    return FaceMap(faces.drop(_COLOR), scatter)
+
+
+def write_explore_table(
+    master: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    path: Path,
+    *,
+    max_thumbnails: int = MAX_THUMBNAILS,
+) -> Path:
+    """Write what a viewer of embeddings needs into one Parquet file: places, labels and thumbnails (JPEG bytes).
+
+    Parameters
+    ----------
+    master
+        As in :func:`explore`; landmarks and other nested columns are left out.
+    crops_dir
+        Folder of the crops.
+    path
+        File to write; its folder is made.
+    max_thumbnails
+        As in :func:`explore`.
+    """
+    faces = placed_faces(master, KEY)
+    flat = [name for name, dtype in faces.schema.items() if not dtype.is_nested()]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    tmp = path.with_suffix(".tmp")
+    thumbnails = _thumbnails(faces, crops_dir, max_thumbnails)
+    faces.select(flat).with_columns(thumbnails).write_parquet(tmp)
+    tmp.replace(path)
+    return path
+
+
+def atlas_command(path: Path) -> list[str]:
+    """Return the command that opens such a file in embedding-atlas, which uvx fetches on first use."""
+    return ["uvx", "embedding-atlas", str(path), "--x", "x", "--y", "y", "--image", THUMBNAIL]
+
+
+def placed_faces(master: pl.DataFrame, color: str) -> pl.DataFrame:
+    """Keep the rows that have a place on the map.
+
+    Raises
+    ------
+    TableError
+        If the layout was not joined.
+    ValueError
+        If no row has a place.
+    """
+    check_columns(master, KEY, *_PLACE, made_by=LAYOUT_BY)
+    check_columns(master, color, made_by="the stages before; join them to master by image_id")
+    faces = master.drop_nulls(_PLACE)
+    if faces.is_empty():
+        msg = f"none of {master.height} rows has a place (x, y): there is no face to show. Look at status and error."
+        raise ValueError(msg)
+    return faces
+
+
+def _color_classes(
+    faces: pl.DataFrame, color: str, names: Mapping[Any, str]
+) -> tuple[pl.DataFrame, dict[str, str]]:
+    """Add the column that decides the colour; for classes, their names and colours in the order of the legend."""
+    from facestats.plots.maps import MAX_CATEGORIES, MISSING, is_continuous, order_values
+    from facestats.plots.style import GREY, look
+
+    if is_continuous(faces[color].drop_nulls()):
+        if lacking := faces[color].null_count():
+            say(f"explore: {lacking} of {faces.height} faces have no {color} and are not on the map.")
+        known = faces.drop_nulls(color)
+        return known.with_columns(pl.col(color).cast(pl.Float64).alias(_COLOR)), {}
+    values = order_values(faces[color])
+    calls = {v: str(names.get(v, "noise" if v == -1 else v)) for v in values[:MAX_CATEGORIES]}
+    classes = {name: look(i)[0] for i, name in enumerate(dict.fromkeys(calls.values()))}
+    rest = f"{len(values) - MAX_CATEGORIES} other values"
+    classes |= {rest: GREY} if len(values) > MAX_CATEGORIES else {}
+    classes |= {MISSING: GREY} if faces[color].null_count() else {}
+    key = faces[color].cast(pl.String)
+    label = key.replace_strict({str(v): name for v, name in calls.items()}, default=rest)
+    label = pl.select(pl.when(key.is_null()).then(pl.lit(MISSING)).otherwise(label)).to_series()
+    return faces.with_columns(label.cast(pl.Enum(list(classes))).alias(_COLOR)), classes
+
+
+def _thumbnails(faces: pl.DataFrame, crops_dir: str | os.PathLike[str], limit: int) -> pl.Series:
+    """Thumbnails as JPEG bytes; evenly spaced rows where there are more than `limit`."""
+    check_columns(faces, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
+    if (n := faces.height) > limit:
+        say(f"explore: thumbnails for {limit:,} of {n:,} faces, evenly spaced (max_thumbnails={limit}).")
+    chosen = pl.Series(np.unique(np.linspace(0, n - 1, max(min(n, limit), 0)).astype(np.int64)))
+    crops = faces.select(pl.when(pl.int_range(pl.len()).is_in(chosen)).then("crop")).to_series()
+    return pl.Series(THUMBNAIL, read_thumbnails(crops.to_list(), crops_dir, side=SIDE), dtype=pl.Binary)
+
+
+def _data_uris(faces: pl.DataFrame, crops_dir: str | os.PathLike[str], limit: int) -> pl.Series:
+    return _thumbnails(faces, crops_dir, limit).map_elements(
+        lambda jpeg: f"data:image/jpeg;base64,{b64encode(jpeg).decode()}", return_dtype=pl.String
+    )
+
+
+def _equal_limits(points: pl.DataFrame) -> list[tuple[float, float]]:
+    """Limits of x and of y that are equally wide, so that a layout is not stretched."""
+    places = points.select(_PLACE).to_numpy().astype(np.float64)
+    low, high = places.min(axis=0), places.max(axis=0)
+    reach = max(0.525 * (high - low).max(), 1e-6)
+    return [(float(middle - reach), float(middle + reach)) for middle in (low + high) / 2]
