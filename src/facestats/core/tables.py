@@ -114,6 +114,7 @@ ATTRIBUTES = Table(
     "attributes", "notebooks/03_attributes.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True
 )
 TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
+SCORES = Table("scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
@@ -136,7 +137,30 @@ COMPOSITES = Table(
     open_ended=True,
     key="composite",
 )
-TABLES = {t.name: t for t in (FACES, EMBEDDINGS, ATTRIBUTES, TEXT_LABELS, MASTER, CLUSTERS, COMPOSITES)}
+AUDIT = Table(
+    "audit",
+    "notebooks/09_audit.ipynb",
+    ("master",),
+    {
+        "slice": pl.String,
+        "attribute": pl.String,
+        "source": pl.String,
+        "by": pl.String,
+        "group": pl.String,
+        "n": pl.Int64,
+        **{
+            f"{metric}{end}": pl.Float64
+            for metric in ("accuracy", "balanced_accuracy", "macro_f1")
+            for end in ("", "_low", "_high")
+        },
+        "p_value": pl.Float64,
+    },
+    key="slice",
+)
+TABLES = {
+    t.name: t
+    for t in (FACES, EMBEDDINGS, ATTRIBUTES, TEXT_LABELS, SCORES, MASTER, CLUSTERS, COMPOSITES, AUDIT)
+}
 
 
 def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:

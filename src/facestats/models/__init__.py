@@ -8,5 +8,6 @@ from __future__ import annotations
 from facestats.models.bart import Bart, bart
 from facestats.models.clip import Clip, clip
 from facestats.models.landmarks import FaceMesh, landmarker
+from facestats.models.regressors import Mlp, Ridge, mlp, ridge
 
-__all__ = ["Bart", "Clip", "FaceMesh", "bart", "clip", "landmarker"]
+__all__ = ["Bart", "Clip", "FaceMesh", "Mlp", "Ridge", "bart", "clip", "landmarker", "mlp", "ridge"]
