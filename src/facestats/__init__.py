@@ -18,7 +18,15 @@ _HOMES = {
     "Store": "core.store",
     "TableError": "core.tables",
     "align_faces": "faces",
+    "audit_calibration": "core.trust",
+    "audit_crosstalk": "core.probing",
+    "audit_labels": "audit",
+    "audit_options": "audit",
+    "audit_prompts": "core.probing",
+    "audit_stability": "core.jitter",
+    "audit_texts": "core.probing",
     "average_faces": "composites",
+    "average_ratings": "ratings",
     "check_table": "core.tables",
     "cluster_faces": "clusters",
     "cluster_members": "clusters",
@@ -29,27 +37,38 @@ _HOMES = {
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
     "find_near_duplicates": "clusters",
+    "fit_ratings": "ratings",
     "label_attributes": "attributes",
+    "label_sets": "core.trust",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
+    "list_findings": "core.findings",
     "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
+    "load_ratings_model": "ratings",
     "map_faces": "clusters",
     "merge_master": "master",
     "mirror_average": "composites",
     "morph_faces": "composites",
     "name_clusters": "core.enrichment",
     "profile_clusters": "core.enrichment",
+    "profile_residuals": "ratings",
     "project_pca": "clusters",
     "project_umap": "clusters",
+    "rate_faces": "ratings",
+    "rater_effects": "ratings",
+    "rater_reliability": "ratings",
     "read_composite": "core.results",
+    "read_dataset": "core.datasets",
+    "read_ratings": "core.ratings_file",
+    "read_truth": "core.truth",
     "relate_clusters": "core.enrichment",
     "search_faces": "embeddings",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
-    "read_dataset": "core.datasets",
+    "write_card": "core.card",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -59,6 +78,8 @@ if TYPE_CHECKING:
     from facestats import models as models
     from facestats import plots as plots
     from facestats.attributes import label_attributes as label_attributes
+    from facestats.audit import audit_labels as audit_labels
+    from facestats.audit import audit_options as audit_options
     from facestats.clusters import cluster_faces as cluster_faces
     from facestats.clusters import cluster_members as cluster_members
     from facestats.clusters import cluster_stability as cluster_stability
@@ -76,25 +97,42 @@ if TYPE_CHECKING:
     from facestats.core import tables as tables
     from facestats.core import testing as testing
     from facestats.core.captions import list_captions as list_captions
+    from facestats.core.card import write_card as write_card
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.core.datasets import read_dataset as read_dataset
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
+    from facestats.core.findings import list_findings as list_findings
+    from facestats.core.jitter import audit_stability as audit_stability
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.probing import audit_crosstalk as audit_crosstalk
+    from facestats.core.probing import audit_prompts as audit_prompts
+    from facestats.core.probing import audit_texts as audit_texts
+    from facestats.core.ratings_file import read_ratings as read_ratings
     from facestats.core.results import read_composite as read_composite
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.core.trust import audit_calibration as audit_calibration
+    from facestats.core.trust import label_sets as label_sets
+    from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.ratings import average_ratings as average_ratings
+    from facestats.ratings import fit_ratings as fit_ratings
+    from facestats.ratings import load_ratings_model as load_ratings_model
+    from facestats.ratings import profile_residuals as profile_residuals
+    from facestats.ratings import rate_faces as rate_faces
+    from facestats.ratings import rater_effects as rater_effects
+    from facestats.ratings import rater_reliability as rater_reliability
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
 

@@ -21,8 +21,9 @@ from facestats.core.agreement import (
 from facestats.core.config import RatingsSettings
 from facestats.core.protocols import ModelError
 from facestats.core.ratings_file import read_ratings
-from facestats.core.ratings_model import REFERENCE, SHAPE, RatingsModel, same_encoder
+from facestats.core.ratings_model import REFERENCE, RatingsModel, same_encoder
 from facestats.core.regression import (
+    SHAPE,
     cross_validate,
     fit_features,
     fit_spread,
@@ -272,7 +273,9 @@ def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
     found = model.predict(_blocks(known, needed)) if known.height else {}
     kinds = {"value": pl.Float32, "sd": pl.Float32, "low": pl.Float32, "high": pl.Float32, "ood": pl.Boolean}
     columns = {
-        model.trait if name == "value" else f"{model.trait}_{name}": pl.Series(found.get(name, []), dtype=kind)
+        model.trait if name == "value" else f"{model.trait}_{name}": pl.Series(
+            found.get(name, []), dtype=kind
+        )
         for name, kind in kinds.items()
     }
     progress.advance(embeddings.height)
@@ -347,9 +350,7 @@ def _matrices(ratings: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.float64],
         yield str(trait), matrix, wide[KEY].to_list(), wide.columns[1:]
 
 
-def _pick(
-    ratings: pl.DataFrame, trait: str | None
-) -> tuple[str, NDArray[np.float64], list[str], list[str]]:
+def _pick(ratings: pl.DataFrame, trait: str | None) -> tuple[str, NDArray[np.float64], list[str], list[str]]:
     found = ratings["trait"].unique().sort().to_list()
     if trait is None and len(found) == 1:
         trait = found[0]

@@ -86,7 +86,7 @@ def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.
 
 def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None) -> pl.DataFrame:
     pictures = list_images(root).select(KEY)
-    found = [row for file in _metadata_files(root) for row in _read_metadata(root, file, text, encoding)]
+    found = [row for file in metadata_files(root) for row in _read_metadata(root, file, text, encoding)]
     found += _sidecars(root, pictures[KEY], encoding)
     captions = pl.DataFrame(
         found, schema={KEY: pl.String, "text": pl.String, "source": pl.String}, orient="row"
@@ -104,7 +104,8 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
     return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
 
 
-def _metadata_files(root: Path) -> list[Path]:
+def metadata_files(root: Path) -> list[Path]:
+    """List the metadata files below a folder of pictures, hidden folders left out, sorted."""
     hidden = (p for name in METADATA for p in root.rglob(name))
     visible = [p for p in hidden if not any(part.startswith(".") for part in p.relative_to(root).parts)]
     return sorted(p for p in visible if p.is_file())

@@ -128,7 +128,7 @@ class AuditSettings(Settings):
     file: Folder | None = None
     by: tuple[str, ...] = ("gender", "ethnicity")
     coverage: float = Field(0.9, gt=0, lt=1)
-    sample: int = Field(120, ge=1)
+    sample: int = Field(60, ge=1)
 
 
 class ClustersSettings(Settings):

@@ -107,6 +107,11 @@ class Regressor(Protocol):
     name: str
 
     def fit(
-        self, features: NDArray[np.float64], target: NDArray[np.float64], *, groups: NDArray[np.int64], seed: int
+        self,
+        features: NDArray[np.float64],
+        target: NDArray[np.float64],
+        *,
+        groups: NDArray[np.int64],
+        seed: int,
     ) -> Layers:
         """Fit features (n, p) to a target (n,); rows of one group never lie on both sides of an inner split."""

@@ -19,8 +19,35 @@ TRAIT = "attractiveness"
 # columns that the tables of this package put beside a value that a model made
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
 _MODEL_WORDS = frozenset(
-    "ai bart bert bot classifier claude clip cnn facestats gemini gpt llama llm mlp model net network openclip"
-    " predicted prediction predictor regressor resnet ridge scorer siglip vit".split()
+    [
+        "ai",
+        "bart",
+        "bert",
+        "bot",
+        "classifier",
+        "claude",
+        "clip",
+        "cnn",
+        "facestats",
+        "gemini",
+        "gpt",
+        "llama",
+        "llm",
+        "mlp",
+        "model",
+        "net",
+        "network",
+        "openclip",
+        "predicted",
+        "prediction",
+        "predictor",
+        "regressor",
+        "resnet",
+        "ridge",
+        "scorer",
+        "siglip",
+        "vit",
+    ]
 )
 
 
@@ -56,7 +83,9 @@ def read_ratings(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = 
         frame = frame.rename({"file_name": KEY})
     _refuse_model_columns(frame, where)
     if missing := [c for c in COLUMNS if c not in frame.columns]:
-        msg = f"{where} has no column {missing}; it has {frame.columns}. Ratings have a row per face and rater."
+        msg = (
+            f"{where} has no column {missing}; it has {frame.columns}. Ratings have a row per face and rater."
+        )
         raise TableError(msg)
     if "trait" not in frame.columns:
         frame = frame.with_columns(trait=pl.lit(trait))

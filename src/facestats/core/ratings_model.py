@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from facestats.core.protocols import ModelError
-from facestats.core.regression import SHAPE, FeatureMap, apply_layers, spread_at
+from facestats.core.regression import FeatureMap, apply_layers, spread_at
 
 if TYPE_CHECKING:
     import os
@@ -95,9 +95,7 @@ class RatingsModel:
 
         target = Path(folder)
         target.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {k: np.ascontiguousarray(v) for k, v in self._arrays().items()}, target / f"{WEIGHTS}.tmp"
-        )
+        save_file({k: np.ascontiguousarray(v) for k, v in self._arrays().items()}, target / f"{WEIGHTS}.tmp")
         (target / f"{WEIGHTS}.tmp").replace(target / WEIGHTS)
         text = json.dumps({"kind": KIND, "name": self.name, **self._spec()}, indent=2)
         (target / f"{SPEC}.tmp").write_text(text + "\n", encoding="utf-8")
@@ -128,8 +126,18 @@ class RatingsModel:
                 dims={k: int(v) for k, v in spec["dims"].items()},
                 **{k: spec[k] for k in ("trait", "unit", "encoder", "width", "level", "facts")},
             )
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError, IndexError) as error:
-            msg = f"the ratings model in {target} cannot be read ({error}). Train it again with fs.fit_ratings."
+        except (
+            SafetensorError,
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            IndexError,
+        ) as error:
+            msg = (
+                f"the ratings model in {target} cannot be read ({error}). Train it again with fs.fit_ratings."
+            )
             raise ModelError(msg) from error
         if model.name != spec["name"]:
             msg = f"{target}: {SPEC} and {WEIGHTS} do not belong together. Train the model again."
@@ -156,9 +164,7 @@ class RatingsModel:
             "spread": list(self.spread),
             "width": self.width,
             "level": self.level,
-            "reference_distances": {
-                str(q): v for q, v in zip(REFERENCE, self.reference, strict=True)
-            },
+            "reference_distances": {str(q): v for q, v in zip(REFERENCE, self.reference, strict=True)},
             "facts": dict(self.facts),
         }
 
@@ -183,6 +189,3 @@ def _read_spec(file: Path) -> dict[str, Any]:
 def same_encoder(a: str, b: str) -> bool:
     """Whether two encoder names mean the same weights: the precision behind the last space may differ."""
     return a.rpartition(" ")[0 if " " in a else 2] == b.rpartition(" ")[0 if " " in b else 2]
-
-
-__all__ = ["REFERENCE", "SHAPE", "RatingsModel", "same_encoder"]

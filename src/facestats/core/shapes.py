@@ -44,7 +44,9 @@ def align_shapes(
     z -= z.mean(axis=1, keepdims=True)
     size = np.linalg.norm(z, axis=1, keepdims=True)
     if not np.isfinite(size).all() or (size == 0).any():
-        msg = f"{int((~(size > 0)).sum())} of {len(z)} shapes have no extent or are not finite; leave them out"
+        msg = (
+            f"{int((~(size > 0)).sum())} of {len(z)} shapes have no extent or are not finite; leave them out"
+        )
         raise ValueError(msg)
     z /= size
     if mean is None:

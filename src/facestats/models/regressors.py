@@ -94,7 +94,9 @@ class Mlp:
                     features[train], wanted[train], decay, seed=seed, epochs=self.epochs, held_out=held_out
                 )[1]
         best, epochs = np.unravel_index(loss.argmin(), loss.shape)
-        layers, _ = self._train(features, wanted, self.decays[best], seed=seed, epochs=LOOK * (int(epochs) + 1))
+        layers, _ = self._train(
+            features, wanted, self.decays[best], seed=seed, epochs=LOOK * (int(epochs) + 1)
+        )
         (first, second) = layers
         return [(axes @ first[0], first[1]), (second[0] * scale, second[1] * scale + level)]
 

@@ -98,7 +98,9 @@ def rating_scatter(
             f", r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]\n"
             f"one rater {found['single_rater']['value']:.2f}, ceiling {found['ceiling']['value']:.2f}"
         )
-    return finish(ax, title=title, xlabel="predicted by a model that has not seen the face", ylabel="mean rating")
+    return finish(
+        ax, title=title, xlabel="predicted by a model that has not seen the face", ylabel="mean rating"
+    )
 
 
 def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -116,16 +118,24 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     names = [f"{g} (n = {n:,})" for g, n in residuals.select("group", "n").iter_rows()]
     _dots(ax, residuals.rename({"residual": "value"}), names)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
-    return finish(ax, title=f"n = {residuals['n'].sum():,}", xlabel="rating minus prediction, scale points, 95% interval")
+    return finish(
+        ax,
+        title=f"n = {residuals['n'].sum():,}",
+        xlabel="rating minus prediction, scale points, 95% interval",
+    )
 
 
 def _dots(ax: Axes, table: pl.DataFrame, names: list[str] | None) -> None:
     """Draw `value` with `low` and `high`, a row each, the first on top; those whose interval leaves out 0 in blue."""
-    value, low, high = (table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("value", "low", "high"))
+    value, low, high = (
+        table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("value", "low", "high")
+    )
     rows = np.arange(len(value))
     error = np.nan_to_num(np.clip(np.stack([value - low, high - value]), 0, None))
     clear = (low > 0) | (high < 0)
     for mask, color in ((clear, BLUE), (~clear, ORANGE)):
-        ax.errorbar(value[mask], rows[mask], xerr=error[:, mask], fmt="o", color=color, markersize=5, capsize=2)
+        ax.errorbar(
+            value[mask], rows[mask], xerr=error[:, mask], fmt="o", color=color, markersize=5, capsize=2
+        )
     ax.set_yticks(rows if names is not None else [], names if names is not None else [], fontsize=TEXT)
     ax.set_ylim(len(value) - 0.5, -0.5)
