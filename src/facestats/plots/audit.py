@@ -168,7 +168,7 @@ def _dots(ax: Axes, table: pl.DataFrame, column: str, names: list[str], *, color
     value, low, high = (table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ends)
     error = np.nan_to_num(np.clip(np.stack([value - low, high - value]), 0, None))
     rows = np.arange(len(value))
-    for color in sorted(set(colors.tolist())):
+    for color in (BLUE, ORANGE):
         one = colors == color
         ax.errorbar(value[one], rows[one], xerr=error[:, one], fmt="o", color=color, markersize=5, capsize=2)
     ax.set_yticks(rows, names, fontsize=TEXT)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from facestats.core.config import Config
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # frozen, it could not be given its traceback
 class NotebookError(Exception):
     """A cell failed: which notebook, which cell, and what it said."""
 
