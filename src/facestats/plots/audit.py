@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+from matplotlib.ticker import PercentFormatter
 
 from facestats.core.calibration import apply_temperature, calibration_bins, coverage_accuracy
 from facestats.core.stats import wilson_interval
@@ -58,7 +59,7 @@ def group_bars(
     _dots(ax, shown, metric, names, colors=np.where(clear, ORANGE, BLUE))
     if whole.height and whole[metric][0] is not None:
         ax.axvline(whole[metric][0], color=GREY, linewidth=1.2, zorder=0)
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
     what = "all attributes" if attribute == "all" else attribute
     total = f"{whole['n'][0]:,}" if whole.height else "0"
     xlabel = f"{metric.replace('_', ' ')}, 95% interval; orange: differs from the others (adjusted p < .05)"
@@ -126,8 +127,8 @@ def coverage_curve(table: pl.DataFrame, attribute: str, *, ax: Axes | None = Non
         ax.step(kept, share, color=BLUE, linewidth=1.8, where="post")
         ax.set_ylim(max(0.0, float(share.min()) - 0.1), 1.005)
     ax.set_xlim(0, 1)
-    ax.xaxis.set_major_formatter("{x:.0%}")
-    ax.yaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     title = f"{attribute}, n = {len(right):,}"
     return finish(ax, title=title, xlabel="share of faces that keep a label", ylabel="right, 95% interval")
 
@@ -153,9 +154,9 @@ def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> 
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
     _dots(ax, shown, "flips", names, colors=np.full(shown.height, BLUE))
     ax.set_xlim(left=0)
-    ax.xaxis.set_major_formatter("{x:.0%}")
+    ax.xaxis.set_major_formatter(PercentFormatter(1))
     n = f"n = {shown['n'].max():,} labels each" if shown.height else "n = 0"
-    reason = "when the picture is" if what == "variant" else "without this wording"
+    reason = "in such a variant of the picture" if what == "variant" else "without this wording"
     return finish(ax, title=n, xlabel=f"labels that change {reason}, 95% interval")
 
 

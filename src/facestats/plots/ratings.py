@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.tables import check_columns
-from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, GREY, TEXT, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -126,16 +126,12 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def _dots(ax: Axes, table: pl.DataFrame, names: list[str] | None) -> None:
-    """Draw `value` with `low` and `high`, a row each, the first on top; those whose interval leaves out 0 in blue."""
+    """Draw `value` with `low` and `high`, a row each, the first on top."""
     value, low, high = (
         table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("value", "low", "high")
     )
     rows = np.arange(len(value))
     error = np.nan_to_num(np.clip(np.stack([value - low, high - value]), 0, None))
-    clear = (low > 0) | (high < 0)
-    for mask, color in ((clear, BLUE), (~clear, ORANGE)):
-        ax.errorbar(
-            value[mask], rows[mask], xerr=error[:, mask], fmt="o", color=color, markersize=5, capsize=2
-        )
+    ax.errorbar(value, rows, xerr=error, fmt="o", color=BLUE, markersize=5, capsize=2)
     ax.set_yticks(rows if names is not None else [], names if names is not None else [], fontsize=TEXT)
     ax.set_ylim(len(value) - 0.5, -0.5)
