@@ -54,7 +54,10 @@ def main(folder: Path, work: Path) -> None:
     """Measure everything and keep it."""
     facts = describe_machine(["facestats", "scikit-learn", "torch"])
     ratings, lines, numbers = read_single_ratings(folder), ["# Ratings of 3DSK", ""], {}
-    lines += ["| faces | trait | one rater | halves | stepped up | ICC(2,1) | ICC(2,k) | ceiling |", "|--" * 8 + "|"]
+    lines += [
+        "| faces | trait | one rater | halves | stepped up | ICC(2,1) | ICC(2,k) | ceiling |",
+        "|--" * 8 + "|",
+    ]
     for (gender, trait), part in ratings.sort("face_gender", "trait").group_by(
         "face_gender", "trait", maintain_order=True
     ):
@@ -70,7 +73,11 @@ def main(folder: Path, work: Path) -> None:
             update={"columns": ("embedding",), "min_cosine": 0.9999, "n_shape": 0}
         ),
     }
-    lines += ["", "| faces | trait | features | regressor | r | 95 % interval | one rater | ceiling |", "|--" * 8 + "|"]
+    lines += [
+        "",
+        "| faces | trait | features | regressor | r | 95 % interval | one rater | ceiling |",
+        "|--" * 8 + "|",
+    ]
     groups = {"female": ["female"], "male": ["male"], "all": ["female", "male"]}
     for name, genders in groups.items():
         for trait in TRAITS if name == "all" else ("att",):

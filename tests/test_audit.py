@@ -147,9 +147,7 @@ def test_a_prompt_made_nonsense_is_found(world, embeddings, tmp_path):
     brown = settings.options["brown"].model_copy(update={"image": ("brown one", "blorp zxqv")})
     broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
     whole = {"hair_color": settings}
-    fine, bad = (
-        fs.audit_prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken)
-    )
+    fine, bad = (fs.audit_prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken))
     assert not fine["astray"].any()
     astray = bad.filter("astray")["prompt"].to_list()
     assert "blorp zxqv" in astray
@@ -172,7 +170,9 @@ def test_an_attribute_that_follows_another_is_found(world):
     follows = {"Asian": "black", "African": "brown", "Caucasian": "red"}
     color = truth["true_ethnicity"].cast(pl.String).replace_strict(follows)
     mixed = pl.select(
-        pl.when(pl.Series(np.arange(N) % 2 == 0)).then(color).otherwise(master["image_hair_color"].cast(pl.String))
+        pl.when(pl.Series(np.arange(N) % 2 == 0))
+        .then(color)
+        .otherwise(master["image_hair_color"].cast(pl.String))
     ).to_series()
     faulty = master.with_columns(image_hair_color=mixed.cast(pl.Enum(OPTIONS["hair_color"])))
     found = fs.audit_crosstalk(faulty, ATTRIBUTES, truth=truth, n_resamples=50)
@@ -206,10 +206,15 @@ def test_label_sets_hold_the_label_and_sometimes_more(world):
 
 def test_truth_is_read_from_metadata_and_from_files(tmp_path):
     (tmp_path / "raw/sub").mkdir(parents=True)
-    (tmp_path / "raw/metadata.csv").write_text("file_name,text,true_gender,licence\na.jpg,x,male,CC0\nb.jpg,y,,\n")
+    (tmp_path / "raw/metadata.csv").write_text(
+        "file_name,text,true_gender,licence\na.jpg,x,male,CC0\nb.jpg,y,,\n"
+    )
     (tmp_path / "raw/sub/metadata.csv").write_text("file_name,text,true_gender\nc.jpg,x,female\n")
     found = fs.read_truth(tmp_path / "raw", ATTRIBUTES)
-    assert found.to_dict(as_series=False) == {"image_id": ["a.jpg", "sub/c.jpg"], "true_gender": ["male", "female"]}
+    assert found.to_dict(as_series=False) == {
+        "image_id": ["a.jpg", "sub/c.jpg"],
+        "true_gender": ["male", "female"],
+    }
     file = tmp_path / "truth.csv"
     file.write_text("file_name,gender\na.jpg,female\n")
     assert fs.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
@@ -230,7 +235,11 @@ def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
     config = fs.load_config("config/demo.yaml").model_copy(update={"data_dir": tmp_path, "raw_dir": raw})
     audit = fs.audit_labels(*world, ATTRIBUTES)
     path = fs.write_card(
-        config, fs.Store(tmp_path), findings=fs.list_findings(audit=audit), tables={"Scores": audit}, truth=world[1]
+        config,
+        fs.Store(tmp_path),
+        findings=fs.list_findings(audit=audit),
+        tables={"Scores": audit},
+        truth=world[1],
     )
     text, page = path.read_text(), path.with_suffix(".html").read_text()
     parts = ["Most alarming", "Intended use", "Data", "Licence and consent", "Models", "Counts", "Scores"]

@@ -52,7 +52,9 @@ def test_temperature_keeps_the_order(heat):
 def test_sets_hold_the_truth_as_often_as_promised(coverage):
     probs, truth = world(300, sharpness=3)
     held = [
-        in_set(probs[b], conformal_threshold(probs[a], truth[a], coverage))[np.arange(len(b)), truth[b]].mean()
+        in_set(probs[b], conformal_threshold(probs[a], truth[a], coverage))[
+            np.arange(len(b)), truth[b]
+        ].mean()
         for a, b in split_folds(300, repeats=50, seed=0)
     ]
     assert np.mean(held) == pytest.approx(coverage, abs=0.02)

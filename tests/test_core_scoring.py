@@ -4,7 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from facestats.core.scoring import association, balanced_accuracy, cohen_kappa, count_pairs, macro_f1, score_pairs
+from facestats.core.scoring import (
+    association,
+    balanced_accuracy,
+    cohen_kappa,
+    count_pairs,
+    macro_f1,
+    score_pairs,
+)
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60)
 
