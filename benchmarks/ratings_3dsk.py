@@ -61,7 +61,9 @@ def main(folder: Path, work: Path) -> None:
     for (gender, trait), part in ratings.sort("face_gender", "trait").group_by(
         "face_gender", "trait", maintain_order=True
     ):
-        found = dict(fs.rater_reliability(part, n_resamples=20).select("measure", "value").iter_rows())
+        found = dict(
+            fs.rater_reliability(part, n_splits=500, n_resamples=2).select("measure", "value").iter_rows()
+        )
         shown = ("single_rater", "split_half", "spearman_brown", "icc_2_1", "icc_2_k", "ceiling")
         lines.append(f"| {gender} | {trait} | " + " | ".join(f"{found[m]:.3f}" for m in shown) + " |")
         numbers[f"{gender} {trait}"] = found
@@ -83,7 +85,7 @@ def main(folder: Path, work: Path) -> None:
         for trait in TRAITS if name == "all" else ("att",):
             part = ratings.filter(pl.col("face_gender").is_in(genders), trait=trait)
             for label, chosen in variants.items():
-                for regressor in (fs.models.ridge(), fs.models.mlp()):
+                for regressor in (fs.models.ridge(), *([fs.models.mlp()] if trait == "att" else [])):
                     fit = fs.fit_ratings(rows, part, regressor, encoder=encoder, settings=chosen)
                     found = {r["measure"]: r for r in fit.scores.iter_rows(named=True)}
                     r, kind = found["r"], type(regressor).__name__.lower()

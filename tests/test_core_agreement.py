@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facestats.core.agreement import (
@@ -36,6 +36,7 @@ def test_the_coefficients_are_those_of_shrout_and_fleiss():
     assert round(found.consistency(4), 2) == 0.91
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 50))
 def test_missing_cells_leave_the_components_near_the_truth(seed):
     ratings, _, _ = simulated(300, 12, share=0.5, seed=seed)
@@ -83,6 +84,7 @@ def test_too_few_ratings_are_refused():
         split_variance(np.array([[1.0, np.nan], [np.nan, 2.0]]))
 
 
+@settings(deadline=None)  # the first call imports scipy
 @given(st.floats(-0.99, 0.99), st.integers(4, 500))
 def test_fisher_interval_encloses_the_correlation(r, n):
     low, high = fisher_interval(r, n)

@@ -31,7 +31,7 @@ def project(tmp_path):
 def test_help_names_the_commands():
     out = facestats("--help")
     assert out.returncode == 0
-    for command in ("run", "status", "demo"):
+    for command in ("run", "status", "rate", "audit", "demo"):
         assert command in out.stdout
 
 

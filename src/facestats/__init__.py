@@ -26,7 +26,7 @@ _HOMES = {
     "audit_stability": "core.jitter",
     "audit_texts": "core.probing",
     "average_faces": "composites",
-    "average_ratings": "ratings",
+    "average_ratings": "core.panel",
     "check_table": "core.tables",
     "cluster_faces": "clusters",
     "cluster_members": "clusters",
@@ -58,8 +58,8 @@ _HOMES = {
     "project_pca": "clusters",
     "project_umap": "clusters",
     "rate_faces": "ratings",
-    "rater_effects": "ratings",
-    "rater_reliability": "ratings",
+    "rater_effects": "core.panel",
+    "rater_reliability": "core.panel",
     "read_composite": "core.results",
     "read_dataset": "core.datasets",
     "read_ratings": "core.ratings_file",
@@ -109,6 +109,9 @@ if TYPE_CHECKING:
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.panel import average_ratings as average_ratings
+    from facestats.core.panel import rater_effects as rater_effects
+    from facestats.core.panel import rater_reliability as rater_reliability
     from facestats.core.probing import audit_crosstalk as audit_crosstalk
     from facestats.core.probing import audit_prompts as audit_prompts
     from facestats.core.probing import audit_texts as audit_texts
@@ -126,13 +129,10 @@ if TYPE_CHECKING:
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
-    from facestats.ratings import average_ratings as average_ratings
     from facestats.ratings import fit_ratings as fit_ratings
     from facestats.ratings import load_ratings_model as load_ratings_model
     from facestats.ratings import profile_residuals as profile_residuals
     from facestats.ratings import rate_faces as rate_faces
-    from facestats.ratings import rater_effects as rater_effects
-    from facestats.ratings import rater_reliability as rater_reliability
     from facestats.text_labels import embed_texts as embed_texts
     from facestats.text_labels import label_texts as label_texts
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import PercentFormatter
 from facestats.core.calibration import apply_temperature, calibration_bins, coverage_accuracy
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
-from facestats.plots.style import BLUE, COLORS, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +94,7 @@ def calibration_curve(
             low, high = wilson_interval(was * n, n)
             error = np.clip(np.stack([was - low, high - was]), 0, None)
             ax.errorbar(
-                said, was, yerr=error, fmt="o-", color=COLORS[(0, 5)[i]], markersize=4, capsize=2, label=name
+                said, was, yerr=error, fmt="o-", color=(BLUE, ORANGE)[i], markersize=4, capsize=2, label=name
             )
         ax.legend(frameon=False, fontsize=TEXT, loc="upper left")
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
