@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facestats.core.protocols import Encoder, Regressor
+    from facestats.core.regression import HeldOut
 
 VERSION = 1
 MIN_FACES = 20
@@ -81,10 +82,8 @@ def fit_ratings(
         Table of stage 02; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0.
     ratings
         As :func:`read_ratings` returns them: models as raters are refused here too.
-    regressor
-        ``fs.models.ridge()`` or ``fs.models.mlp()``.
-    encoder
-        The encoder that made the vectors, or its name; the saved model asks for the same.
+    regressor, encoder
+        ``fs.models.ridge()`` or ``fs.models.mlp()``; the encoder that made the vectors, or its name.
     trait
         Which one; may be left out where there is only one.
     settings
@@ -111,11 +110,10 @@ def fit_ratings(
     width = held_out_quantile((y - held.predicted) / sd, chosen.level)
     scores = _score(matrix, y, held.predicted, keys, seed=seed)
     names = {"r": "held_out_r", "rmse": "held_out_rmse"}
-    ends = chosen.scale or (float(np.nanmin(matrix)), float(np.nanmax(matrix)))
     model = RatingsModel(
         trait=trait,
         unit=chosen.unit,
-        scale=ends,
+        scale=chosen.scale or (float(np.nanmin(matrix)), float(np.nanmax(matrix))),
         encoder=encoder if isinstance(encoder, str) else encoder.name,
         dims={c: blocks[c].shape[1] for c in chosen.columns},
         features=features,
@@ -127,14 +125,18 @@ def fit_ratings(
         facts={"regressor": regressor.name, "n_faces": rows.height, "n_raters": matrix.shape[1]}
         | {names.get(m, m): round(v, 4) for m, v in scores.select("measure", "value").iter_rows()},
     )
-    held_out = rows.select(KEY, "rating").with_columns(
+    return RatingsFit(model, _held_out(rows, held, width * sd), scores)
+
+
+def _held_out(rows: pl.DataFrame, held: HeldOut, half: NDArray[np.float64]) -> pl.DataFrame:
+    """Ratings beside what cross-validation predicted, with the interval of half width `half`."""
+    return rows.select(KEY, "rating").with_columns(
         predicted=held.predicted,
-        residual=y - held.predicted,
-        low=held.predicted - width * sd,
-        high=held.predicted + width * sd,
+        residual=rows["rating"].to_numpy() - held.predicted,
+        low=held.predicted - half,
+        high=held.predicted + half,
         fold=pl.Series(held.fold, dtype=pl.Int32),
     )
-    return RatingsFit(model, held_out, scores)
 
 
 def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:

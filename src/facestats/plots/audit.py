@@ -150,12 +150,12 @@ def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> 
     )
     shown = flips.sort("flips", descending=True, maintain_order=True).head(top)
     what = "variant" if "variant" in shown.columns else "prompt"
-    names = [f"{a}: {_short(w)}" for a, w in shown.select("attribute", what).iter_rows()]
+    names = [f"{row['attribute']}: {_short(row[what])}" for row in shown.iter_rows(named=True)]
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
     _dots(ax, shown, "flips", names, colors=np.full(shown.height, BLUE))
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    n = f"n = {shown['n'].max():,} labels each" if shown.height else "n = 0"
+    n = f"n = {max(shown['n'].to_list()):,} labels each" if shown.height else "n = 0"
     reason = "in such a variant of the picture" if what == "variant" else "without this wording"
     return finish(ax, title=n, xlabel=f"labels that change {reason}, 95% interval")
 
