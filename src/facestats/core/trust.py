@@ -130,7 +130,8 @@ def label_sets(
 
     Returns
     -------
-    `image_id` and, per attribute `a`, `a_set` (List(Enum); null without a vector).
+    `image_id` and, per attribute `a`, `a_set` (List(Enum); null without a vector, and empty
+    where no option is probable enough: the picture is unlike those with known truth).
     """
     columns = [labels[KEY]]
     for name, attribute in attributes.items():
