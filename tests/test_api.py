@@ -31,7 +31,7 @@ VERBS = (
         "load",
     ),
     *("compare", "profile", "name", "relate", "find", "morph", "mirror", "read"),
-    *("write", "pick", "fit", "classify"),
+    *("write", "pick", "fit", "classify", "rate", "audit"),
     *("explore", "query"),
 )
 PLOTS = [n for n in fs.plots.__all__ if inspect.isfunction(getattr(fs.plots, n))]
@@ -50,6 +50,8 @@ def test_signature(name):
         "check_table",
         "confident",
         "eigenfaces",
+        "rater_effects",
+        "rater_reliability",
         "sharpness_ratio",
     }
 
@@ -85,7 +87,8 @@ def test_modules_say_what_they_are_and_stay_small(path):
 
 
 def test_the_tree_tells_the_flow():
-    stages = {"faces", "embeddings", "attributes", "text_labels", "master", "clusters", "composites"}
+    stages = {"faces", "embeddings", "attributes", "text_labels", "ratings", "master"}
+    stages |= {"clusters", "composites", "audit"}
     found = {p.stem for p in SOURCE.glob("*.py")} - {"__init__"}
     assert found == stages
     folders = {p.name for p in SOURCE.iterdir() if p.is_dir() and p.name != "__pycache__"}

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.tables import Table, mix_hashes, row_hashes, to_matrix
+from facestats.core.fingerprint import mix_hashes, row_hashes
+from facestats.core.tables import Table, to_matrix
 
 SMALL = Table("small", "notebooks/99_small.ipynb", (), {"image_id": pl.String, "n": pl.Int32, "v": pl.Array})
 

@@ -15,7 +15,7 @@ from facestats.surfaces.runner import NotebookError, run_notebooks
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
-TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "clusters")
+TABLES = ("faces", "embeddings", "attributes", "text_labels", "scores", "master", "clusters")
 SETTINGS = """
 data_dir: {data}
 attributes: {attributes}

@@ -31,7 +31,7 @@ def project(tmp_path):
 def test_help_names_the_commands():
     out = facestats("--help")
     assert out.returncode == 0
-    for command in ("run", "status", "explore", "demo"):
+    for command in ("run", "status", "extract", "explore", "rate", "audit", "app", "serve", "doctor", "demo"):
         assert command in out.stdout
 
 

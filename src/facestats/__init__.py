@@ -20,7 +20,15 @@ _HOMES = {
     "Store": "core.store",
     "TableError": "core.tables",
     "align_faces": "faces",
+    "audit_calibration": "core.trust",
+    "audit_crosstalk": "core.probing",
+    "audit_labels": "audit",
+    "audit_options": "audit",
+    "audit_prompts": "core.probing",
+    "audit_stability": "core.jitter",
+    "audit_texts": "core.probing",
     "average_faces": "composites",
+    "average_ratings": "core.panel",
     "check_table": "core.tables",
     "classify_faces": "core.classify",
     "cluster_faces": "clusters",
@@ -34,15 +42,19 @@ _HOMES = {
     "explore": "surfaces.explore",
     "find_near_duplicates": "clusters",
     "fit_probes": "attributes",
+    "fit_ratings": "ratings",
     "label_attributes": "attributes",
     "label_by_hand": "surfaces.labelling",
+    "label_sets": "core.trust",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
+    "list_findings": "core.findings",
     "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
     "load_probes": "core.probes",
+    "load_ratings_model": "ratings",
     "map_faces": "clusters",
     "merge_master": "master",
     "mirror_average": "composites",
@@ -50,17 +62,23 @@ _HOMES = {
     "name_clusters": "core.enrichment",
     "pick_rows_to_label": "core.picking",
     "profile_clusters": "core.enrichment",
+    "profile_residuals": "ratings",
     "project_pca": "clusters",
     "project_umap": "clusters",
-    "read_composite": "core.results",
-    "relate_clusters": "core.enrichment",
     "query_vector": "core.search",
+    "rate_faces": "ratings",
+    "rater_effects": "core.panel",
+    "rater_reliability": "core.panel",
+    "read_composite": "core.results",
+    "read_dataset": "core.datasets",
+    "read_labels": "core.labels",
+    "read_ratings": "core.ratings_file",
+    "read_truth": "core.truth",
+    "relate_clusters": "core.enrichment",
     "search_faces": "core.search",
     "select_faces": "composites",
     "sharpness_ratio": "composites",
-    "read_dataset": "core.datasets",
-    "read_labels": "core.labels",
-    "read_truth": "core.truth",
+    "write_card": "core.card",
     "write_label": "core.answers",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
@@ -72,6 +90,8 @@ if TYPE_CHECKING:
     from facestats import plots as plots
     from facestats.attributes import fit_probes as fit_probes
     from facestats.attributes import label_attributes as label_attributes
+    from facestats.audit import audit_labels as audit_labels
+    from facestats.audit import audit_options as audit_options
     from facestats.clusters import cluster_faces as cluster_faces
     from facestats.clusters import cluster_members as cluster_members
     from facestats.clusters import cluster_stability as cluster_stability
@@ -91,6 +111,7 @@ if TYPE_CHECKING:
     from facestats.core.answers import LabelError as LabelError
     from facestats.core.answers import write_label as write_label
     from facestats.core.captions import list_captions as list_captions
+    from facestats.core.card import write_card as write_card
     from facestats.core.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
@@ -98,12 +119,21 @@ if TYPE_CHECKING:
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
+    from facestats.core.findings import list_findings as list_findings
+    from facestats.core.jitter import audit_stability as audit_stability
     from facestats.core.labels import read_labels as read_labels
     from facestats.core.listing import list_images as list_images
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
+    from facestats.core.panel import average_ratings as average_ratings
+    from facestats.core.panel import rater_effects as rater_effects
+    from facestats.core.panel import rater_reliability as rater_reliability
     from facestats.core.picking import pick_rows_to_label as pick_rows_to_label
     from facestats.core.probes import load_probes as load_probes
+    from facestats.core.probing import audit_crosstalk as audit_crosstalk
+    from facestats.core.probing import audit_prompts as audit_prompts
+    from facestats.core.probing import audit_texts as audit_texts
+    from facestats.core.ratings_file import read_ratings as read_ratings
     from facestats.core.results import read_composite as read_composite
     from facestats.core.search import query_vector as query_vector
     from facestats.core.search import search_faces as search_faces
@@ -112,10 +142,16 @@ if TYPE_CHECKING:
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.core.trust import audit_calibration as audit_calibration
+    from facestats.core.trust import label_sets as label_sets
     from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master
+    from facestats.ratings import fit_ratings as fit_ratings
+    from facestats.ratings import load_ratings_model as load_ratings_model
+    from facestats.ratings import profile_residuals as profile_residuals
+    from facestats.ratings import rate_faces as rate_faces
     from facestats.surfaces.explore import explore as explore
     from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline

@@ -83,6 +83,47 @@ class TextLabelsSettings(Settings):
     chunk_size: int = Field(200, ge=1)
 
 
+class RatingsSettings(Settings):
+    """Stage 05: `file` holds the ratings of people, by default ``ratings.csv`` beside the pictures.
+
+    `columns` are the vectors that a model reads, `n_shape` the principal components of the aligned landmarks (0:
+    none). Pictures of one `person` (a column of the embeddings that you join) and near-duplicates (`min_cosine` of the
+    last of `columns`) never lie on both sides of a fold. `scale` and `unit` of the ratings; by default the
+    lowest and the highest one given. `level` is the coverage of the prediction intervals.
+    """
+
+    file: Folder | None = None
+    regressor: Literal["ridge", "mlp"] = "ridge"
+    columns: tuple[Literal["embedding", "embedding_full"], ...] = Field(
+        ("embedding", "embedding_full"), min_length=1
+    )
+    n_shape: int = Field(20, ge=0)
+    person: str | None = None
+    min_cosine: float = Field(0.98, gt=0, le=1)
+    scale: tuple[float, float] | None = None
+    unit: str = "scale points"
+    n_folds: int = Field(10, ge=2)
+    level: float = Field(0.9, gt=0, lt=1)
+
+    @property
+    def needed(self) -> list[str]:
+        """Columns that a face must have."""
+        return [*self.columns, *(["landmarks"] if self.n_shape else [])]
+
+
+class AuditSettings(Settings):
+    """Stage 09: labels are scored against the truth in `file`, by default the metadata beside the pictures.
+
+    Scores are split by the attributes in `by` and by their combinations; label sets are made for `coverage`; crops
+    are moved and mirrored for a `sample` of faces.
+    """
+
+    file: Folder | None = None
+    by: tuple[str, ...] = ("gender", "ethnicity")
+    coverage: float = Field(0.9, gt=0, lt=1)
+    sample: int = Field(60, ge=1)
+
+
 class ClustersSettings(Settings):
     """Stage 07."""
 
@@ -115,8 +156,10 @@ class Config(Settings):
     embeddings: EmbeddingsSettings = EmbeddingsSettings()
     text_labels: TextLabelsSettings = TextLabelsSettings()
     classifiers: dict[str, ClassifierSettings] = Field(default_factory=dict)
+    ratings: RatingsSettings = RatingsSettings()
     clusters: ClustersSettings = ClustersSettings()
     composites: CompositesSettings = CompositesSettings()
+    audit: AuditSettings = AuditSettings()
     demo: DemoSettings | None = None
 
     @model_validator(mode="before")

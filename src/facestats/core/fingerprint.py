@@ -14,12 +14,15 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
-from facestats.core.tables import row_hashes
+from facestats.core.tables import FINGERPRINT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from numpy.typing import NDArray
 
 PACKAGES = (
     "facestats",
@@ -129,3 +132,26 @@ def _code_version(func: Callable[..., Any]) -> int | str:
     except (OSError, TypeError):
         return "unknown"
     return hashlib.blake2b(source.encode(), digest_size=8).hexdigest()
+
+
+def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
+    """Hash each row: the stored `fingerprint` where there is one, else all values but `path`.
+
+    Stable across processes, machines and Polars versions (BLAKE2b over column names and values).
+    """
+    if FINGERPRINT in df.columns:
+        return df[FINGERPRINT].to_numpy()
+    frame = df.drop("path", strict=False)
+    head = repr(frame.columns).encode()
+    out = np.empty(df.height, dtype=np.uint64)
+    for i, row in enumerate(frame.iter_rows()):
+        out[i] = int.from_bytes(hashlib.blake2b(head + repr(row).encode(), digest_size=8).digest(), "little")
+    return out
+
+
+def mix_hashes(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
+    """Combine row hashes with the hash of a stage (splitmix64 finaliser, Steele et al. 2014)."""
+    z = hashes + np.uint64(salt)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return z ^ (z >> np.uint64(31))

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.core.fingerprint import frame_digest, stage_hash
+from facestats.core.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
 from facestats.core.parts import StoreError, TableFiles, index_parts, merge_parts, write_part
 from facestats.core.progress import advance, position
-from facestats.core.tables import FINGERPRINT, TableError, check_table, mix_hashes, row_hashes
+from facestats.core.tables import FINGERPRINT, TableError, check_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -8,7 +8,7 @@ pickle without their weights, so they travel to worker processes.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL import Image
+
+
+# affine maps (weight (inputs, outputs), bias (outputs,)) with tanh between them; the last has one output
+Layers: TypeAlias = "list[tuple[NDArray[np.float64], NDArray[np.float64]]]"
 
 
 class ModelError(RuntimeError):
@@ -117,3 +121,19 @@ class ImageClassifier(Protocol):
 
     def classify(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
         """Return the probability of each option, (n, n_options) float32; what is missing to 1 means none of them."""
+
+
+class Regressor(Protocol):
+    """Learns a number from features, and chooses its own settings from the training part alone."""
+
+    name: str
+
+    def fit(
+        self,
+        features: NDArray[np.float64],
+        target: NDArray[np.float64],
+        *,
+        groups: NDArray[np.int64],
+        seed: int,
+    ) -> Layers:
+        """Fit features (n, p) to a target (n,); rows of one group never lie on both sides of an inner split."""

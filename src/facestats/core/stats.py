@@ -35,7 +35,9 @@ def wilson_interval(
     centre = share + z**2 / (2 * safe)
     half = z * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     low, high = (centre - half) / (1 + z**2 / safe), (centre + half) / (1 + z**2 / safe)
-    return np.where(n > 0, np.clip(low, 0, 1), 0.0), np.where(n > 0, np.clip(high, 0, 1), 1.0)
+    # the ends are exact where rounding would miss them by a hair: 1 belongs to the interval of n out of n
+    low = np.where((n > 0) & (k > 0), np.clip(low, 0, 1), 0.0)
+    return low, np.where((n > 0) & (k < n), np.clip(high, 0, 1), 1.0)
 
 
 def adjust_p_values(p: ArrayLike) -> NDArray[np.float64]:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.fingerprint import explain_change, frame_digest, stage_hash
+from facestats.core.fingerprint import explain_change, frame_digest, mix_hashes, row_hashes, stage_hash
 from facestats.core.listing import list_images
 from facestats.core.parts import TableFiles, find_table, index_parts
-from facestats.core.tables import FINGERPRINT, TABLES, mix_hashes, row_hashes
+from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

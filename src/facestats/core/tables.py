@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
 KEY = "image_id"
@@ -125,6 +124,7 @@ CLASSIFICATIONS = Table(
     optional=True,
 )
 TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
+SCORES = Table("scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
@@ -147,9 +147,40 @@ COMPOSITES = Table(
     open_ended=True,
     key="composite",
 )
+AUDIT = Table(
+    "audit",
+    "notebooks/09_audit.ipynb",
+    ("master",),
+    {
+        "slice": pl.String,
+        "attribute": pl.String,
+        "source": pl.String,
+        "by": pl.String,
+        "group": pl.String,
+        "n": pl.Int64,
+        **{
+            f"{metric}{end}": pl.Float64
+            for metric in ("accuracy", "balanced_accuracy", "macro_f1")
+            for end in ("", "_low", "_high")
+        },
+        "p_value": pl.Float64,
+    },
+    key="slice",
+)
 TABLES = {
     t.name: t
-    for t in (FACES, EMBEDDINGS, ATTRIBUTES, CLASSIFICATIONS, TEXT_LABELS, MASTER, CLUSTERS, COMPOSITES)
+    for t in (
+        FACES,
+        EMBEDDINGS,
+        ATTRIBUTES,
+        CLASSIFICATIONS,
+        TEXT_LABELS,
+        SCORES,
+        MASTER,
+        CLUSTERS,
+        COMPOSITES,
+        AUDIT,
+    )
 }
 
 
@@ -247,26 +278,3 @@ def confident(df: pl.DataFrame, threshold: float, *, attributes: list[str] | Non
         msg = f"no labels with scores for {unknown}; the table has them for {found}"
         raise TableError(msg)
     return df.with_columns(pl.when(pl.col(f"{a}_score") >= threshold).then(pl.col(a)).alias(a) for a in names)
-
-
-def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
-    """Hash each row: the stored `fingerprint` where there is one, else all values but `path`.
-
-    Stable across processes, machines and Polars versions (BLAKE2b over column names and values).
-    """
-    if FINGERPRINT in df.columns:
-        return df[FINGERPRINT].to_numpy()
-    frame = df.drop("path", strict=False)
-    head = repr(frame.columns).encode()
-    out = np.empty(df.height, dtype=np.uint64)
-    for i, row in enumerate(frame.iter_rows()):
-        out[i] = int.from_bytes(hashlib.blake2b(head + repr(row).encode(), digest_size=8).digest(), "little")
-    return out
-
-
-def mix_hashes(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
-    """Combine row hashes with the hash of a stage (splitmix64 finaliser, Steele et al. 2014)."""
-    z = hashes + np.uint64(salt)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))

@@ -48,7 +48,7 @@ class Ratings:
 
 
 def score_characters(
-    records: Sequence[Mapping[str, str | float | None]], *, seed: int, own_sd: float = 0.6
+    records: Sequence[Mapping[str, str | float | None]], *, seed: int, own_sd: float = 0.1
 ) -> np.ndarray:
     """Give each character a true score: a little for hair, eyes and dress, and a part that is its own.
 
@@ -59,7 +59,7 @@ def score_characters(
     seed
         Source of each character's own part.
     own_sd
-        Standard deviation of the own part, scale points.
+        Standard deviation of the own part, scale points; small, because no picture shows it and so nothing can learn it.
 
     Returns
     -------

@@ -9,5 +9,19 @@ from facestats.models.bart import Bart, bart
 from facestats.models.classifiers import HfClassifier, classifiers
 from facestats.models.clip import Clip, clip
 from facestats.models.landmarks import FaceMesh, landmarker
+from facestats.models.regressors import Mlp, Ridge, mlp, ridge
 
-__all__ = ["Bart", "Clip", "FaceMesh", "HfClassifier", "bart", "classifiers", "clip", "landmarker"]
+__all__ = [
+    "Bart",
+    "Clip",
+    "FaceMesh",
+    "HfClassifier",
+    "Mlp",
+    "Ridge",
+    "bart",
+    "classifiers",
+    "clip",
+    "landmarker",
+    "mlp",
+    "ridge",
+]

@@ -3,6 +3,7 @@
 Adding one: subject first, then the columns, then `ax`; `new_axes` and `finish` from `style`; n in the title.
 """
 
+from facestats.plots.audit import calibration_curve, coverage_curve, flip_bars, group_bars
 from facestats.plots.bars import histogram, label_bars, probability_bars, score_histogram
 from facestats.plots.clusters import profile_bars, relation_bars, stability_curve
 from facestats.plots.composites import composite_grid, difference_map, eigenface_walk
@@ -11,16 +12,19 @@ from facestats.plots.grids import cluster_sheet, face_grid
 from facestats.plots.heatmaps import confusion, cooccurrence
 from facestats.plots.maps import face_map
 from facestats.plots.probes import gain_bars, learning_curve
+from facestats.plots.ratings import rater_bars, rating_scatter, reliability_bars, residual_bars
 from facestats.plots.schematics import data_flow, module_map
 from facestats.plots.texts import disagreement_bars, said_bars
 
 __all__ = [
     "alignment_scatter",
     "alignment_sheet",
+    "calibration_curve",
     "cluster_sheet",
     "composite_grid",
     "confusion",
     "cooccurrence",
+    "coverage_curve",
     "data_flow",
     "difference_map",
     "disagreement_bars",
@@ -28,14 +32,20 @@ __all__ = [
     "face_grid",
     "face_map",
     "failure_sheet",
+    "flip_bars",
     "gain_bars",
+    "group_bars",
     "histogram",
     "label_bars",
     "learning_curve",
     "module_map",
     "probability_bars",
     "profile_bars",
+    "rater_bars",
+    "rating_scatter",
     "relation_bars",
+    "reliability_bars",
+    "residual_bars",
     "said_bars",
     "score_histogram",
     "stability_curve",

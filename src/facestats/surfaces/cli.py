@@ -189,6 +189,7 @@ def doctor(config: ConfigOption = None) -> None:
         raise typer.Exit(5)
 
 
+@app.command()
 def explore(
     config: ConfigOption = None,
     thumbnails: Annotated[
@@ -215,6 +216,45 @@ def explore(
         _leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, check=False).returncode)
+
+
+@app.command()
+def rate(
+    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a saved ratings model.")],
+    config: ConfigOption = None,
+) -> None:
+    """Apply a saved ratings model to the stored embeddings: writes table scores.
+
+    Example: facestats rate --model data/demo/models/attractiveness
+    """
+    settings = fs.load_config(find_config(config))
+    store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
+    trained = fs.load_ratings_model(model, encoder=clip.name)
+    landmarks = store.read("faces", columns=["image_id", "landmarks"])
+    rows = store.read("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
+    store.build("scores", rows, fs.rate_faces, model=trained)
+
+
+@app.command()
+def audit(
+    truth: Annotated[
+        Path | None,
+        typer.Option("--truth", help="A table with image_id or file_name and a column per attribute."),
+    ] = None,
+    config: ConfigOption = None,
+) -> None:
+    """Score the labels, with truth or without, and write report/run_card.md and .html.
+
+    Example: facestats audit --truth my_truth.csv
+    """
+    from facestats.surfaces.runner import run_notebooks
+
+    settings = fs.load_config(find_config(config))
+    if truth is not None:
+        fs.read_truth(truth, settings.attributes)  # a mistake in the file is said at once
+    given = {"truth_file": str(truth.resolve())} if truth is not None else {}
+    run_notebooks(find_config(config), first="09", last="09", parameters=given)
+    typer.echo(f"run card: {settings.data_dir / 'report' / 'run_card.html'}")
 
 
 def main() -> None:

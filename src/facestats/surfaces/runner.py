@@ -7,17 +7,19 @@ import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from facestats.core.config import ConfigError, load_config
 from facestats.core.progress import say
 from facestats.surfaces.report import write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from facestats.core.config import Config
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # frozen, it could not be given its traceback
 class NotebookError(Exception):
     """A cell failed: which notebook, which cell, and what it said."""
 
@@ -33,7 +35,9 @@ class NotebookError(Exception):
         )
 
 
-def run_notebooks(config_file: Path, *, first: str = "", last: str = "") -> Path:
+def run_notebooks(
+    config_file: Path, *, first: str = "", last: str = "", parameters: Mapping[str, Any] | None = None
+) -> Path:
     """Execute the notebooks from number `first` to `last`, stopping at the first cell that fails.
 
     Parameters
@@ -42,6 +46,8 @@ def run_notebooks(config_file: Path, *, first: str = "", last: str = "") -> Path
         Configuration that the notebooks use, through ``$FACESTATS_CONFIG``.
     first, last
         Numbers such as ``03``; empty for the whole way.
+    parameters
+        Values for the parameters cell of these notebooks.
 
     Returns
     -------
@@ -68,6 +74,7 @@ def run_notebooks(config_file: Path, *, first: str = "", last: str = "") -> Path
             execute_notebook(
                 notebook,
                 report / notebook.name,
+                dict(parameters or {}),
                 kernel_name="python3",
                 cwd=notebook.parent,
                 progress_bar={"desc": notebook.stem},

@@ -1,0 +1,195 @@
+"""How far raters agree: from a matrix of ratings, faces by raters, NaN where a rater did not see a face."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+MIN_COMMON = 3  # faces that two columns must share before they are correlated
+
+
+@dataclass(frozen=True)
+class Variances:
+    """Where ratings vary: between faces, between raters (severity), and the rest (taste and noise).
+
+    Parameters
+    ----------
+    faces, raters, rest
+        Variance components, squared scale points; none below zero.
+    per_face
+        Harmonic mean of the number of ratings a face has.
+    """
+
+    faces: float
+    raters: float
+    rest: float
+    per_face: float
+
+    def icc(self, k: float = 1.0) -> float:
+        """Absolute agreement of the mean of `k` random raters: ICC(2,1), ICC(2,k)."""
+        return _ratio(self.faces, (self.raters + self.rest) / k)
+
+    def consistency(self, k: float) -> float:
+        """Reliability of the mean of the same `k` raters on all faces: ICC(C,k), severity left out."""
+        return _ratio(self.faces, self.rest / k)
+
+    def ceiling(self) -> float:
+        """Highest correlation that anything can have, in expectation, with the mean ratings at hand."""
+        return float(np.sqrt(self.consistency(self.per_face)))
+
+
+def _ratio(signal: float, noise: float) -> float:
+    return signal / (signal + noise) if signal + noise > 0 else np.nan
+
+
+def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Fit rating = face + severity by least squares, so that who saw whom does not matter.
+
+    Parameters
+    ----------
+    ratings
+        (faces, raters), NaN where missing; every row and column holds a rating.
+
+    Returns
+    -------
+    Effect of each face in scale points, and severity of each rater, which average zero.
+    """
+    seen = np.isfinite(ratings)
+    filled, weight = np.where(seen, ratings, 0.0), seen.astype(np.float64)
+    per_face = weight.sum(axis=1, keepdims=True)
+    # normal equations of the raters after the faces are swept out; singular by one constant
+    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / per_face)
+    right = (filled - weight * (filled.sum(axis=1, keepdims=True) / per_face)).sum(axis=0)
+    severity = np.linalg.pinv(system, hermitian=True) @ right
+    severity -= severity.mean()
+    faces = (filled - weight * severity).sum(axis=1) / per_face[:, 0]
+    return faces, severity
+
+
+def split_variance(ratings: NDArray[np.float64]) -> Variances:
+    """Estimate the variance components of faces, raters and the rest; cells may be missing.
+
+    Henderson's method III for two crossed random factors (Searle, Casella & McCulloch 1992, section 5.5): a
+    factor's sum of squares after the other one is set equal to its expectation. On a full table this is the
+    analysis of variance of Shrout & Fleiss (1979) and McGraw & Wong (1996).
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two faces or raters, or too few ratings to tell them apart.
+    """
+    seen = np.isfinite(ratings)
+    n, (a, b) = int(seen.sum()), ratings.shape
+    free = n - a - b + 1
+    if a < 2 or b < 2 or free < 1:
+        msg = (
+            f"{n} ratings of {a} faces by {b} raters cannot be split into faces, raters and noise: at least two"
+            " faces and two raters are needed, and more ratings than faces and raters together."
+        )
+        raise ValueError(msg)
+    faces, severity = additive_effects(ratings)
+    rest = _sum_of_squares(ratings - faces[:, None] - severity)
+    about_raters = _sum_of_squares(ratings - np.nanmean(ratings, axis=0))
+    about_faces = _sum_of_squares(ratings - np.nanmean(ratings, axis=1, keepdims=True))
+    noise = rest / free
+    between_faces = (about_raters - rest - (a - 1) * noise) / (n - b)
+    between_raters = (about_faces - rest - (b - 1) * noise) / (n - a)
+    per_face = 1 / np.mean(1 / seen.sum(axis=1))
+    return Variances(max(between_faces, 0.0), max(between_raters, 0.0), noise, float(per_face))
+
+
+def _sum_of_squares(values: NDArray[np.float64]) -> float:
+    return float(np.nansum(values**2))
+
+
+def rest_means(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of all other raters for every cell, severity taken out; NaN where nobody else saw the face."""
+    _, severity = additive_effects(ratings)
+    level = ratings - severity
+    seen = np.isfinite(level)
+    total, count = np.nansum(level, axis=1, keepdims=True), seen.sum(axis=1, keepdims=True)
+    others = count - seen
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (total - np.where(seen, level, 0.0)) / others
+    return np.where(seen & (others > 0), means, np.nan)
+
+
+def rater_agreement(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Correlation of each rater with the mean of the others; NaN for raters who never vary."""
+    rest = rest_means(ratings)
+    return np.array([correlate(ratings[:, j], rest[:, j]) for j in range(ratings.shape[1])])
+
+
+def split_half(ratings: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArray[np.float64]:
+    """Correlate the means of random halves of the raters; 2r / (1 + r) of it is the reliability of all of them.
+
+    Parameters
+    ----------
+    ratings
+        (faces, raters), NaN where missing.
+    n_splits
+        Random splits of the raters into halves.
+    seed
+        Fixes the splits.
+
+    Returns
+    -------
+    One correlation per split, (n_splits,); NaN where the halves share too few faces.
+    """
+    rng = np.random.default_rng(seed)
+    _, severity = additive_effects(ratings)
+    level = ratings - severity
+    seen = np.isfinite(level).astype(np.float64)
+    filled = np.where(seen > 0, level, 0.0)
+    b = ratings.shape[1]
+    out = np.full(n_splits, np.nan)
+    for i in range(n_splits):
+        half = (rng.permutation(b) < b // 2).astype(np.float64)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            means = [filled @ w / (seen @ w) for w in (half, 1 - half)]
+        out[i] = correlate(*means)
+    return out
+
+
+def correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    """Pearson correlation over the places where both are known; NaN if either does not vary."""
+    both = np.isfinite(x) & np.isfinite(y)
+    if both.sum() < MIN_COMMON:
+        return np.nan
+    x, y = x[both] - x[both].mean(), y[both] - y[both].mean()
+    scale = np.sqrt((x**2).sum() * (y**2).sum())
+    return float((x * y).sum() / scale) if scale > 1e-12 else np.nan
+
+
+def fisher_interval(r: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Interval of a correlation of `n` pairs (Fisher 1921); NaN below four pairs."""
+    from scipy.stats import norm
+
+    if not np.isfinite(r) or n < 4:
+        return np.nan, np.nan
+    z, half = np.arctanh(np.clip(r, -0.999999, 0.999999)), norm.ppf((1 + level) / 2) / np.sqrt(n - 3)
+    return float(np.tanh(z - half)), float(np.tanh(z + half))
+
+
+def resample_faces(
+    ratings: NDArray[np.float64],
+    measure: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    *,
+    n_resamples: int,
+    seed: int,
+) -> NDArray[np.float64]:
+    """Compute `measure` on bootstrap resamples of the faces (rows); (n_resamples, values)."""
+    rng = np.random.default_rng(seed)
+    out = []
+    for _ in range(n_resamples):
+        drawn = ratings[rng.integers(0, len(ratings), len(ratings))]
+        kept = drawn[:, np.isfinite(drawn).any(axis=0)]  # a rater of few faces may not be drawn
+        out.append(measure(kept))
+    return np.array(out)

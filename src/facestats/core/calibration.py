@@ -1,0 +1,104 @@
+"""Whether probabilities mean what they say, how to mend them, and label sets that hold a promise."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+TINY = 1e-12
+N_BINS = 10
+
+
+def apply_temperature(probs: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    """Divide the logarithms of probabilities (n, options) by `temperature`; above 1 is less sure."""
+    logits = np.log(np.maximum(probs.astype(np.float64), TINY)) / temperature
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)
+
+
+def log_loss(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
+    """Mean negative logarithm of the probability of the truth."""
+    return float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], TINY)).mean())
+
+
+def fit_temperature(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
+    """Find the temperature with the least log loss (Guo et al. 2017, section 4.2), between 0.05 and 20.
+
+    One row in n + 2 counts as wrong (Platt 1999, section 2.2): else rows that are all right would make it zero, and the
+    first wrong one infinitely surprising.
+    """
+    from scipy.optimize import minimize_scalar
+
+    n, options = probs.shape
+    target = np.full((n, options), 1 / (n + 2) / (options - 1))
+    target[np.arange(n), truth] = (n + 1) / (n + 2)
+    found = minimize_scalar(
+        lambda t: -(target * np.log(apply_temperature(probs, float(np.exp(t))) + TINY)).sum(),
+        bounds=(np.log(0.05), np.log(20)),
+        method="bounded",
+    )
+    return float(np.exp(found.x))
+
+
+def calibration_bins(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = N_BINS
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Mean confidence, share right and count in bins that hold about as many labels each."""
+    order = np.argsort(confidence, kind="stable")
+    parts = [p for p in np.array_split(order, min(n_bins, max(len(order), 1))) if len(p)]
+    means = np.array([confidence[p].mean() for p in parts])
+    return means, np.array([right[p].mean() for p in parts]), np.array([len(p) for p in parts])
+
+
+def calibration_error(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = N_BINS
+) -> float:
+    """Expected calibration error: mean distance of confidence and share right, over bins (Naeini et al. 2015)."""
+    said, was, n = calibration_bins(confidence, right, n_bins=n_bins)
+    return float((np.abs(said - was) * n).sum() / max(n.sum(), 1))
+
+
+def conformal_threshold(probs: NDArray[np.floating], truth: NDArray[np.integer], coverage: float) -> float:
+    """Least probability an option needs to enter a label set that holds the truth with `coverage`.
+
+    Split conformal prediction, score 1 - p(truth) (Sadinle, Lei & Wasserman 2019): the quantile of rank
+    ceil((n + 1) coverage); with too few rows for it every option enters.
+    """
+    n = len(truth)
+    rank = int(np.ceil((n + 1) * coverage))
+    if rank > n:
+        return 0.0
+    scores = 1 - probs[np.arange(n), truth].astype(np.float64)
+    return float(1 - np.sort(scores)[rank - 1])
+
+
+def in_set(probs: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
+    """Which options enter each row's set, (n, options)."""
+    return probs.astype(np.float64) >= threshold - 1e-9
+
+
+def split_folds(n: int, *, repeats: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield (fit, held out) indices: random halves, each used both ways."""
+    rng = np.random.default_rng(seed)
+    for _ in range(repeats):
+        order = rng.permutation(n)
+        halves = order[: n // 2], order[n // 2 :]
+        yield halves
+        yield halves[1], halves[0]
+
+
+def coverage_accuracy(
+    confidence: NDArray[np.float64], right: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Share of labels kept, share right among them, and the threshold, as it falls through all scores."""
+    order = np.argsort(-confidence, kind="stable")
+    kept = np.arange(1, len(order) + 1)
+    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # equal scores come together
+    share = np.cumsum(right[order]) / kept
+    return kept[last] / max(len(order), 1), share[last], confidence[order][last]

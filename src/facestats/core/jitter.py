@@ -1,0 +1,155 @@
+"""Whether labels survive what changes no face: a crop moved a little, turned, scaled, or mirrored."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from facestats.core.geometry import crop_face
+from facestats.core.images import PictureError, open_picture
+from facestats.core.listing import picture_path
+from facestats.core.stats import wilson_interval
+from facestats.core.tables import KEY, check_columns
+from facestats.core.workers import map_tasks
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Callable, Mapping
+
+    from numpy.typing import NDArray
+
+    from facestats.core.config import AttributeSettings
+    from facestats.core.protocols import Encoder
+
+VARIANTS = ("unchanged", "mirrored", "shifted", "turned", "scaled")
+SHIFT, TURN, SCALE = 0.02, 3.0, 1.04  # of the side; degrees; factor
+VIEWS = ("embedding", "embedding_full")
+BATCH = 64
+
+
+def audit_stability(
+    faces: pl.DataFrame,
+    encoder: Encoder,
+    raw_dir: str | os.PathLike[str],
+    *,
+    attributes: Mapping[str, AttributeSettings],
+    label: Callable[..., pl.DataFrame],
+    size: int = 512,
+    sample: int = 60,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Make crops anew from the stored matrices, moved a little or mirrored, embed them, and count labels that flip.
+
+    Parameters
+    ----------
+    faces
+        Table of stage 01: `image_id`, `matrix`, `crop`.
+    encoder
+        The encoder that made the embeddings.
+    raw_dir
+        Folder of the pictures.
+    attributes
+        ``cfg.attributes``.
+    label
+        What labels: ``fs.label_attributes``.
+    size
+        Side of a crop, pixels.
+    sample, seed
+        Number of faces, and what chooses them and the directions.
+
+    Returns
+    -------
+    `attribute`, `variant` (mirrored; shifted by 2 % of the side; turned by 3 degrees; scaled by 4 %; whole pictures are
+    changed alike), `n`, `flips` (share of labels that differ from those of the unchanged crop), `low`, `high` (95 %
+    Wilson).
+    """
+    check_columns(faces, KEY, "matrix", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
+    known = faces.drop_nulls(["matrix", "crop"])
+    rows = known.sample(min(sample, known.height), seed=seed).sort(KEY)
+    tasks = [
+        (str(picture_path(f"{Path(raw_dir)}/{name}")), matrix, seed + i)
+        for i, (name, matrix) in enumerate(zip(rows[KEY], rows["matrix"].to_numpy(), strict=True))
+    ]
+    found = [
+        result
+        for _, part in map_tasks(_vary, tasks, workers=1, task_size=4, size=size, encoder=encoder)
+        for result in part
+    ]
+    usable = [i for i, result in enumerate(found) if isinstance(result, dict)]
+    labels = {}
+    for variant in VARIANTS:
+        columns = {view: _encode([found[i][variant, view] for i in usable], encoder) for view in VIEWS}
+        keys = rows[KEY].gather(usable)
+        labels[variant] = label(pl.DataFrame({KEY: keys, **columns}), encoder, attributes)
+    return _count_flips(labels, attributes)
+
+
+def _count_flips(
+    labels: Mapping[str, pl.DataFrame], attributes: Mapping[str, AttributeSettings]
+) -> pl.DataFrame:
+    out = []
+    for name in attributes:
+        usual = labels[VARIANTS[0]][name].cast(pl.String)
+        for variant in VARIANTS[1:]:
+            changed = int((usual != labels[variant][name].cast(pl.String)).sum() or 0)
+            low, high = wilson_interval(changed, len(usual))
+            out.append((name, variant, len(usual), changed / max(len(usual), 1), float(low), float(high)))
+    floats = dict.fromkeys(("flips", "low", "high"), pl.Float64)
+    schema = {"attribute": pl.String, "variant": pl.String, "n": pl.Int64, **floats}
+    return pl.DataFrame(out, schema=schema, orient="row")
+
+
+def _vary(
+    tasks: list[tuple[str, NDArray[np.float64], int]], *, size: int, encoder: Encoder
+) -> list[dict[tuple[str, str], NDArray[np.uint8]] | str]:
+    """Decode pictures in a worker and prepare every variant of crop and picture; a failure is its text."""
+    from PIL import Image
+
+    out: list[dict[tuple[str, str], NDArray[np.uint8]] | str] = []
+    for path, matrix, seed in tasks:
+        try:
+            pixels = np.asarray(open_picture(path).image)
+        except PictureError as error:
+            out.append(str(error))
+            continue
+        height, width = pixels.shape[:2]
+        whole = np.array([[size / max(height, width), 0, 0], [0, size / max(height, width), 0]])
+        whole[:, 2] = (size - np.array([width, height]) * whole[0, 0]) / 2
+        prepared = {}
+        for variant in VARIANTS:
+            change = _change(variant, size, np.random.default_rng(seed))
+            for view, start in zip(VIEWS, (np.asarray(matrix), whole), strict=True):
+                crop = crop_face(pixels, _after(change, start), size)
+                crop = crop[:, ::-1] if variant == "mirrored" else crop
+                prepared[variant, view] = encoder.prepare(Image.fromarray(np.ascontiguousarray(crop)))
+        out.append(prepared)
+    return out
+
+
+def _change(variant: str, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Matrix (2, 3) that moves a crop of `size` pixels about its centre, in a random direction."""
+    sign = rng.choice([-1.0, 1.0])
+    angle = np.deg2rad(TURN) * sign if variant == "turned" else 0.0
+    scale = SCALE**sign if variant == "scaled" else 1.0
+    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    centre = np.full(2, (size - 1) / 2)
+    shift = centre - linear @ centre
+    if variant == "shifted":
+        direction = rng.uniform(0, 2 * np.pi)
+        shift = shift + SHIFT * size * np.array([np.cos(direction), np.sin(direction)])
+    return np.column_stack([linear, shift])
+
+
+def _after(change: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The matrix that first maps by `matrix`, then by `change`."""
+    return np.column_stack([change[:, :2] @ matrix[:, :2], change[:, :2] @ matrix[:, 2] + change[:, 2]])
+
+
+def _encode(pictures: list[NDArray[np.uint8]], encoder: Encoder) -> pl.Series:
+    parts = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
+    vectors = [encoder.encode_images(np.stack(part)) for part in parts]
+    matrix = np.concatenate(vectors) if vectors else np.zeros((0, encoder.dim), dtype=np.float32)
+    return pl.Series(matrix, dtype=pl.Array(pl.Float32, encoder.dim))

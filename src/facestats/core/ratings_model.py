@@ -1,0 +1,191 @@
+"""A trained ratings model: what it needs, what it says, and how it is kept, as safetensors and JSON in a folder."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from facestats.core.protocols import ModelError
+from facestats.core.regression import FeatureMap, apply_layers, spread_at
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from facestats.core.protocols import Layers
+
+SPEC, WEIGHTS = "model.json", "model.safetensors"
+KIND = "facestats ratings model 1"
+MAX_SPEC_BYTES = 1_000_000
+REFERENCE = (0.5, 0.9, 0.95, 0.99)  # quantiles of held-out distances that are kept
+
+
+@dataclass(frozen=True)
+class RatingsModel:
+    """Predicts the mean rating of a trait from stored vectors.
+
+    Holds no picture and no vector of a face that it was trained on, only sums over all of them.
+
+    Parameters
+    ----------
+    trait, unit, scale
+        What was rated, in which unit, from where to where.
+    encoder
+        Name of the encoder that made the vectors.
+    dims
+        Columns of vectors that it reads, with their dimensions.
+    features, layers
+        The fitted function.
+    spread
+        Standard deviation of a prediction at distance d: root of spread[0] + spread[1] d^2.
+    width, level
+        A share `level` of new faces lies within `width` standard deviations.
+    reference
+        Quantiles `REFERENCE` of the distance of held-out faces; farther than the last one is out of distribution.
+    facts
+        What to know of the training: faces, raters, held-out correlation, ceiling.
+    """
+
+    trait: str
+    unit: str
+    scale: tuple[float, float]
+    encoder: str
+    dims: dict[str, int]
+    features: FeatureMap = field(repr=False)
+    layers: Layers = field(repr=False)
+    spread: tuple[float, float]
+    width: float
+    level: float
+    reference: tuple[float, ...]
+    facts: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Trait and a hash of the weights: the table is made again when they change."""
+        digest = hashlib.sha256()
+        for key, values in sorted(self._arrays().items()):
+            digest.update(key.encode() + values.tobytes())
+        digest.update(json.dumps(self._spec(), sort_keys=True).encode())
+        return f"ratings:{self.trait}@{digest.hexdigest()[:12]}"
+
+    @property
+    def needs_landmarks(self) -> bool:
+        """Whether the frame must hold `landmarks` beside the vectors."""
+        return self.features.has_shapes
+
+    def predict(self, blocks: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray]:
+        """Predict from arrays named like the columns: `value`, `sd`, `low`, `high`, `ood`, each (n,)."""
+        x = self.features.apply(blocks)
+        value, distance = apply_layers(self.layers, x), self.features.distance(x)
+        sd = spread_at(np.array(self.spread), distance)
+        low, high = value - self.width * sd, value + self.width * sd
+        inside = {k: np.clip(v, *self.scale) for k, v in (("value", value), ("low", low), ("high", high))}
+        return {**inside, "sd": sd, "ood": distance > self.reference[-1]}
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``model.safetensors`` and ``model.json`` into `folder`, the latter last."""
+        from safetensors.numpy import save_file
+
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        save_file({k: np.ascontiguousarray(v) for k, v in self._arrays().items()}, target / f"{WEIGHTS}.tmp")
+        (target / f"{WEIGHTS}.tmp").replace(target / WEIGHTS)
+        text = json.dumps({"kind": KIND, "name": self.name, **self._spec()}, indent=2)
+        (target / f"{SPEC}.tmp").write_text(text + "\n", encoding="utf-8")
+        (target / f"{SPEC}.tmp").replace(target / SPEC)
+        return target
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """Read a saved model; :func:`facestats.load_ratings_model` also asks for the encoder."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        target = Path(folder)
+        spec = _read_spec(target / SPEC)
+        try:
+            arrays = load_file(target / WEIGHTS)
+            parts = {k.partition("/")[2]: v for k, v in arrays.items() if k.startswith("features/")}
+            pairs = [(arrays[f"weight/{i}"], arrays[f"bias/{i}"]) for i in range(int(spec["n_layers"]))]
+            if not all(np.isfinite(v).all() for v in arrays.values()):
+                msg = "it holds NaN or infinity"
+                raise ValueError(msg)
+            model = cls(
+                features=FeatureMap(tuple(spec["dims"]), parts),
+                layers=pairs,
+                scale=(float(spec["scale"][0]), float(spec["scale"][1])),
+                spread=(float(spec["spread"][0]), float(spec["spread"][1])),
+                reference=tuple(float(q) for q in spec["reference_distances"].values()),
+                dims={k: int(v) for k, v in spec["dims"].items()},
+                **{k: spec[k] for k in ("trait", "unit", "encoder", "width", "level", "facts")},
+            )
+        except (
+            SafetensorError,
+            OSError,
+            KeyError,
+            ValueError,
+            TypeError,
+            AttributeError,
+            IndexError,
+        ) as error:
+            msg = (
+                f"the ratings model in {target} cannot be read ({error}). Train it again with fs.fit_ratings."
+            )
+            raise ModelError(msg) from error
+        if model.name != spec["name"]:
+            msg = f"{target}: {SPEC} and {WEIGHTS} do not belong together. Train the model again."
+            raise ModelError(msg)
+        return model
+
+    def _arrays(self) -> dict[str, NDArray[np.float64]]:
+        layers = {
+            f"{kind}/{i}": part
+            for i, pair in enumerate(self.layers)
+            for kind, part in zip(("weight", "bias"), pair, strict=True)
+        }
+        return layers | {f"features/{k}": v for k, v in self.features.arrays.items()}
+
+    def _spec(self) -> dict[str, Any]:
+        return {
+            "trait": self.trait,
+            "unit": self.unit,
+            "scale": list(self.scale),
+            "encoder": self.encoder,
+            "dims": self.dims,
+            "landmarks": self.needs_landmarks,
+            "n_layers": len(self.layers),
+            "spread": list(self.spread),
+            "width": self.width,
+            "level": self.level,
+            "reference_distances": {str(q): v for q, v in zip(REFERENCE, self.reference, strict=True)},
+            "facts": dict(self.facts),
+        }
+
+
+def _read_spec(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        msg = f"no ratings model in {file.parent}: there is no {SPEC}. fs.fit_ratings makes one; see 05_ratings."
+        raise ModelError(msg)
+    try:
+        text = file.read_bytes()[: MAX_SPEC_BYTES + 1].decode()
+        spec = json.loads(text)
+        found = spec.get("kind")
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
+        msg = f"{file} cannot be read: {error}"
+        raise ModelError(msg) from error
+    if found != KIND:
+        msg = f"{file} describes {found!r}, not a {KIND!r}"
+        raise ModelError(msg)
+    return spec
+
+
+def same_encoder(a: str, b: str) -> bool:
+    """Whether two encoder names mean the same weights: the precision behind the last space may differ."""
+    return a.rpartition(" ")[0 if " " in a else 2] == b.rpartition(" ")[0 if " " in b else 2]

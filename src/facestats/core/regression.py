@@ -1,0 +1,203 @@
+"""Regression on face vectors: features, cross-validation by groups, spread, and distance from the training faces."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from facestats.core.shapes import align_shapes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from facestats.core.protocols import Layers, Regressor
+
+Arrays = dict[str, "NDArray[np.float64]"]
+SHAPE = "landmarks"
+MAX_AXES = 50
+
+
+@dataclass(frozen=True)
+class FeatureMap:
+    """From stored vectors, and landmarks where they take part, to the columns of a regression.
+
+    Parameters
+    ----------
+    columns
+        Columns of vectors, in order.
+    arrays
+        `centre` and `scale` of all features; `mean_shape`, `shape_centre` and `shape_axes` where shapes take
+        part; `spread_axes`, `spread_values` and `spread_rest` for distances.
+    """
+
+    columns: tuple[str, ...]
+    arrays: Arrays
+
+    @property
+    def has_shapes(self) -> bool:
+        """Whether landmarks are needed."""
+        return "shape_axes" in self.arrays
+
+    def apply(self, blocks: Mapping[str, NDArray[np.floating]]) -> NDArray[np.float64]:
+        """Make the features of some faces, (n, features), from the arrays named `columns` and ``landmarks``."""
+        return (_join(self.columns, blocks, self.arrays) - self.arrays["centre"]) / self.arrays["scale"]
+
+    def distance(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance of each face from the training faces; about one for the average training face.
+
+        Mahalanobis distance inside the main directions of the training faces plus distance from them
+        (Moghaddam & Pentland 1997, equation 14), over the number of features, as a root.
+        """
+        axes, values, rest = (self.arrays[f"spread_{k}"] for k in ("axes", "values", "rest"))
+        inside = features @ axes
+        outside = np.maximum((features**2).sum(axis=1) - (inside**2).sum(axis=1), 0)
+        total = (inside**2 / values).sum(axis=1) + outside / rest
+        return np.sqrt(total / features.shape[1])
+
+
+def fit_features(blocks: Mapping[str, NDArray[np.floating]], *, n_shape: int) -> FeatureMap:
+    """Learn centre, scale and directions from training faces.
+
+    Each block (a vector, or the first `n_shape` principal components of the Procrustes-aligned landmarks) is
+    scaled as a whole, so that it keeps its geometry and every block weighs the same.
+    """
+    columns = tuple(name for name in blocks if name != SHAPE)
+    arrays: Arrays = {}
+    if n_shape:
+        aligned, arrays["mean_shape"] = align_shapes(blocks[SHAPE])
+        flat = aligned.reshape(len(aligned), -1)
+        arrays["shape_centre"] = flat.mean(axis=0)
+        _, _, axes = np.linalg.svd(flat - arrays["shape_centre"], full_matrices=False)
+        arrays["shape_axes"] = axes[: min(n_shape, len(flat) - 1)].T
+    x = _join(columns, blocks, arrays)
+    widths = [blocks[c].shape[1] for c in columns] + ([arrays["shape_axes"].shape[1]] if n_shape else [])
+    arrays["centre"] = x.mean(axis=0)
+    x = x - arrays["centre"]
+    parts = np.split(np.arange(x.shape[1]), np.cumsum(widths)[:-1])
+    sizes = [max(float(np.sqrt((x[:, part] ** 2).sum(axis=1).mean())), 1e-12) for part in parts]
+    arrays["scale"] = np.repeat(sizes, widths)
+    x /= arrays["scale"]
+    n_axes = max(1, min(len(x) // 5, MAX_AXES, x.shape[1] - 1))
+    _, singular, axes = np.linalg.svd(x, full_matrices=False)
+    values = singular**2 / len(x)
+    arrays["spread_axes"], arrays["spread_values"] = axes[:n_axes].T, values[:n_axes] + 1e-12
+    arrays["spread_rest"] = np.array([values[n_axes:].sum() / (x.shape[1] - n_axes) + 1e-12])
+    return FeatureMap(columns, arrays)
+
+
+def _join(
+    columns: tuple[str, ...], blocks: Mapping[str, NDArray[np.floating]], arrays: Mapping[str, NDArray]
+) -> NDArray[np.float64]:
+    parts = [blocks[c].astype(np.float64) for c in columns]
+    if "shape_axes" in arrays:
+        aligned, _ = align_shapes(blocks[SHAPE], arrays["mean_shape"])
+        flat = aligned.reshape(len(aligned), -1) - arrays["shape_centre"]
+        parts.append(flat @ arrays["shape_axes"])
+    return np.hstack(parts)
+
+
+def apply_layers(layers: Layers, features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Predict from fitted layers, (n,): affine maps with tanh between; ridge has one, without tanh."""
+    out = features
+    for i, (weight, bias) in enumerate(layers):
+        out = (np.tanh(out) if i else out) @ weight + bias
+    return out[:, 0]
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """What cross-validation said of faces that the model had not seen: prediction, distance, fold."""
+
+    predicted: NDArray[np.float64]
+    distance: NDArray[np.float64]
+    fold: NDArray[np.int64]
+
+
+def cross_validate(
+    regressor: Regressor,
+    blocks: Mapping[str, NDArray[np.floating]],
+    target: NDArray[np.float64],
+    *,
+    groups: NDArray[np.int64],
+    n_shape: int,
+    n_folds: int,
+    seed: int,
+) -> HeldOut:
+    """Predict every face by a model that saw neither it nor its group; features are learnt in each fold anew.
+
+    Nested: the regressor chooses its own settings by cross-validation inside the training part.
+    """
+    folds = deal_groups(groups, n_folds=n_folds, seed=seed)
+    predicted, distance = np.full(len(target), np.nan), np.full(len(target), np.nan)
+    for k in range(n_folds):
+        train, test = folds != k, folds == k
+        seen = {name: block[train] for name, block in blocks.items()}
+        features = fit_features(seen, n_shape=n_shape)
+        layers = regressor.fit(features.apply(seen), target[train], groups=groups[train], seed=seed)
+        held_out = features.apply({name: block[test] for name, block in blocks.items()})
+        predicted[test], distance[test] = apply_layers(layers, held_out), features.distance(held_out)
+    return HeldOut(predicted, distance, folds)
+
+
+def deal_groups(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Deal whole groups into folds of about equal size, in random order, large groups first."""
+    names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    if len(names) < n_folds:
+        msg = f"{len(names)} groups cannot be dealt into {n_folds} folds; lower n_folds or rate more faces"
+        raise ValueError(msg)
+    order = np.random.default_rng(seed).permutation(len(names))
+    order = order[np.argsort(-counts[order], kind="stable")]
+    load, place = np.zeros(n_folds, dtype=np.int64), np.zeros(len(names), dtype=np.int64)
+    for name in order:
+        place[name] = load.argmin()
+        load[place[name]] += counts[name]
+    return place[index]
+
+
+def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Merge groupings: rows that share a group in any of them share one in the result; negative is no group."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    n = len(keys[0])
+    rows, columns, width = [], [], n
+    for key in keys:
+        known = np.flatnonzero(key >= 0)
+        rows.append(known)
+        columns.append(width + key[known])
+        width += int(key.max(initial=-1)) + 1
+    i, j = np.concatenate(rows), np.concatenate(columns)
+    graph = coo_matrix((np.ones(len(i)), (i, j)), shape=(width, width))
+    return connected_components(graph, directed=False)[1][:n].astype(np.int64)
+
+
+def fit_spread(
+    residual: NDArray[np.float64], distance: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Model the squared held-out residual as a + b distance^2 with a, b >= 0 (non-negative least squares).
+
+    Returns
+    -------
+    (a, b), and the standard deviation of each face, scale points.
+    """
+    from scipy.optimize import nnls
+
+    design = np.column_stack([np.ones_like(distance), distance**2])
+    found, _ = nnls(design, residual**2)
+    return found, spread_at(found, distance)
+
+
+def spread_at(spread: NDArray[np.float64], distance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Standard deviation of a prediction at some distance from the training faces."""
+    return np.sqrt(np.maximum(spread[0] + spread[1] * distance**2, 1e-12))
+
+
+def held_out_quantile(scaled: NDArray[np.float64], level: float) -> float:
+    """Width that holds the share `level` of new faces (split conformal, Vovk et al. 2005): rank (n + 1) level."""
+    n = len(scaled)
+    rank = min(int(np.ceil((n + 1) * level)), n)
+    return float(np.sort(np.abs(scaled))[rank - 1])

@@ -1,0 +1,161 @@
+"""Whether the probabilities of labels can be trusted: calibration, temperature, and label sets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import polars as pl
+
+from facestats.core.calibration import (
+    apply_temperature,
+    calibration_error,
+    conformal_threshold,
+    fit_temperature,
+    in_set,
+    log_loss,
+    split_folds,
+)
+from facestats.core.tables import KEY
+from facestats.core.truth import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from facestats.core.config import AttributeSettings
+
+MIN_CALIBRATION = 20
+
+
+def audit_calibration(
+    labels: pl.DataFrame,
+    truth: pl.DataFrame,
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    coverage: float = 0.9,
+    repeats: int = 20,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Ask whether probabilities mean what they say, and what temperature scaling and label sets make of them.
+
+    Everything is measured on rows held out: temperature and set threshold come from one random half, the figures
+    from the other, both ways, `repeats` times.
+
+    Parameters
+    ----------
+    labels
+        A table with `a_probs` (Array), such as `attributes` or `master`.
+    truth
+        As :func:`read_truth` returns it.
+    attributes
+        ``cfg.attributes``; those with fewer than 20 known rows are left out.
+    coverage
+        Share of rows whose label set shall hold the truth.
+    repeats, seed
+        Random halvings, and what fixes them.
+
+    Returns
+    -------
+    Per `attribute`: `n`, `temperature` (of all rows; above 1 means that the model is too sure), `ece` and
+    `ece_scaled` (expected calibration error before and after), `log_loss` and `log_loss_scaled`, `coverage` (share
+    of held-out sets that hold the truth), `set_size` (mean number of options in a set), `accuracy`.
+    """
+    rows = []
+    for name in attributes:
+        probs, true, _ = _known_probs(labels, truth, name, list(attributes[name].options))
+        if len(true) < MIN_CALIBRATION:
+            continue
+        right = probs.argmax(axis=1) == true
+        measured = [
+            _held_out_calibration(probs, true, fit, held, coverage=coverage)
+            for fit, held in split_folds(len(true), repeats=repeats, seed=seed)
+        ]
+        rows.append((name, len(true), fit_temperature(probs, true), *np.mean(measured, axis=0), right.mean()))
+    names = (
+        "temperature",
+        "ece",
+        "ece_scaled",
+        "log_loss",
+        "log_loss_scaled",
+        "coverage",
+        "set_size",
+        "accuracy",
+    )
+    schema = {"attribute": pl.String, "n": pl.Int64, **dict.fromkeys(names, pl.Float64)}
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def _held_out_calibration(
+    probs: NDArray[np.float64],
+    true: NDArray[np.int64],
+    fit: NDArray[np.intp],
+    held: NDArray[np.intp],
+    *,
+    coverage: float,
+) -> tuple[float, ...]:
+    scaled = apply_temperature(probs[held], fit_temperature(probs[fit], true[fit]))
+    sets = in_set(probs[held], conformal_threshold(probs[fit], true[fit], coverage))
+    right = probs[held].argmax(axis=1) == true[held]
+    return (
+        calibration_error(probs[held].max(axis=1), right),
+        calibration_error(scaled.max(axis=1), right),
+        log_loss(probs[held], true[held]),
+        log_loss(scaled, true[held]),
+        float(sets[np.arange(len(held)), true[held]].mean()),
+        float(sets.sum(axis=1).mean()),
+    )
+
+
+def label_sets(
+    labels: pl.DataFrame,
+    truth: pl.DataFrame,
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    coverage: float = 0.9,
+) -> pl.DataFrame:
+    """Give every picture, for every attribute with known truth, all options that cannot be ruled out.
+
+    Parameters
+    ----------
+    labels
+        A table with `a_probs` (Array), such as `attributes` or `master`.
+    truth
+        As :func:`read_truth` returns it; sets the threshold. New pictures must be like these.
+    attributes
+        ``cfg.attributes``; those with fewer than 20 known rows are left out.
+    coverage
+        Share of new pictures whose set shall hold the truth.
+
+    Returns
+    -------
+    `image_id` and, per attribute `a`, `a_set` (List(Enum); null without a vector, and empty
+    where no option is probable enough: the picture is unlike those with known truth).
+    """
+    columns = [labels[KEY]]
+    for name, attribute in attributes.items():
+        options = list(attribute.options)
+        probs, true, _ = _known_probs(labels, truth, name, options)
+        if len(true) < MIN_CALIBRATION:
+            continue
+        threshold = conformal_threshold(probs, true, coverage)
+        sets = [
+            None if row is None else [o for o, p in zip(options, row, strict=True) if p >= threshold - 1e-9]
+            for row in labels[f"{name}_probs"].to_list()
+        ]
+        columns.append(pl.Series(f"{name}_set", sets, dtype=pl.List(pl.Enum(options))))
+    return pl.DataFrame(columns)
+
+
+def _known_probs(
+    labels: pl.DataFrame, truth: pl.DataFrame, name: str, options: list[str]
+) -> tuple[NDArray[np.float64], NDArray[np.int64], pl.Series]:
+    """Probabilities (n, options), true option and key of the rows where both are known."""
+    column = f"{name}_probs"
+    if column not in labels.columns or PREFIX + name not in truth.columns:
+        return np.zeros((0, len(options))), np.zeros(0, dtype=np.int64), pl.Series(dtype=pl.String)
+    rows = truth.select(KEY, PREFIX + name).join(labels.select(KEY, column), on=KEY, validate="1:1")
+    rows = rows.drop_nulls().sort(KEY)
+    true = rows[PREFIX + name].cast(pl.Enum(options)).to_physical().to_numpy().astype(np.int64)
+    return rows[column].to_numpy().astype(np.float64), true, rows[KEY]

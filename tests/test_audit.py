@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+import facestats as fs
+from facestats.core.config import AttributeSettings
+from facestats.core.stats import wilson_interval
+from facestats.core.tables import AUDIT
+
+N = 600
+OPTIONS = {
+    "gender": ("male", "female"),
+    "ethnicity": ("Asian", "African", "Caucasian"),
+    "hair_color": ("black", "brown", "red"),
+}
+
+
+def attribute(name):
+    options = {o: {"image": [f"{o} one", f"{o} two"], "text": [f"is {o}"]} for o in OPTIONS[name]}
+    return AttributeSettings.model_validate(
+        {
+            "title": name,
+            "image_templates": ["a {}.", "the {}."],
+            "text_templates": ["The person {}."],
+            "options": options,
+        }
+    )
+
+
+ATTRIBUTES = {name: attribute(name) for name in OPTIONS}
+
+
+def labelled(rng, true, options, accuracy, prefix, name):
+    """Labels that are right with the chance `accuracy`, with scores and probabilities."""
+    right = rng.random(len(true)) < accuracy
+    other = (true + rng.integers(1, len(options), len(true))) % len(options)
+    label = np.where(right, true, other)
+    probs = np.full((len(true), len(options)), 0.1 / (len(options) - 1), dtype=np.float32)
+    probs[np.arange(len(true)), label] = 0.9
+    kind = pl.Enum(options)
+    return {
+        f"{prefix}{name}": pl.Series([options[i] for i in label], dtype=kind),
+        f"{prefix}{name}_score": pl.Series(probs.max(axis=1)),
+        f"{name}_probs": pl.Series(probs, dtype=pl.Array(pl.Float32, len(options))),
+    }
+
+
+@pytest.fixture(scope="module")
+def world():
+    """Master and truth: every label is right with the chance 0.95, texts with 0.9 where they speak."""
+    rng = np.random.default_rng(4)
+    ids = [f"{i:04d}.jpg" for i in range(N)]
+    master, truth = {"image_id": ids}, {"image_id": ids}
+    for name, options in OPTIONS.items():
+        true = rng.integers(0, len(options), N)
+        truth[f"true_{name}"] = pl.Series([options[i] for i in true], dtype=pl.Enum(options))
+        image = labelled(rng, true, options, 0.95, "", name)
+        text = labelled(rng, true, options, 0.9, "text_", name)[f"text_{name}"]
+        master |= image | {f"image_{name}": image[name], f"image_{name}_score": image[f"{name}_score"]}
+        speaks = pl.Series(rng.random(N) < 0.5)
+        master[f"text_{name}"] = pl.select(pl.when(speaks).then(text)).to_series()
+    return pl.DataFrame(master), pl.DataFrame(truth)
+
+
+class Words:
+    """An encoder of texts: every phrase lies near the direction of its option; nonsense lies elsewhere."""
+
+    name, dim, logit_scale, input_side = "words@1", 8, 20.0, 8
+
+    def encode_texts(self, texts):
+        axes = {o: i for i, o in enumerate(OPTIONS["hair_color"])}
+        out = []
+        for text in texts:
+            noise = np.random.default_rng(sum(map(ord, text))).normal(0, 0.1, self.dim)
+            place = next((i for o, i in axes.items() if o in text), 7 if "blorp" in text else 6)
+            noise[place] += 1
+            if place == 7:
+                noise[2] += 0.5  # nonsense lies nearest to red
+            out.append(noise / np.linalg.norm(noise))
+        return np.array(out, dtype=np.float32)
+
+
+@pytest.fixture(scope="module")
+def embeddings(world):
+    true = world[1]["true_hair_color"].to_physical().to_numpy()
+    x = np.random.default_rng(0).normal(0, 0.25, (N, 8))
+    x[np.arange(N), true] += 1
+    x = (x / np.linalg.norm(x, axis=1, keepdims=True)).astype(np.float32)
+    return pl.DataFrame(
+        {"image_id": world[1]["image_id"], "embedding": pl.Series(x, dtype=pl.Array(pl.Float32, 8))}
+    )
+
+
+def findings_of(master, truth, **more):
+    return fs.list_findings(
+        audit=fs.audit_labels(master, truth, ATTRIBUTES),
+        options=fs.audit_options(master, ATTRIBUTES, truth=truth),
+        calibration=fs.audit_calibration(master, truth, ATTRIBUTES, repeats=3),
+        crosstalk=fs.audit_crosstalk(master, ATTRIBUTES, truth=truth, n_resamples=50),
+        texts=fs.audit_texts(master, ATTRIBUTES),
+        **more,
+    )
+
+
+def card_top(tmp_path, findings):
+    """The sentences at the top of the run card, before anything else."""
+    config = fs.load_config("config/demo.yaml").model_copy(
+        update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw", "attributes": ATTRIBUTES}
+    )
+    text = fs.write_card(config, fs.Store(tmp_path), findings=findings).read_text()
+    return text.split("## Most alarming findings\n\n")[1].split("\n\n")[0]
+
+
+def test_labels_without_a_fault_raise_no_alarm(world):
+    assert findings_of(*world).filter(level="alarm").height == 0
+
+
+def test_the_table_keeps_its_contract_and_covers_the_truth(world):
+    audit = fs.check_table(fs.audit_labels(*world, ATTRIBUTES), AUDIT)
+    assert set(audit["by"]) == {"all", "gender", "ethnicity", "gender+ethnicity"}
+    groups = audit.filter((pl.col("attribute") != "all") & (pl.col("source") == "image"))
+    held = groups["accuracy_low"].le(0.95) & groups["accuracy_high"].ge(0.95)
+    low, _ = wilson_interval(held.sum(), len(held))
+    assert held.mean() > 0.85
+    assert low > 0.75
+    whole = audit.filter(attribute="all", by="all", source="image")
+    assert whole["accuracy_low"][0] < 0.95 < whole["accuracy_high"][0]
+    assert audit.filter(by="gender", attribute="gender", source="image")["n"].sum() == N
+
+
+def test_labels_of_one_group_flipped_at_ten_percent_are_found(world, tmp_path):
+    master, truth = world
+    rng = np.random.default_rng(0)
+    hit = pl.Series(rng.random(N) < 0.1) & (truth["true_ethnicity"].cast(pl.String) == "African")
+    other = {"male": "female", "female": "male"}
+    flipped = pl.col("gender").cast(pl.String).replace_strict(other).cast(pl.Enum(OPTIONS["gender"]))
+    faulty = master.with_columns(gender=pl.when(hit).then(flipped).otherwise("gender"))
+    top = card_top(tmp_path, findings_of(faulty, truth))
+    assert "**alarm**: Labels of gender are right for" in top
+    assert "faces with ethnicity African" in top
+
+
+def test_a_prompt_made_nonsense_is_found(world, embeddings, tmp_path):
+    settings = ATTRIBUTES["hair_color"]
+    brown = settings.options["brown"].model_copy(update={"image": ("brown one", "blorp zxqv")})
+    broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
+    whole = {"hair_color": settings}
+    fine, bad = (fs.audit_prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken))
+    assert not fine["astray"].any()
+    astray = bad.filter("astray")["prompt"].to_list()
+    assert "blorp zxqv" in astray
+    top = card_top(tmp_path, findings_of(*world, prompts=bad))
+    assert "**alarm**: Prompt astray: the phrase 'blorp zxqv' of hair color, option brown" in top
+
+
+def test_a_text_that_contradicts_its_picture_is_found(world, tmp_path):
+    master, truth = world
+    turned = dict(zip(OPTIONS["hair_color"], (*OPTIONS["hair_color"][1:], "black"), strict=True))
+    text = pl.col("text_hair_color").cast(pl.String).replace_strict(turned, default=None)
+    faulty = master.with_columns(text_hair_color=text.cast(pl.Enum(OPTIONS["hair_color"])))
+    for known in (truth, truth.clear()):
+        top = card_top(tmp_path, findings_of(faulty, known))
+        assert "Picture and text contradict each other in hair color" in top
+
+
+def test_an_attribute_that_follows_another_is_found(world):
+    master, truth = world
+    follows = {"Asian": "black", "African": "brown", "Caucasian": "red"}
+    color = truth["true_ethnicity"].cast(pl.String).replace_strict(follows)
+    mixed = pl.select(
+        pl.when(pl.Series(np.arange(N) % 2 == 0))
+        .then(color)
+        .otherwise(master["image_hair_color"].cast(pl.String))
+    ).to_series()
+    faulty = master.with_columns(image_hair_color=mixed.cast(pl.Enum(OPTIONS["hair_color"])))
+    found = fs.audit_crosstalk(faulty, ATTRIBUTES, truth=truth, n_resamples=50)
+    assert found.row(0, named=True)["a"] == "ethnicity"
+    assert found["low"][0] > 0.2
+    assert "cross-talk" in findings_of(faulty, truth)["kind"].to_list()
+
+
+def test_without_truth_everything_comes_back_empty_and_the_card_says_so(world, tmp_path):
+    master, truth = world
+    nothing = truth.clear().select("image_id")
+    assert fs.audit_labels(master, nothing, ATTRIBUTES).height == 0
+    assert fs.audit_calibration(master, nothing, ATTRIBUTES).height == 0
+    assert fs.label_sets(master, nothing, ATTRIBUTES).columns == ["image_id"]
+    assert fs.audit_options(master, ATTRIBUTES, truth=nothing)["recall"].null_count() == 8
+    config = fs.load_config("config/demo.yaml").model_copy(
+        update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
+    )
+    text = fs.write_card(config, fs.Store(tmp_path), findings=fs.list_findings(), truth=nothing).read_text()
+    assert "No truth is known of these pictures" in text
+
+
+def test_label_sets_hold_the_label_and_sometimes_more(world):
+    master, truth = world
+    sets = fs.label_sets(master, truth.head(300), ATTRIBUTES, coverage=0.97)
+    assert sets["image_id"].equals(master["image_id"])
+    inside = pl.select(sets["gender_set"].list.contains(truth["true_gender"])).to_series()
+    assert inside.tail(300).mean() > 0.94
+    assert set(sets["gender_set"].list.len()) <= {1, 2}
+
+
+def test_truth_is_read_from_metadata_and_from_files(tmp_path):
+    (tmp_path / "raw/sub").mkdir(parents=True)
+    (tmp_path / "raw/metadata.csv").write_text(
+        "file_name,text,true_gender,licence\na.jpg,x,male,CC0\nb.jpg,y,,\n"
+    )
+    (tmp_path / "raw/sub/metadata.csv").write_text("file_name,text,true_gender\nc.jpg,x,female\n")
+    found = fs.read_truth(tmp_path / "raw", ATTRIBUTES)
+    assert found.to_dict(as_series=False) == {
+        "image_id": ["a.jpg", "sub/c.jpg"],
+        "true_gender": ["male", "female"],
+    }
+    file = tmp_path / "truth.csv"
+    file.write_text("file_name,gender\na.jpg,female\n")
+    assert fs.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
+    file.write_text("file_name,gender\na.jpg,woman\n")
+    with pytest.raises(fs.TableError, match=r"holds \['woman'\], which are no options"):
+        fs.read_truth(file, ATTRIBUTES)
+    file.write_text("file_name,gender\na.jpg,male\na.jpg,male\n")
+    with pytest.raises(fs.TableError, match=r"'a.jpg' is named twice"):
+        fs.read_truth(file, ATTRIBUTES)
+
+
+def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
+    raw = tmp_path / "raw"
+    raw.mkdir()
+    (raw / "metadata.csv").write_text(
+        "file_name,text,licence,consent\na.jpg,x,<script>alert(1)</script>|CC0,signed\n"
+    )
+    config = fs.load_config("config/demo.yaml").model_copy(update={"data_dir": tmp_path, "raw_dir": raw})
+    audit = fs.audit_labels(*world, ATTRIBUTES)
+    path = fs.write_card(
+        config,
+        fs.Store(tmp_path),
+        findings=fs.list_findings(audit=audit),
+        tables={"Scores": audit},
+        truth=world[1],
+    )
+    text, page = path.read_text(), path.with_suffix(".html").read_text()
+    parts = ["Most alarming", "Intended use", "Data", "Licence and consent", "Models", "Counts", "Scores"]
+    places = [text.index(f"## {part}") for part in [*parts, "Prompts", "Limits"]]
+    assert places == sorted(places)
+    assert "Not to be used" in text
+    assert "consent | signed" in text
+    assert "<script>" not in page
+    assert "<table>" in page

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from facestats.core.agreement import (
+    additive_effects,
+    correlate,
+    fisher_interval,
+    rater_agreement,
+    split_half,
+    split_variance,
+)
+
+# Shrout & Fleiss 1979, table 2, and the coefficients of their table 4
+SHROUT_FLEISS = np.array(
+    [[9, 2, 5, 8], [6, 1, 3, 2], [8, 4, 6, 8], [7, 1, 2, 6], [10, 5, 6, 9], [6, 2, 4, 7]], dtype=float
+)
+
+
+def simulated(n_faces, n_raters, *, share=1.0, seed=0, sd=(1.0, 0.7, 1.2)):
+    rng = np.random.default_rng(seed)
+    faces, raters = rng.normal(0, sd[0], n_faces), rng.normal(0, sd[1], n_raters)
+    ratings = 4 + faces[:, None] + raters + rng.normal(0, sd[2], (n_faces, n_raters))
+    ratings[rng.random(ratings.shape) > share] = np.nan
+    return ratings, faces, raters
+
+
+def test_the_coefficients_are_those_of_shrout_and_fleiss():
+    found = split_variance(SHROUT_FLEISS)
+    assert round(found.icc(), 2) == 0.29
+    assert round(found.icc(4), 2) == 0.62
+    assert round(found.consistency(1), 2) == 0.71
+    assert round(found.consistency(4), 2) == 0.91
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 50))
+def test_missing_cells_leave_the_components_near_the_truth(seed):
+    ratings, _, _ = simulated(300, 12, share=0.5, seed=seed)
+    found = split_variance(ratings)
+    assert found.faces == pytest.approx(1.0, abs=0.35)
+    assert found.rest == pytest.approx(1.44, abs=0.25)
+
+
+def test_severity_comes_back_though_raters_see_different_faces():
+    ratings, faces, raters = simulated(400, 10, share=0.4)
+    ratings[:200, :5] = np.nan  # half of the raters see only half of the faces
+    kept = np.isfinite(ratings).any(axis=1)
+    level, severity = additive_effects(ratings[kept])
+    assert severity == pytest.approx(raters - raters.mean(), abs=0.35)
+    plain = np.nanmean(ratings[kept], axis=1)
+    assert correlate(level, faces[kept]) > correlate(plain, faces[kept])
+
+
+def test_effects_of_an_additive_table_are_exact():
+    faces, raters = np.array([1.0, 2, 5, 4]), np.array([-1.0, 0, 1])
+    table = faces[:, None] + raters
+    table[0, 0] = table[2, 1] = np.nan
+    level, severity = additive_effects(table)
+    assert level == pytest.approx(faces)
+    assert severity == pytest.approx(raters)
+
+
+def test_a_rater_who_never_varies_agrees_with_nobody_and_harms_nobody():
+    ratings, _, _ = simulated(40, 6)
+    ratings[:, 0] = 3.0
+    found = rater_agreement(ratings)
+    assert np.isnan(found[0])
+    assert np.isfinite(found[1:]).all()
+
+
+def test_stepped_up_halves_and_consistency_agree():
+    ratings, _, _ = simulated(200, 20, share=0.7)
+    halves = split_half(ratings, n_splits=200, seed=0)
+    found = split_variance(ratings)
+    assert np.mean(2 * halves / (1 + halves)) == pytest.approx(found.consistency(found.per_face), abs=0.02)
+
+
+def test_too_few_ratings_are_refused():
+    with pytest.raises(ValueError, match="2 ratings of 2 faces by 2 raters cannot be split"):
+        split_variance(np.array([[1.0, np.nan], [np.nan, 2.0]]))
+
+
+@settings(deadline=None)  # the first call imports scipy
+@given(st.floats(-0.99, 0.99), st.integers(4, 500))
+def test_fisher_interval_encloses_the_correlation(r, n):
+    low, high = fisher_interval(r, n)
+    assert -1 <= low <= r <= high <= 1

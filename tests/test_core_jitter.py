@@ -1,0 +1,58 @@
+import numpy as np
+import polars as pl
+import pytest
+
+import facestats as fs
+from facestats.core.jitter import VARIANTS, _change
+from facestats.core.testing import FakeEncoder, FakeLandmarker, draw_faces
+
+
+class LeftHalf(FakeEncoder):
+    """Sees only whether the left half of the crop is brighter than the right: mirroring changes it."""
+
+    name = "left-half@1"
+    dim = 2
+
+    def encode_images(self, pixels):
+        half = pixels.shape[2] // 2
+        left, right = (
+            p.astype(np.float32).mean(axis=(1, 2, 3)) for p in (pixels[:, :, :half], pixels[:, :, half:])
+        )
+        brighter = left > right
+        return np.stack([brighter, ~brighter], axis=1).astype(np.float32)
+
+
+def label(embeddings, encoder, attributes):
+    side = pl.Series(["left" if v[0] > 0.5 else "right" for v in embeddings["embedding"].to_list()])
+    return embeddings.select("image_id").with_columns(**dict.fromkeys(attributes, side))
+
+
+@pytest.fixture
+def faces(tmp_path):
+    from PIL import Image
+
+    draw_faces(tmp_path / "raw", n=6)
+    for file in (tmp_path / "raw").glob("*.png"):
+        pixels = np.array(Image.open(file))
+        pixels[:, :150] = np.minimum(pixels[:, :150].astype(int) + 60, 255)
+        Image.fromarray(pixels).save(file)
+    images = fs.list_images(tmp_path / "raw")
+    return fs.align_faces(images, landmarker=FakeLandmarker(), crops_dir=tmp_path / "crops", size=128)
+
+
+def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp_path):
+    found = fs.audit_stability(
+        faces, LeftHalf(), tmp_path / "raw", attributes={"side": None}, label=label, size=128, sample=4
+    )
+    flips = dict(found.select("variant", "flips").iter_rows())
+    assert flips == {"mirrored": 1.0, "shifted": 0.0, "turned": 0.0, "scaled": 0.0}
+    assert found["n"].to_list() == [4] * 4
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_changes_are_small_and_keep_the_centre_but_for_shifts(variant):
+    matrix = _change(variant, 512, np.random.default_rng(0))
+    centre = np.full(2, 255.5)
+    moved = np.linalg.norm(matrix[:, :2] @ centre + matrix[:, 2] - centre)
+    assert moved == pytest.approx(0.02 * 512 if variant == "shifted" else 0, abs=1e-6)
+    assert np.abs(matrix[:, :2] - np.eye(2)).max() < 0.06
