@@ -5,9 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
 
 from facestats.core.config import ConfigError
+from facestats.surfaces.report import write_report
 from facestats.surfaces.runner import find_notebooks, run_notebooks
 
 ROOT = Path(__file__).parents[1]
@@ -69,3 +71,22 @@ def test_notebooks_are_found_beside_the_configuration(project):
     found = find_notebooks(project / "config/c.yaml")
     assert found[0].parent == project / "notebooks"
     assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_the_report_leaves_out_widgets_and_fetches_nothing(tmp_path):
+    view = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "ab", "version_major": 2, "version_minor": 0}
+    }
+    outputs = [
+        nbformat.v4.new_output("display_data", data=view | {"text/plain": "HBox(children=())"}),
+        nbformat.v4.new_output("stream", text="12 faces"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
+    state = {"ab": {"model_name": "HBoxModel", "model_module": "@jupyter-widgets/controls", "state": {}}}
+    content = {"state": state, "version_major": 2, "version_minor": 0}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": content}
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    text = write_report(tmp_path).read_text()
+    assert "12 faces" in text
+    assert "HBox" not in text
+    assert "<script src" not in text

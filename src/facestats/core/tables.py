@@ -124,11 +124,13 @@ CLASSIFICATIONS = Table(
     optional=True,
 )
 TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
-SCORES = Table("scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True)
+SCORES = Table(
+    "scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True, optional=True
+)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
-    ("faces", "attributes", "classifications", "text_labels"),
+    ("faces", "attributes", "classifications", "text_labels", "scores"),
     {KEY: pl.String, **_FAILURE, "crop": pl.String},
     open_ended=True,
 )

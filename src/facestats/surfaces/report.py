@@ -56,6 +56,7 @@ def _body(notebook: NotebookNode) -> str:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
+    notebook.metadata.pop("widgets", None)  # their state would fetch scripts from the network
     for cell in notebook.cells:
         # progress bars are for the one who waits, not for the one who reads, and widgets need their kernel
         keep = [o for o in cell.get("outputs", []) if not _is_progress(o)]
