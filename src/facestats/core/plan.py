@@ -47,16 +47,17 @@ class Plan:
 
 def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:
     """Key and fingerprint of every row that the table should have, sorted by key."""
-    marked = _marks(rows, table)
-    if marked[table.key].is_duplicated().any():
-        twice = marked.filter(pl.col(table.key).is_duplicated())[table.key][0]
+    marked = _marks(rows, table).sort(table.key)
+    same = marked[table.key] == marked[table.key].shift()  # neighbours, now that they are in order
+    if same.any():
+        twice = marked.filter(same)[table.key][0]
         msg = f"the input rows repeat {table.key} {twice!r}; a row per picture is needed"
         raise TableError(msg)
     salt = stage_hash(stage)
     if whole:
         salt ^= int(frame_digest(marked if isinstance(rows, pl.LazyFrame) else rows), 16)
     marks = mix_hashes(marked[FINGERPRINT].to_numpy(), salt)
-    return marked.select(table.key, pl.Series(FINGERPRINT, marks, dtype=pl.UInt64)).sort(table.key)
+    return marked.select(table.key, pl.Series(FINGERPRINT, marks, dtype=pl.UInt64))
 
 
 def _marks(rows: Rows, table: Table) -> pl.DataFrame:
@@ -82,17 +83,24 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
     old = index_parts(files.parts(), key)
     waiting = index_parts(files.chunks(), key)
     kept_old = old.filter(~pl.col("failed")) if retry_failed else old
-    todo = wanted.join(kept_old, on=[key, FINGERPRINT], how="anti", maintain_order="left")
-    resumed = todo.join(waiting.unique(key), on=[key, FINGERPRINT], how="semi").height
-    todo = todo.join(waiting, on=[key, FINGERPRINT], how="anti", maintain_order="left")
+    todo = _without(wanted, kept_old, [key, FINGERPRINT])
+    rest = _without(todo, waiting, [key, FINGERPRINT])
+    todo, resumed = rest, todo.height - rest.height
     return Plan(
         wanted,
         todo,
         old_rows=old.height,
-        new=todo.join(old, on=key, how="anti").height,
-        removed=old.join(wanted, on=key, how="anti").height,
+        new=_without(todo, old, [key]).height,
+        removed=_without(old, wanted, [key]).height,
         resumed=resumed,
     )
+
+
+def _without(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> pl.DataFrame:
+    """Rows that `others` does not hold, in their order; a first run need not look anything up."""
+    if rows.is_empty() or others.is_empty():
+        return rows
+    return rows.join(others, on=on, how="anti", maintain_order="left")
 
 
 def take_chunks(

@@ -155,8 +155,8 @@ def _blank() -> Image.Image:
 
 
 def _short(value: object) -> str:
-    text = f"{value:.2f}" if isinstance(value, float) else str(value)
-    return text if len(text) <= 20 else text[:19] + "…"
+    lines = (f"{value:.2f}" if isinstance(value, float) else str(value)).split("\n")
+    return "\n".join(line if len(line) <= 20 else line[:19] + "\u2026" for line in lines)
 
 
 def _wrap(text: str, width: int) -> str:
