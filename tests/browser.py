@@ -29,7 +29,7 @@ def why_no_browser() -> str:
     """Say what is missing for tests in a browser; empty if nothing is."""
     if find_spec("playwright") is None:
         return "playwright is not installed: pip install 'facestats[browser]'"
-    if _chromium():
+    if chromium():
         return ""
     from playwright.sync_api import sync_playwright
 
@@ -39,7 +39,7 @@ def why_no_browser() -> str:
     return "no chromium: apt-get install chromium, or playwright install chromium"
 
 
-def _chromium():
+def chromium():
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
@@ -98,7 +98,7 @@ def lab(tmp_path_factory):
 
     folder = tmp_path_factory.mktemp("lab")
     with _server(folder) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=_chromium(), args=FLAGS)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
         page = browser.new_page(viewport={"width": 1200, "height": 900})
         yield Lab(page, url, folder)
         browser.close()

@@ -10,6 +10,16 @@ import matplotlib as mpl
 import pytest
 
 ROOT = Path(__file__).parents[1]
+SETTINGS = """
+data_dir: {data}
+attributes: {attributes}
+demo: {{pictures: 40, seed: 3}}
+faces: {{workers: 2}}
+embeddings: {{model: "local-dir:${{package}}/demo/clip"}}
+text_labels: {{model: "${{package}}/demo/bart"}}
+clusters: {{n_clusters: 3}}
+composites: {{min_faces: 3}}
+"""
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", ROOT.parent / "shared/data"))
 LONDON = DATA / "london"
 mpl.use("Agg")
@@ -43,3 +53,19 @@ def pupils(image_id):
     """Hand-placed pupils of one London portrait, (2, 2) in pixels, the left one in the picture first."""
     lines = (LONDON / image_id).with_suffix(".tem").read_text().splitlines()
     return [[float(v) for v in line.split()] for line in lines[1:3]]
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """A project of 40 drawn characters, run from the first notebook to the last."""
+    from facestats.surfaces.runner import run_notebooks
+
+    folder = tmp_path_factory.mktemp("project")
+    config = folder / "config.yaml"
+    text = SETTINGS.format(data=folder / "data", attributes=ROOT / "config/attributes.yaml")
+    config.write_text(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        patch.setenv("FACESTATS_CONFIG", str(config))
+        page = run_notebooks(config)
+    return config, page

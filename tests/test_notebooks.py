@@ -7,6 +7,7 @@ from pathlib import Path
 import nbformat
 import polars as pl
 import pytest
+from conftest import SETTINGS
 
 import facestats as fs
 from facestats.surfaces.recipe import expected_tables
@@ -16,16 +17,6 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "scores", "master", "clusters")
-SETTINGS = """
-data_dir: {data}
-attributes: {attributes}
-demo: {{pictures: 40, seed: 3}}
-faces: {{workers: 2}}
-embeddings: {{model: "local-dir:${{package}}/demo/clip"}}
-text_labels: {{model: "${{package}}/demo/bart"}}
-clusters: {{n_clusters: 3}}
-composites: {{min_faces: 3}}
-"""
 
 
 def code_cells(path):
@@ -50,20 +41,6 @@ def test_notebooks_stay_thin(path):
     assert [c.metadata.get("tags") for c in code_cells(path)].count(["parameters"]) == 1
     stem = path.stem.partition("_")[2]
     assert path in EXAMPLES or stem == "schematics" or (ROOT / "src/facestats" / f"{stem}.py").exists()
-
-
-@pytest.fixture(scope="module")
-def demo(tmp_path_factory):
-    """A project of 40 drawn characters, run from the first notebook to the last."""
-    folder = tmp_path_factory.mktemp("project")
-    config = folder / "config.yaml"
-    text = SETTINGS.format(data=folder / "data", attributes=ROOT / "config/attributes.yaml")
-    config.write_text(text)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(ROOT)
-        patch.setenv("FACESTATS_CONFIG", str(config))
-        page = run_notebooks(config)
-    return config, page
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from browser import FLAGS, chromium, needs_browser
 
 import facestats as fs
 from facestats.core.config import ConfigError
@@ -102,3 +103,43 @@ def test_a_character_gets_face_bars_conflicts_and_json(project):
     face, summary, _, _ = label_character(project, b"<b>no picture</b>", "")
     assert face is None
     assert "<b>" not in summary
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_page_in_a_browser(project, tmp_path):
+    pytest.importorskip("gradio", reason="the page is an extra: pip install 'facestats[app]'")
+    from playwright.sync_api import expect, sync_playwright
+
+    from facestats.surfaces.app import create_page
+
+    raw = project.config.raw_dir
+    picture = next(p for p in raw.rglob("*.*") if p.is_file())
+    seen = project.process_image(picture).attributes["age"].value
+    other = "child" if seen != "child" else "elderly"
+    page = create_page(project)
+    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=None)
+    try:
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+            view = browser.new_page(viewport={"width": 1400, "height": 1300})
+            view.goto(url)
+            view.locator("#picture input[type=file]").set_input_files(picture)
+            view.locator("#text textarea").fill(f"this is a {other}")
+            view.locator("#label").click()
+            expect(view.locator("#summary")).to_contain_text("disagree", timeout=60_000)
+            expect(view.locator("#summary")).to_contain_text(other)
+            expect(view.locator("#face img")).to_be_visible()
+            expect(view.locator("#json")).to_contain_text(seen)
+            view.screenshot(path=tmp_path / "character.png")
+            view.get_by_role("tab", name="Gallery").click()
+            view.locator("#show").click()
+            expect(view.locator("#count")).to_contain_text("faces", timeout=60_000)
+            expect(view.locator("#faces img").first).to_be_visible()
+            view.locator("#average").click()
+            expect(view.locator("#mean img")).to_be_visible(timeout=60_000)
+            view.screenshot(path=tmp_path / "gallery.png")
+            browser.close()
+    finally:
+        page.close()
+    assert all((tmp_path / f"{name}.png").stat().st_size > 20_000 for name in ("character", "gallery"))
