@@ -19,7 +19,6 @@ The result goes to benchmarks/results/ as Markdown and JSON, with date, git revi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -300,7 +299,13 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = save_random_bart(Path(temporary, "bart-large"))
         if args.agreement:
-            print(json.dumps(facts | check_agreement(folder, pick_texts(args.texts)), indent=2))
+            facts |= check_agreement(folder, pick_texts(args.texts))
+            lines = [
+                "# Text labels: agreement with the stock pipeline",
+                "",
+                *(f"- {k}: {v}" for k, v in facts.items()),
+            ]
+            keep("text_agreement", "\n".join([*lines, ""]), facts=facts, out=args.out)
             return
         rates, more = compare_speed(folder, pick_texts(args.texts), rounds=args.rounds)
     ways = compare_ways(args.captions)
