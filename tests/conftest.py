@@ -6,6 +6,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import hypothesis
 import matplotlib as mpl
 import pytest
 
@@ -23,11 +24,26 @@ composites: {{min_faces: 3}}
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", ROOT.parent / "shared/data"))
 LONDON = DATA / "london"
 mpl.use("Agg")
+# The same examples in each run; HYPOTHESIS_PROFILE=explore looks for new ones, as one does before a release.
+hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("explore", max_examples=1000)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 sys.path.insert(0, str(ROOT / "benchmarks"))  # random_clip: the real architecture without its weights
 
 needs_london = pytest.mark.skipif(
     not LONDON.is_dir(), reason=f"the London face set is not at {LONDON}; set FACESTATS_SHARED_DATA"
 )
+
+
+def pytest_itemcollected(item):
+    """Share the tests among processes: a file stays together, and so do those of one costly fixture."""
+    shared = next((name for name in ("demo", "lab") if name in item.fixturenames), item.path.stem)
+    item.add_marker(pytest.mark.xdist_group(shared))
+
+
+def pytest_collection_modifyitems(items):
+    """Begin with what takes longest, so that no process waits for another at the end."""
+    items.sort(key=lambda item: ("demo" not in item.fixturenames, item.get_closest_marker("slow") is None))
 
 
 def copy_london(folder, n):

@@ -6,7 +6,7 @@ import textwrap
 
 import polars as pl
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
@@ -65,6 +65,7 @@ def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_f
 
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10_000))
+@example(-8)  # before the reason, which may be empty: image_id, attribute, value, labeller and time are there
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
     file = tmp_path_factory.mktemp("labels") / "labels.csv"
     for i in range(3):
@@ -73,7 +74,7 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory,
     cut %= len(data) + 1
     file.write_bytes(data[:cut])
     whole = max(data[:cut].count(b"\n") - 1, 0)
-    complete = data[:cut].endswith(b"random")  # all there but the line end
+    complete = data[:cut].endswith((b"random", b"+00:00,"))  # all there but the line end
     assert fs.read_labels(file, ATTRIBUTES).height == whole + complete
     fs.write_label(file, ("new.png", "hair", "black"), labeller="anna")
     labels = fs.read_labels(file, ATTRIBUTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,16 +71,17 @@ def run_notebooks(
     _draw_demo(config)
     os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())
     try:
-        for notebook in notebooks:
-            execute_notebook(
-                notebook,
-                report / notebook.name,
-                dict(parameters or {}),
-                kernel_name="python3",
-                cwd=notebook.parent,
-                progress_bar={"desc": notebook.stem},
-                kernel_manager_class=_kernel_manager(),
-            )
+        with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
+            for notebook in notebooks:
+                execute_notebook(
+                    notebook,
+                    report / notebook.name,
+                    dict(parameters or {}),
+                    kernel_name="python3",
+                    cwd=notebook.parent,
+                    progress_bar={"desc": notebook.stem},
+                    kernel_manager_class=_kernel_manager(sockets),
+                )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         raise NotebookError(notebook, error.cell_index, message) from None
@@ -115,13 +117,16 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
     return chosen
 
 
-def _kernel_manager() -> type:
-    """Kernels that are reached through sockets of this user where there are such, not through open ports."""
+def _kernel_manager(sockets: str) -> type:
+    """Kernels that are reached through `sockets`, a folder of this run alone, not through open ports.
+
+    Named from the working folder, as Jupyter would, the sockets of two runs at once are the same.
+    """
     from jupyter_client import AsyncKernelManager
 
     if sys.platform == "win32":
         return AsyncKernelManager
-    return type("LocalKernelManager", (AsyncKernelManager,), {"transport": "ipc"})
+    return type("LocalKernelManager", (AsyncKernelManager,), {"transport": "ipc", "ip": f"{sockets}/kernel"})
 
 
 def _draw_demo(config: Config) -> None:
