@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facestats.core.protocols import ModelError
 from facestats.core.sentences import split_text
-from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
-from facestats.models.weights import hash_files, hub_folder
+from facestats.models.pretrained import find_pretrained, load_pretrained
+from facestats.models.runtime import Lanes, pick_device, pick_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PAIRS_AT_ONCE = 4096  # pairs tokenised and sorted together: bounds memory, whatever the number of texts
 PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # of a model as wide as BART-large
 WIDE = 1024
@@ -108,7 +107,7 @@ class Bart:
 
     def _find(self) -> tuple[Path, str]:
         if self._source is None:
-            self._source = _find_source(self.settings.model)
+            self._source = find_pretrained(self.settings.model, needed=("config.json",))
         return self._source
 
     def _pick(self) -> tuple[str, str]:
@@ -129,31 +128,16 @@ class _Loaded:
     """The model in memory."""
 
     def __init__(self, model: str, folder: Path, *, device: str, precision: str) -> None:
-        from safetensors import SafetensorError
         from transformers import AutoModelForSequenceClassification, AutoTokenizer
-        from transformers.utils import logging
 
-        options = {"local_files_only": True, "trust_remote_code": False}
-        noisy = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # one of ours is open
-        try:
-            network = AutoModelForSequenceClassification.from_pretrained(
-                folder, use_safetensors=True, **options
-            )
-            self.tokenizer = AutoTokenizer.from_pretrained(folder, **options)
-        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            msg = f"the model {model!r} in {folder} cannot be loaded: {error}"
-            raise ModelError(msg) from error
-        finally:
-            if noisy:
-                logging.enable_progress_bar()
-        check_finite(network, model)
+        classes = AutoModelForSequenceClassification, AutoTokenizer
+        network, self.tokenizer = load_pretrained(
+            model, folder, classes=classes, device=device, precision=precision
+        )
         self.columns = _label_columns(network.config.label2id, model)
         self.device, self.lanes = device, Lanes(device)
-        self.network = (
-            network.to(device=device, dtype=torch_dtype(precision)).eval().requires_grad_(requires_grad=False)
-        )
-        self.network.config.use_cache = False  # nothing is generated: keys and values need not be kept
+        self.network = network
+        network.config.use_cache = False  # nothing is generated: keys and values need not be kept
         room = getattr(network.config, "max_position_embeddings", 512) - _position_offset(network)
         self.longest = min(room, self.tokenizer.model_max_length)
         # a narrow model is done with a batch before the next is made ready
@@ -221,24 +205,6 @@ def _batches(order: NDArray[np.intp], lengths: NDArray[np.int64], size: int) -> 
         n = max(1, min(size, size * TOKENS_PER_PAIR // int(lengths[order[start]])))
         yield order[start : start + n]
         start += n
-
-
-def _find_source(model: str) -> tuple[Path, str]:
-    """Find the folder of a model and the revision of its weights."""
-    name = model.removeprefix("local-dir:")
-    folder = Path(name).expanduser()
-    if folder.is_dir() or name != model or folder.is_absolute() or name.startswith("."):
-        weights = list(folder.glob("*.safetensors"))
-        if not weights or not (folder / "config.json").is_file():
-            msg = (
-                f"the model {model!r} was not found: {folder.absolute()} needs config.json, model.safetensors and"
-                " the tokenizer's files, as save_pretrained of transformers writes them."
-            )
-            raise ModelError(msg)
-        others = [p for s in ("*.json", "*.txt", "*.model") for p in folder.glob(s)]
-        return folder, hash_files([*weights, *others])
-    folder, revision = hub_folder(model, required=("config.json",), weights=WEIGHTS, setting=model)
-    return folder, revision[:12]
 
 
 def _label_columns(label2id: dict[str, int], model: str) -> list[int]:

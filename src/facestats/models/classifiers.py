@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facestats.core.config import check_classifiers
 from facestats.core.protocols import ModelError
-from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
-from facestats.models.weights import hash_files, hub_folder
+from facestats.models.pretrained import find_pretrained, load_pretrained
+from facestats.models.runtime import Lanes, pick_device, pick_precision, torch_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 NEEDED = ("config.json", "preprocessor_config.json")
 
 
@@ -101,7 +100,7 @@ class HfClassifier:
 
     def _find(self) -> tuple[Path, str]:
         if self._source is None:
-            self._source = _find_source(self.settings.model)
+            self._source = find_pretrained(self.settings.model, needed=NEEDED)
         return self._source
 
     def _pick(self) -> tuple[str, str]:
@@ -123,27 +122,16 @@ class _Loaded:
     """The model in memory."""
 
     def __init__(self, model: str, folder: Path, *, device: str, precision: str) -> None:
-        from safetensors import SafetensorError
         from transformers import AutoImageProcessor, AutoModelForImageClassification
-        from transformers.utils import logging
 
-        options = {"local_files_only": True, "trust_remote_code": False}
-        noisy = logging.is_progress_bar_enabled()
-        logging.disable_progress_bar()  # one of ours is open
-        try:
-            network = AutoModelForImageClassification.from_pretrained(folder, use_safetensors=True, **options)
-            self.processor = AutoImageProcessor.from_pretrained(folder, **options)
-        except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-            msg = f"the classifier {model!r} in {folder} cannot be loaded: {error}"
-            raise ModelError(msg) from error
-        finally:
-            if noisy:
-                logging.enable_progress_bar()
-        check_finite(network, model)
+        classes = AutoModelForImageClassification, AutoImageProcessor
+        self.network, self.processor = load_pretrained(
+            model, folder, classes=classes, device=device, precision=precision
+        )
         self.model, self.device, self.lanes = model, device, Lanes(device)
-        self.labels = [network.config.id2label[i] for i in range(network.config.num_labels)]
+        config = self.network.config
+        self.labels = [config.id2label[i] for i in range(config.num_labels)]
         self.dtype = torch_dtype(precision)
-        self.network = network.to(device=device, dtype=self.dtype).eval().requires_grad_(requires_grad=False)
 
     def mapping(self, given: Mapping[str, str | None], options: tuple[str, ...]) -> NDArray[np.float32]:
         """Matrix from labels to options, (n_labels, n_options), of zeros and ones."""
@@ -171,20 +159,3 @@ class _Loaded:
             inputs = self.processor(images=list(images), return_tensors="pt")["pixel_values"]
             logits = self.network(pixel_values=inputs.to(device=self.device, dtype=self.dtype)).logits
             return logits.float().softmax(dim=-1).cpu().numpy()
-
-
-def _find_source(model: str) -> tuple[Path, str]:
-    """Find the folder of a model and the revision of its weights."""
-    name = model.removeprefix("local-dir:")
-    folder = Path(name).expanduser()
-    if folder.is_dir() or name != model or folder.is_absolute() or name.startswith("."):
-        weights = list(folder.glob("*.safetensors"))
-        if not weights or any(not (folder / file).is_file() for file in NEEDED):
-            msg = (
-                f"the classifier {model!r} was not found: {folder.absolute()} needs {', '.join(NEEDED)} and"
-                " model.safetensors, as save_pretrained of transformers writes them."
-            )
-            raise ModelError(msg)
-        return folder, hash_files([*weights, *folder.glob("*.json")])
-    folder, revision = hub_folder(model, required=NEEDED, weights=WEIGHTS, setting=model)
-    return folder, revision[:12]

@@ -1,0 +1,91 @@
+"""Models that transformers saved: find them, load them without running a line of their code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from facestats.core.protocols import ModelError
+from facestats.models.runtime import check_finite, torch_dtype
+from facestats.models.weights import hash_files, hub_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+DESCRIBING = ("*.json", "*.txt", "*.model")  # configuration and vocabulary: they too change the numbers
+
+
+def find_pretrained(model: str, *, needed: Sequence[str]) -> tuple[Path, str]:
+    """Find the folder of a model, and the revision of its files.
+
+    Parameters
+    ----------
+    model
+        Name on the Hugging Face hub, or a folder, with or without ``local-dir:`` before it.
+    needed
+        Files that must lie beside the weights.
+
+    Returns
+    -------
+    Folder, and 12 hex digits of the commit or of a hash of the files.
+
+    Raises
+    ------
+    ModelError
+        Naming the folder that was looked into, and what belongs there.
+    """
+    name = model.removeprefix("local-dir:")
+    folder = Path(name).expanduser()
+    if folder.is_dir() or name != model or folder.is_absolute() or name.startswith("."):
+        weights = list(folder.glob("*.safetensors"))
+        if not weights or any(not (folder / file).is_file() for file in needed):
+            msg = (
+                f"the model {model!r} was not found: {folder.absolute()} needs model.safetensors,"
+                f" {', '.join(needed)} and what else save_pretrained of transformers writes."
+            )
+            raise ModelError(msg)
+        return folder, hash_files({*weights, *(p for kind in DESCRIBING for p in folder.glob(kind))})
+    folder, revision = hub_folder(model, required=tuple(needed), weights=WEIGHTS, setting=model)
+    return folder, revision[:12]
+
+
+def load_pretrained(
+    model: str, folder: Path, *, classes: tuple[Any, Any], device: str, precision: str
+) -> tuple[Any, Any]:
+    """Load a network, ready to infer, and its tokenizer or image processor, from local files alone.
+
+    Parameters
+    ----------
+    model
+        The setting that asked for it, for errors.
+    folder
+        Where its files lie.
+    classes
+        Classes of transformers for the network and for what prepares its input.
+    device, precision
+        Where it runs, and as what.
+
+    Raises
+    ------
+    ModelError
+        If the files cannot be read or hold NaN or infinity.
+    """
+    from safetensors import SafetensorError
+    from transformers.utils import logging
+
+    options = {"local_files_only": True, "trust_remote_code": False}
+    noisy = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()  # one of ours is open
+    try:
+        network = classes[0].from_pretrained(folder, use_safetensors=True, **options)
+        preparing = classes[1].from_pretrained(folder, **options)
+    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
+        msg = f"the model {model!r} in {folder} cannot be loaded: {error}"
+        raise ModelError(msg) from error
+    finally:
+        if noisy:
+            logging.enable_progress_bar()
+    check_finite(network, model)
+    network = network.to(device=device, dtype=torch_dtype(precision)).eval()
+    return network.requires_grad_(requires_grad=False), preparing
