@@ -153,12 +153,14 @@ def page(
 
 @app.command()
 def serve(
+    *,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 16,
     open_to_all: Annotated[
         bool, typer.Option("--i-know", help="Listen to other machines without a key.")
     ] = False,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep answers.")] = False,
     config: ConfigOption = None,
 ) -> None:
     """Serve POST /extract over HTTP; documentation at /docs. The key, if any, comes from $FACESTATS_API_KEY.
@@ -168,7 +170,7 @@ def serve(
     from facestats.surfaces.server import serve as work
 
     work(
-        fs.CharacterPipeline(find_config(config)),
+        fs.CharacterPipeline(find_config(config), not no_cache),
         host=host,
         port=port,
         batch_size=batch_size,

@@ -1,0 +1,264 @@
+"""The service under mixed load: requests per second beside the bare pipeline, latency, errors, memory.
+
+    python benchmarks/service.py --requests 10000 --clients 16
+
+Draws characters, then sends good pictures, pictures without a face, texts, broken files, wrong kinds and
+bodies over the limit from several clients at once to ``facestats serve``, and gives the same good inputs to
+``CharacterPipeline.process_batch`` in the same run. Nothing is answered from a cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import os
+import random
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+from common import describe_machine, keep
+
+import facestats as fs
+from facestats.demo.gallery import write_gallery
+from facestats.surfaces.pipeline import Item
+
+ROOT = Path(__file__).parents[1]
+SHARES = {"picture": 50, "both": 10, "text": 15, "no face": 5, "broken": 8, "wrong kind": 8, "too large": 4}
+WANTED = {  # codes that each kind may get; 503 besides, where the service has too much to do
+    "picture": {200}, "both": {200}, "text": {200}, "no face": {200},
+    "broken": {422}, "wrong kind": {415}, "too large": {413},
+}  # fmt: skip
+PATIENCE = 120.0
+CONFIG = 'data_dir: {data}\nattributes: {attributes}\nembeddings: {{model: "local-dir:${{package}}/demo/clip"}}\ntext_labels: {{model: "${{package}}/demo/bart"}}\n'
+
+
+def make_requests(folder: Path, n: int, seed: int) -> list[tuple[str, bytes | None, str | None]]:
+    """Kind, picture and text of each request, mixed as SHARES says; no two texts are alike."""
+    write_gallery(folder, n=200, seed=seed)
+    pictures = [p.read_bytes() for p in sorted(folder.glob("character_*"))]
+    captions = fs.list_captions(folder)["text"].drop_nulls().to_list()
+    chooser = random.Random(seed)
+    empty = _png()
+    out: list[tuple[str, bytes | None, str | None]] = []
+    for i, kind in enumerate(chooser.choices(list(SHARES), list(SHARES.values()), k=n)):
+        picture, text = chooser.choice(pictures), f"{chooser.choice(captions)} Number {i}."
+        content: bytes | None = {
+            "text": None,
+            "no face": empty,
+            "broken": picture[: len(picture) // 2],
+            "wrong kind": b"%PDF-1.4 no picture " + os.urandom(200),
+            "too large": bytes(21_000_000) if kind == "too large" else None,
+        }.get(kind, picture)
+        out.append((kind, content, text if kind in {"text", "both"} else None))
+    return out
+
+
+def _png() -> bytes:
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.linear_gradient("L").resize((512, 512)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Load:
+    """Clients that send the requests, and what came back."""
+
+    def __init__(self, url: str, requests: list[tuple[str, bytes | None, str | None]]) -> None:
+        self.url, self.requests = url, requests
+        self.answers: list[tuple[str, int, float]] = []
+        self.refused = 0
+        self._lock, self._next = threading.Lock(), iter(requests)
+
+    def run(self, clients: int) -> float:
+        """Send all requests; returns seconds."""
+        threads = [threading.Thread(target=self._client) for _ in range(clients)]
+        begun = time.perf_counter()
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        return time.perf_counter() - begun
+
+    def _client(self) -> None:
+        with httpx.Client(base_url=self.url, timeout=PATIENCE) as client:
+            while True:
+                with self._lock:
+                    request = next(self._next, None)
+                if request is None:
+                    return
+                begun = time.perf_counter()
+                code = self._send(client, request)
+                with self._lock:
+                    self.answers.append((request[0], code, time.perf_counter() - begun))
+
+    def _send(self, client: httpx.Client, request: tuple[str, bytes | None, str | None]) -> int:
+        _, content, text = request
+        while True:
+            try:
+                response = client.post(
+                    "/extract",
+                    files={"image": ("picture", content)} if content is not None else None,
+                    data={"text": text} if text is not None else None,
+                )
+            except (httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
+                return 0  # the connection was closed on a body over the limit, which is allowed
+            if response.status_code != 503:
+                return response.status_code
+            self.refused += 1
+            time.sleep(float(response.headers["Retry-After"]))
+
+
+def tree_memory(pid: int) -> float:
+    """Proportional memory of a process and its children, MiB."""
+    total, stack = 0, [pid]
+    while stack:
+        at = stack.pop()
+        try:
+            lines = Path(f"/proc/{at}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+            for task in Path(f"/proc/{at}/task").iterdir():
+                stack += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            continue
+    return total / 1024
+
+
+def serve(config: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the service and wait until it is ready."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()", "serve", "--no-cache"]
+    process = subprocess.Popen(
+        [*command, "--port", str(port), "--config", str(config)], stderr=subprocess.DEVNULL
+    )
+    url = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            if httpx.get(f"{url}/ready").status_code == 200:
+                return process, url
+        except httpx.TransportError:
+            pass
+        time.sleep(0.2)
+    process.kill()
+    msg = "the service was not ready after two minutes"
+    raise TimeoutError(msg)
+
+
+def bare_rate(config: Path, requests: list[tuple[str, bytes | None, str | None]], n: int) -> float:
+    """Requests per second of the pipeline itself, in batches of 16, on the inputs that reach it."""
+    pipeline = fs.CharacterPipeline(config, use_cache=False)
+    items = [
+        Item(str(i), image, text) for i, (kind, image, text) in enumerate(requests[:n]) if kind != "too large"
+    ]
+    pipeline.process_batch(items[:32])
+    begun = time.perf_counter()
+    for start in range(0, len(items), 16):
+        pipeline.process_batch(items[start : start + 16])
+    return len(items) / (time.perf_counter() - begun)
+
+
+def watch(pid: int, memory: list[float], done: threading.Event) -> None:
+    """Note the memory of the service every few seconds."""
+    while not done.wait(5):
+        memory.append(tree_memory(pid))
+
+
+def main() -> None:
+    """Draw, serve, send, compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--requests", type=int, default=10_000)
+    parser.add_argument("--clients", type=int, default=16)
+    parser.add_argument(
+        "--bare", type=int, default=1000, help="requests given to the bare pipeline, before and after"
+    )
+    parser.add_argument("--seed", type=int, default=11)
+    arguments = parser.parse_args()
+    facts = describe_machine(["facestats", "fastapi", "uvicorn", "torch", "mediapipe"])
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        config = folder / "config.yaml"
+        config.write_text(CONFIG.format(data=folder / "data", attributes=ROOT / "config/attributes.yaml"))
+        requests = make_requests(folder / "data/raw", arguments.requests, arguments.seed)
+        bare = [bare_rate(config, requests, arguments.bare)]
+        process, url = serve(config)
+        memory, done = [], threading.Event()
+        watcher = threading.Thread(target=watch, args=(process.pid, memory, done))
+        watcher.start()
+        load = Load(url, requests)
+        seconds = load.run(arguments.clients)
+        done.set()
+        watcher.join()
+        process.terminate()
+        code = process.wait(30)
+        bare.append(bare_rate(config, requests, arguments.bare))
+    report(facts, load, seconds, bare=bare, memory=memory, exit_code=code)
+
+
+def report(
+    facts: dict[str, Any],
+    load: Load,
+    seconds: float,
+    *,
+    bare: list[float],
+    memory: list[float],
+    exit_code: int,
+) -> None:
+    """Print and keep what was measured; a wrong answer ends in an error."""
+    codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
+    for kind, code, _ in load.answers:
+        codes[kind][code] += 1
+    reached = sum(kind != "too large" for kind, _, _ in load.answers)
+    rate, pipeline = reached / seconds, statistics.median(bare)
+    times = {kind: sorted(s for k, _, s in load.answers if k == kind) for kind in SHARES}
+    everything = sorted(s for _, _, s in load.answers)
+    tenth = max(1, len(memory) // 10)
+    early, late = (
+        statistics.median(memory[tenth : 3 * tenth] or memory),
+        statistics.median(memory[-2 * tenth :]),
+    )
+    lines = [
+        f"# The service under mixed load, {facts['date'][:10]}", "",
+        f"{facts['machine']}; `python benchmarks/service.py --requests {len(load.answers)}`, the clients on the same cores.", "",
+        f"- {rate:.1f} requests per second that reach the models; bare pipeline {pipeline:.1f}"
+        f" ({', '.join(f'{b:.1f}' for b in bare)} before and after): {rate / pipeline:.2f} of it",
+        f"- latency: median {everything[len(everything) // 2]:.2f} s, p99 {everything[int(0.99 * len(everything))]:.2f} s",
+        f"- memory of all its processes: {early:.0f} MiB early, {late:.0f} MiB at the end, {max(memory):.0f} at most",
+        f"- refused with 503 and Retry-After, then sent again: {load.refused}; exit code after SIGTERM: {exit_code}", "",
+        "| kind | requests | codes | median s | p99 s |", "|--|--|--|--|--|",
+    ]  # fmt: skip
+    for kind, found in times.items():
+        if found:
+            told = ", ".join(f"{c or 'closed'}: {n}" for c, n in sorted(codes[kind].items()))
+            lines.append(
+                f"| {kind} | {len(found)} | {told} | {found[len(found) // 2]:.2f} | {found[int(0.99 * len(found))]:.2f} |"
+            )
+    numbers = {"rate": rate, "bare": bare, "memory": memory, "refused": load.refused}
+    keep(
+        "service",
+        "\n".join(lines) + "\n",
+        facts=facts,
+        codes={k: dict(c) for k, c in codes.items()},
+        **numbers,
+    )
+    wrong = {
+        k: dict(c) for k, c in codes.items() if set(c) - WANTED[k] - ({0} if k == "too large" else set())
+    }
+    if wrong:
+        msg = f"answers that should not be: {wrong}"
+        raise SystemExit(msg)
+
+
+if __name__ == "__main__":
+    main()
