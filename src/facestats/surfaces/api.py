@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
-from fastapi import Depends, FastAPI, File, Form, HTTPException, Request, Response, UploadFile
-from fastapi.responses import JSONResponse
+from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFile
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -21,10 +22,21 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from pydantic import BaseModel, ConfigDict
 
 import facestats as fs
 from facestats.core.protocols import ModelError
+from facestats.surfaces.contract import (
+    MAX_BODY,
+    MAX_INPUTS,
+    PROBLEMS,
+    Answer,
+    Picture,
+    Pictures,
+    Scores,
+    Text,
+    Texts,
+    one_of,
+)
 from facestats.surfaces.gather import BusyError, Gatherer
 from facestats.surfaces.pipeline import Item
 
@@ -36,9 +48,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_BODY = 20_000_000  # bytes of a request
-MAX_INPUTS = 16
-MAX_TEXT = 20_000  # characters
 SECONDS = 60.0
 RETRY_SECONDS = "1"
 WRONG_KIND = frozenset({"unsupported_format", "not_image"})
@@ -46,50 +55,6 @@ WRONG_KIND = frozenset({"unsupported_format", "not_image"})
 ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
 _KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
 _SHOWN_NAME = 200  # characters
-
-
-class Answer(BaseModel):
-    """The answer for one input."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "example": {
-                "id": "anna.jpg",
-                "attributes": {"Age": "young adult", "Hair_Color": "brown"},
-                "processing_time": 0.05,
-                "error": None,
-                "status": "ok",
-                "scores": None,
-            }
-        }
-    )
-
-    id: str
-    attributes: dict[str, str | None]
-    processing_time: float
-    error: str | None
-    status: str
-    scores: dict[str, dict[str, Any]] | None = None
-
-
-class Problem(BaseModel):
-    """Why there is no answer."""
-
-    detail: str
-    status: str | None = None
-
-
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    code: {"model": Problem, "description": text}
-    for code, text in {
-        400: "The request cannot be read.",
-        401: "The key is missing or wrong.",
-        413: "Too many bytes or inputs.",
-        415: "Not a format of pictures that is read.",
-        422: "A picture or text that cannot be used; status and detail say why.",
-        503: "Too much to do, stopping, or a model is missing: try again later.",
-    }.items()
-}
 
 
 class _Metrics:
@@ -186,6 +151,12 @@ def _add_middleware(app: FastAPI, metrics: _Metrics) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
+        return _problem(
+            422, "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
+        )
+
     @app.exception_handler(BusyError)
     async def busy(_: Request, error: BusyError) -> JSONResponse:
         return _problem(503, f"{error}; try again in a moment")
@@ -209,14 +180,12 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
         async with asyncio.timeout(SECONDS):
             return await gatherer.submit(items)
 
-    @app.post("/extract", responses=_PROBLEMS, dependencies=[Depends(allowed)], response_model=Answer)
-    async def extract(
-        image: Annotated[UploadFile | None, File(description="A picture file.")] = None,
-        text: Annotated[str | None, Form(max_length=MAX_TEXT, description="A text about it.")] = None,
-        scores: Annotated[bool, Form(description="Add scores and probabilities.")] = False,  # noqa: FBT002
-    ) -> Any:
+    post = partial(app.post, responses=PROBLEMS, dependencies=[Depends(allowed)])
+
+    @post("/extract", response_model=Answer, openapi_extra=one_of("image", "text"))
+    async def extract(image: Picture = None, text: Text = None, scores: Scores = False) -> Any:  # noqa: FBT002
         """Label one picture, one text, or both together."""
-        if image is None and not (text or "").strip():
+        if image is None and text is None:
             return _problem(422, "give a picture (image), a text, or both", "empty")
         content = None if image is None else await image.read()
         (result,) = await label([Item(_shown(image), content, text)])
@@ -225,24 +194,17 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
             return _problem(code, result.error or result.status, result.status)
         return _answer(result, scores=scores)
 
-    @app.post(
-        "/extract/batch", responses=_PROBLEMS, dependencies=[Depends(allowed)], response_model=list[Answer]
-    )
+    @post("/extract/batch", response_model=list[Answer], openapi_extra=one_of("images", "texts"))
     async def extract_batch(
-        images: Annotated[list[UploadFile] | None, File(description="Picture files.")] = None,
-        texts: Annotated[list[str] | None, Form(description="Texts.")] = None,
-        scores: Annotated[bool, Form(description="Add scores and probabilities.")] = False,  # noqa: FBT002
+        images: Pictures = None,
+        texts: Texts = None,
+        scores: Scores = False,  # noqa: FBT002
     ) -> Any:
-        """Label up to 16 pictures and texts, each by itself; one that fails says so in its answer."""
-        pictures, sentences = images or [], texts or []
-        if not 1 <= len(pictures) + len(sentences) <= MAX_INPUTS:
-            return _problem(
-                413 if pictures or sentences else 422, f"give 1 to {MAX_INPUTS} pictures and texts"
-            )
-        if any(len(sentence) > MAX_TEXT for sentence in sentences):
-            return _problem(422, f"a text has at most {MAX_TEXT} characters", "too_large")
-        items = [Item(_shown(picture), await picture.read()) for picture in pictures]
-        items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(sentences, start=1)]
+        """Label up to 16 pictures and 16 texts, each by itself; one that fails says so in its answer."""
+        if images is None and texts is None:
+            return _problem(422, f"give up to {MAX_INPUTS} pictures (images), texts, or both", "empty")
+        items = [Item(_shown(picture), await picture.read()) for picture in images or []]
+        items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(texts or [], start=1)]
         return [_answer(result, scores=scores) for result in await label(items)]
 
 
@@ -257,12 +219,12 @@ def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, sta
         """Tell that the service lives."""
         return {"status": "alive"}
 
-    @app.get("/ready", responses={503: _PROBLEMS[503]})
+    @app.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> Any:
         """Tell whether the models are loaded."""
         return {"status": "ready"} if state["ready"] else _problem(503, "the models are being loaded")
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=PlainTextResponse)
     async def tell() -> Response:
         """Counts and times for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
