@@ -19,7 +19,7 @@ pytest.importorskip("fastapi", reason="the service is an extra: pip install 'fac
 
 from fastapi.testclient import TestClient
 
-from facestats.surfaces import api
+from facestats.surfaces import api, contract
 
 ROOT = Path(__file__).parents[1]
 
@@ -113,9 +113,10 @@ def test_a_batch_keeps_its_order_and_reports_failures(client, face):
     [
         ({"data": {}}, 422),
         ({"data": {"text": " "}}, 422),
-        ({"data": {"text": "x" * (api.MAX_TEXT + 1)}}, 422),
+        ({"data": {"text": "x" * (contract.MAX_TEXT + 1)}}, 422),
+        ({"data": {"text": "a man", "score": "true"}}, 422),
         ({"json": {"image": "http://169.254.169.254/"}}, 422),
-        ({"files": {"image": ("big.png", b"\0" * (api.MAX_BODY + 1))}}, 413),
+        ({"files": {"image": ("big.png", b"\0" * (contract.MAX_BODY + 1))}}, 413),
         ({"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400),
     ],
 )
@@ -127,7 +128,7 @@ def test_requests_that_cannot_be_answered_say_why(client, arguments, code):
 
 
 def test_too_many_inputs_are_refused(client):
-    files = [("images", (f"{i}.png", b"x")) for i in range(api.MAX_INPUTS + 1)]
+    files = [("images", (f"{i}.png", b"x")) for i in range(contract.MAX_INPUTS + 1)]
     assert client.post("/extract/batch", files=files).status_code in {400, 413}
     assert client.post("/extract/batch").status_code == 422
 

@@ -251,7 +251,7 @@ def _check_view(embeddings: pl.DataFrame, name: str, view: str, *, encoder: Enco
         )
         raise TableError(msg)
     if embeddings.height and embeddings[column].null_count() == embeddings.height:
-        log.warning("no row has a vector in %s: attribute %s stays empty", column, name)
+        log.info("no row has a vector in %s: attribute %s stays empty", column, name)
 
 
 def _anchors(encoder: Encoder, attributes: Mapping[str, AttributeSettings]) -> dict[str, NDArray[np.float32]]:

@@ -41,7 +41,7 @@ from facestats.surfaces.gather import BusyError, Gatherer
 from facestats.surfaces.pipeline import Item
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from facestats.surfaces.pipeline import CharacterPipeline
     from facestats.surfaces.results import CharacterResult
@@ -173,16 +173,22 @@ def _add_middleware(app: FastAPI, metrics: _Metrics) -> None:
 
 def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_key: str | None) -> None:
     async def allowed(key: Annotated[str | None, Depends(_KEY)]) -> None:
-        if api_key is not None and not secrets.compare_digest((key or "").encode(), api_key.encode()):
+        if not secrets.compare_digest((key or "").encode(), (api_key or "").encode()):
             raise HTTPException(401, "give the key of this service in the header X-API-Key")
 
     async def label(items: list[Item]) -> list[CharacterResult]:
         async with asyncio.timeout(SECONDS):
             return await gatherer.submit(items)
 
-    post = partial(app.post, responses=PROBLEMS, dependencies=[Depends(allowed)])
+    guards = [] if api_key is None else [Depends(allowed)]
+    post = partial(app.post, responses=PROBLEMS)
 
-    @post("/extract", response_model=Answer, openapi_extra=one_of("image", "text"))
+    @post(
+        "/extract",
+        response_model=Answer,
+        openapi_extra=one_of("image", "text"),
+        dependencies=[*guards, Depends(_only("image", "text", "scores"))],
+    )
     async def extract(image: Picture = None, text: Text = None, scores: Scores = False) -> Any:  # noqa: FBT002
         """Label one picture, one text, or both together."""
         if image is None and text is None:
@@ -194,7 +200,12 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
             return _problem(code, result.error or result.status, result.status)
         return _answer(result, scores=scores)
 
-    @post("/extract/batch", response_model=list[Answer], openapi_extra=one_of("images", "texts"))
+    @post(
+        "/extract/batch",
+        response_model=list[Answer],
+        openapi_extra=one_of("images", "texts"),
+        dependencies=[*guards, Depends(_only("images", "texts", "scores"))],
+    )
     async def extract_batch(
         images: Pictures = None,
         texts: Texts = None,
@@ -206,6 +217,19 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
         items = [Item(_shown(picture), await picture.read()) for picture in images or []]
         items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(texts or [], start=1)]
         return [_answer(result, scores=scores) for result in await label(items)]
+
+
+def _only(*fields: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
+    """Make a check that a form holds no field besides these: a slip of the finger is not passed over."""
+
+    async def check(request: Request) -> None:
+        unknown = sorted(set(await request.form()) - set(fields))
+        if unknown:
+            raise HTTPException(
+                422, f"there is no field {unknown[0][:_SHOWN_NAME]!r}; the fields are {', '.join(fields)}"
+            )
+
+    return check
 
 
 def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, state: dict[str, bool]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import File, Form, UploadFile
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
 MAX_BODY = 20_000_000  # bytes of a request
@@ -56,19 +56,19 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     }.items()
 }
 
-# a field may be left out, but a form has no null
-Sentence = Annotated[str, StringConstraints(max_length=MAX_TEXT)]
+# a field may be left out, but a form has no null; and one text is a list of one
 Picture = Annotated[UploadFile | SkipJsonSchema[None], File(description="A picture file.")]
 Text = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"\S")] | SkipJsonSchema[None],
     Form(description="A text about it.", examples=["an elderly man with a white beard"]),
 ]
+Several = Field(min_length=1, max_length=MAX_INPUTS)
 Pictures = Annotated[
-    list[UploadFile] | SkipJsonSchema[None],
-    File(min_length=1, max_length=MAX_INPUTS, description="Picture files."),
+    Annotated[list[UploadFile], Several] | SkipJsonSchema[None], File(description="Picture files.")
 ]
 Texts = Annotated[
-    list[Sentence] | SkipJsonSchema[None], Form(min_length=1, max_length=MAX_INPUTS, description="Texts.")
+    Annotated[list[Annotated[str, StringConstraints(max_length=MAX_TEXT)]], Several] | SkipJsonSchema[None],
+    Form(description="Texts.", json_schema_extra={"type": ["array", "string"]}),
 ]
 Scores = Annotated[bool, Form(description="Add scores and probabilities.")]
 
