@@ -38,6 +38,7 @@ from facestats.surfaces.contract import (
     one_of,
 )
 from facestats.surfaces.gather import BusyError, Gatherer
+from facestats.surfaces.limits import BODY_SECONDS, BodyDeadline
 from facestats.surfaces.pipeline import Item
 
 if TYPE_CHECKING:
@@ -82,7 +83,12 @@ def _stat(pipeline: CharacterPipeline, name: str) -> float:
 
 
 def create_app(
-    pipeline: CharacterPipeline, *, api_key: str | None = None, batch_size: int = 16, room: int = 128
+    pipeline: CharacterPipeline,
+    *,
+    api_key: str | None = None,
+    batch_size: int = 16,
+    room: int = 128,
+    body_seconds: float = BODY_SECONDS,
 ) -> FastAPI:
     """Make the service.
 
@@ -96,6 +102,8 @@ def create_app(
         Inputs labelled together at most.
     room
         Inputs that may wait; more are answered with 503 and Retry-After.
+    body_seconds
+        Time for the body of a request; a slower one is answered with 408.
 
     Returns
     -------
@@ -125,6 +133,7 @@ def create_app(
         form_limits={"max_files": MAX_INPUTS, "max_fields": 2 * MAX_INPUTS},
     )
     metrics = _Metrics(gatherer, pipeline)
+    app.add_middleware(BodyDeadline, seconds=body_seconds)  # innermost: its 408 is not wrapped by another
     _add_middleware(app, metrics)
     _add_extract(app, gatherer, api_key)
     _add_looks(app, pipeline, metrics, state)

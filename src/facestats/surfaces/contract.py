@@ -49,6 +49,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code, text in {
         400: "The request cannot be read.",
         401: "The key is missing or wrong.",
+        408: "The request came too slowly.",
         413: "Too many bytes.",
         415: "Not a format of pictures that is read.",
         422: "A picture, text or field that cannot be used; status and detail say why.",

@@ -35,7 +35,14 @@ def serve(
         msg = f"the service needs more packages ({error.name}): pip install 'facestats[service]'"
         raise ConfigError(msg) from error
     app = create_app(pipeline, api_key=key, batch_size=batch_size)
-    uvicorn.run(app, host=host, port=port, timeout_graceful_shutdown=STOP_SECONDS, server_header=False)
+    uvicorn.run(
+        app,
+        host=host,
+        port=port,
+        http="h11",  # bounds the headers, which httptools does not
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+    )
 
 
 def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all: bool = False) -> None:

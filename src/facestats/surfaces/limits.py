@@ -1,0 +1,48 @@
+"""An end to how long a client may take to send its request."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from fastapi import HTTPException
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+BODY_SECONDS = 30.0
+
+
+class BodyDeadline:
+    """ASGI middleware: a body that is not there after `seconds` is answered with 408.
+
+    Parameters
+    ----------
+    app
+        What answers the request.
+    seconds
+        Time for a whole body, from the end of its headers on.
+    """
+
+    def __init__(self, app: ASGIApp, seconds: float = BODY_SECONDS) -> None:
+        self.app, self.seconds = app, seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, with a clock beside its body."""
+        end = asyncio.get_running_loop().time() + self.seconds
+        whole = scope["type"] != "http"
+
+        async def timed() -> Message:
+            nonlocal whole
+            if whole:  # what comes now is the end of the connection, however long that takes
+                return await receive()
+            try:
+                async with asyncio.timeout_at(end):
+                    message = await receive()
+            except TimeoutError:
+                msg = f"the request was not complete after {self.seconds:g} seconds"
+                raise HTTPException(408, msg, headers={"Connection": "close"}) from None
+            whole = not message.get("more_body", False)
+            return message
+
+        await self.app(scope, timed, send)
