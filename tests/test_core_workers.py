@@ -54,6 +54,13 @@ def test_work_happens_in_other_processes_that_are_kept():
     assert first & second
 
 
+def test_who_needs_fewer_workers_uses_those_that_are_there():
+    first = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
+    fewer = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=1, task_size=1) for pid in pids}
+    again = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
+    assert len(first | fewer | again) <= 2
+
+
 def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
     items = [*range(10), "die", *range(10, 20), "die", *range(20, 25)]
     out = collect(items, workers=2, task_size=4)

@@ -80,7 +80,7 @@ def map_tasks(
     running: deque[tuple[int, Future]] = deque()
     try:
         while starts or running:
-            while starts and len(running) < 2 * n_workers + 1:
+            while starts and len(running) < _room(n_workers):
                 start = starts.popleft()
                 running.append(
                     (start, _submit(func, items[start : start + task_size], shared, workers=n_workers))
@@ -111,15 +111,20 @@ def _submit(
         return _executor(workers).submit(func, list(items), **shared)
 
 
+def _room(workers: int) -> int:
+    """Tasks that may be under way: some wait, so that no worker does; in a larger pool only as many as asked for."""
+    return workers if _pool is not None and _pool[0] > workers else 2 * workers + 1
+
+
 def _executor(workers: int) -> Executor:
-    """Return the processes for all threads of this program; another number of them replaces the pool."""
+    """Return the processes for all threads of this program; who needs more of them than there are, gets a new pool."""
     global _pool  # noqa: PLW0603
     from loky import ProcessPoolExecutor
 
     # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
     with _pool_lock:
-        if _pool is None or _pool[0] != workers:
+        if _pool is None or _pool[0] < workers:
             if _pool is not None:
                 _pool[1].shutdown(wait=False)  # what it has still to do is done
             _pool = (

@@ -1,0 +1,147 @@
+"""The files of an open_clip model: where they lie, which they are, and the network that is built from them."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from facestats.core.protocols import ModelError
+from facestats.models.preprocess import Preprocess
+from facestats.models.weights import hash_files, hub_folder
+
+CONFIG = "open_clip_config.json"
+# names under which open_clip looks for weights; pickles are read with weights_only
+WEIGHTS = (
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "model.safetensors",
+)
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights lie, which they are, and how to build the model round them."""
+
+    folder: str
+    revision: str
+    preprocess: Preprocess
+    architecture: str | None = None
+    weights: str | None = None
+    quick_gelu: bool = False
+
+
+def find_source(model: str) -> Source:
+    """Find the files of a model, by the form of its name."""
+    scheme, _, rest = model.partition(":")
+    if scheme == "local-dir":
+        return _from_folder(Path(rest).expanduser(), model)
+    if scheme == "hf-hub":
+        folder, revision = hub_folder(rest, required=(CONFIG,), weights=WEIGHTS, setting=model)
+        return Source(str(folder), revision[:12], _read_config(folder / CONFIG, model))
+    return _from_tag(model)
+
+
+def _from_folder(folder: Path, model: str) -> Source:
+    if not (folder / CONFIG).is_file():
+        msg = (
+            f"the model {model!r} was not found: there is no {folder.absolute() / CONFIG}. Put an open_clip"
+            f" model there (open_clip_train or `open_clip.push_to_hf_hub` write such folders: {CONFIG} and"
+            f" {WEIGHTS[0]}), or correct embeddings.model in the configuration."
+        )
+        raise ModelError(msg)
+    weights = [p for s in ("*.safetensors", "*.bin", "*.pth") for p in folder.glob(s)]
+    if not weights:
+        msg = f"the model {model!r} has no weights: put {WEIGHTS[0]} into {folder.absolute()}"
+        raise ModelError(msg)
+    others = [p for s in ("*.json", "*.txt", "*.model") for p in folder.glob(s)]
+    return Source(str(folder), hash_files([*weights, *others]), _read_config(folder / CONFIG, model))
+
+
+def _from_tag(model: str) -> Source:
+    """Find the weights of a `model/pretrained` pair of open_clip, which all lie on the Hugging Face hub."""
+    import open_clip
+
+    architecture, _, tag = model.rpartition("/")
+    tags = open_clip.list_pretrained_tags_by_model(architecture)
+    if tag not in tags:
+        known = tags or sorted({name for name, _ in open_clip.list_pretrained()})
+        near = difflib.get_close_matches(tag if tags else architecture, known, n=3, cutoff=0.3) or known[:3]
+        msg = (
+            f"the model {model!r} is not known to open_clip {open_clip.__version__}; near to it are {near}."
+            " A model is named model/pretrained, such as ViT-B-32-quickgelu/openai, hf-hub:org/name or"
+            " local-dir:folder."
+        )
+        raise ModelError(msg)
+    entry = open_clip.get_pretrained_cfg(architecture, tag)
+    repo, _, file = entry["hf_hub"].rpartition("/")
+    names = (file.rsplit(".", 1)[0] + ".safetensors", file) if file else WEIGHTS
+    folder, revision = hub_folder(repo, required=(), weights=names, setting=model)
+    weights = next(folder / n for n in names if (folder / n).is_file())
+    size = open_clip.get_model_config(architecture)["vision_cfg"]["image_size"]
+    keys: dict[str, Any] = {
+        k: entry[k] for k in ("interpolation", "resize_mode", "mean", "std") if entry.get(k)
+    }
+    return Source(
+        str(folder),
+        revision[:12],
+        Preprocess(_pair(size), **keys),
+        architecture=architecture,
+        weights=str(weights),
+        quick_gelu=bool(entry.get("quick_gelu")),
+    )
+
+
+def _read_config(file: Path, model: str) -> Preprocess:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+        wanted = config.get("preprocess_cfg", {})
+        size = _pair(config["model_cfg"]["vision_cfg"]["image_size"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        msg = f"the model {model!r} cannot be used: {file} is not an open_clip configuration ({error!r})"
+        raise ModelError(msg) from error
+    keys: dict[str, Any] = {
+        k: wanted[k] for k in ("interpolation", "resize_mode", "mean", "std") if wanted.get(k)
+    }
+    if wanted.get("fill_color"):
+        keys["fill"] = wanted["fill_color"]
+    keys |= {k: tuple(v) for k, v in keys.items() if isinstance(v, list)}
+    return Preprocess(size, **keys)
+
+
+def _pair(size: int | list[int]) -> tuple[int, int]:
+    return (size, size) if isinstance(size, int) else (size[0], size[1])
+
+
+def build_network(model: str, source: Source) -> Any:
+    """Build the network with its weights; a file that cannot be read is a `ModelError` that names it."""
+    import open_clip
+    from safetensors import SafetensorError
+
+    try:
+        if source.architecture is None:
+            return open_clip.create_model(f"local-dir:{source.folder}", require_pretrained=True)
+        return open_clip.create_model(
+            source.architecture,
+            pretrained=source.weights,
+            # weights trained with QuickGELU give wrong vectors without it, whatever the name says
+            force_quick_gelu=source.quick_gelu,
+            require_pretrained=True,
+        )
+    except (SafetensorError, RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
+        msg = f"the model {model!r} in {source.folder} cannot be loaded: {error}. Copy its files again."
+        raise ModelError(msg) from error
+
+
+def get_tokenizer(model: str, source: Source) -> Any:
+    """Make the tokenizer that belongs to the network."""
+    import open_clip
+
+    try:
+        return open_clip.get_tokenizer(source.architecture or f"local-dir:{source.folder}")
+    except (RuntimeError, ValueError, OSError, ImportError) as error:
+        msg = f"the tokenizer of the model {model!r} cannot be loaded: {error}"
+        raise ModelError(msg) from error
