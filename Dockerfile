@@ -1,7 +1,8 @@
 # The HTTP service (default) and the web page; models and data live in mounted folders, the demo models inside.
 FROM python:3.11-slim-bookworm
 
-# OpenCV, which Mediapipe brings, needs these two
+# OpenCV, which Mediapipe brings, needs these two; Debian's stable branch is the pin
+# hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \
     && rm -rf /var/lib/apt/lists/*
@@ -11,12 +12,14 @@ COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY src src
 COPY config config
 COPY notebooks notebooks
-RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
+# the page's gradio wants an older pillow than the one that the rest is tested with
+RUN grep --invert-match "^pillow==" requirements.txt > constraints.txt \
+    && pip install --no-cache-dir --constraint constraints.txt ".[service,app]" \
     && useradd --create-home --uid 10001 facestats \
     && mkdir -p /app/data /models \
     && chown facestats /app/data /models
 
-USER facestats
+USER 10001
 ENV HF_HOME=/models \
     FACESTATS_CONFIG=/app/config/demo.yaml \
     HF_HUB_DISABLE_TELEMETRY=1 \

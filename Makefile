@@ -1,6 +1,6 @@
 # Every target makes its own virtual environment; nothing is needed but Python 3.11 or 3.12.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test quick lint notebooks clean
+.PHONY: help demo run test quick browser lint notebooks clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
@@ -14,8 +14,9 @@ help:  ## this list
 .venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "facestats needs Python 3.11 or 3.12; say which: make demo PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null 2>&1 || true  # pip would do it on one core
 	@touch $@
 
 demo: .venv/installed  ## the whole of facestats on drawn characters; report in data/demo/report/index.html
@@ -28,10 +29,15 @@ notebooks: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
 
 quick: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
+
+browser: .venv/installed  ## the tests in a real browser; fetches what they need, and Chromium where there is none
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[app,browser,explore]"
+	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install --with-deps chromium
+	$(BIN)/python -m pytest -rs tests/test_labelling_browser.py tests/test_surfaces_app.py tests/test_surfaces_explore.py
 
 lint: .venv/installed  ## ruff, import contract, types, stripped notebooks
 	$(BIN)/ruff check .
