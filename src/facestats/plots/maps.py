@@ -40,7 +40,7 @@ def face_map(
     color
         Column to colour by.
     names
-        What to call its values, also written into the map, such as cluster names.
+        What to call its values, also written into the map, such as cluster names; None is a missing value.
     size
         Area of a mark in square points; by default it shrinks with the number of faces.
     ax
@@ -57,7 +57,8 @@ def face_map(
     }
     missing = placed.filter(pl.col(color).is_null())
     if missing.height:
-        ax.scatter(missing["x"], missing["y"], c=GREY, label=f"{MISSING} ({missing.height:,})", **marks)
+        unnamed = (names or {}).get(None, MISSING)
+        ax.scatter(missing["x"], missing["y"], c=GREY, label=f"{unnamed} ({missing.height:,})", **marks)
     known = placed.drop_nulls(color)
     if is_continuous(known[color]):
         points = ax.scatter(known["x"], known["y"], c=known[color].to_numpy(), cmap=SEQUENTIAL, **marks)
