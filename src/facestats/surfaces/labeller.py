@@ -111,8 +111,11 @@ class Labeller:
             image = open_picture(crops / row["crop"]).image.copy()
         if row["landmarks"] is not None:
             pen = ImageDraw.Draw(image)
-            for x, y in transform_points(np.asarray(row["landmarks"]), np.asarray(row["matrix"])):
-                pen.ellipse((x - 1, y - 1, x + 1, y + 1), fill=(0, 158, 115))
+            points = transform_points(np.asarray(row["landmarks"]), np.asarray(row["matrix"]))
+            # yellow within black is seen on any skin
+            for radius, color in ((2.5, (0, 0, 0)), (1.5, (240, 228, 66))):
+                for x, y in points:
+                    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
         return image
 
     def _align(self, images: pl.DataFrame, crops: Path) -> pl.DataFrame:
