@@ -1,61 +1,27 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import polars as pl
 import pytest
 from browser import FLAGS, chromium, needs_browser
+from PIL import Image
 
-import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.surfaces.cards import draw_answer
 from facestats.surfaces.gallery import Gallery
+from facestats.surfaces.results import Attributes, CharacterResult, Label
 from facestats.surfaces.server import open_page
 
-ROOT = Path(__file__).parents[1]
+pytest_plugins = ["pages"]
+PATIENCE = 60_000  # milliseconds
 
 
-@pytest.fixture(scope="module")
-def project(tmp_path_factory):
-    """A pipeline of stand-ins, and the tables of a run over 16 drawn faces."""
-    folder = tmp_path_factory.mktemp("project")
-    draw_faces(folder / "raw", n=16)
-    config = fs.load_config(ROOT / "config" / "demo.yaml").model_copy(
-        update={"data_dir": folder, "raw_dir": folder / "raw"}
-    )
-    encoder = FakeEncoder()
-    models = {"landmarker": FakeLandmarker(), "encoder": encoder, "classifier": FakeTextClassifier()}
-    store = fs.Store(folder)
-    faces = store.build(
-        "faces",
-        fs.list_images(folder / "raw"),
-        fs.align_faces,
-        landmarker=models["landmarker"],
-        crops_dir=store.crops_dir,
-    )
-    vectors = store.build(
-        "embeddings",
-        faces,
-        fs.embed_faces,
-        encoder=encoder,
-        crops_dir=store.crops_dir,
-        raw_dir=folder / "raw",
-    )
-    labels = store.build(
-        "attributes", vectors, fs.label_attributes, encoder=encoder, attributes=config.attributes
-    )
-    store.write("master", fs.merge_master(faces, attributes=labels))
-    known = vectors.drop_nulls("embedding")
-    points = pl.DataFrame({"image_id": vectors["image_id"], "cluster": [0] * vectors.height}).with_columns(
-        pl.col("cluster").cast(pl.Int32), x=pl.int_range(pl.len()).cast(pl.Float32), y=pl.lit(0.0, pl.Float32)
-    )
-    assert known.height >= 4
-    store.write("clusters", points)
-    return fs.CharacterPipeline(config, **models)
+def first_picture(project):
+    return next(p for p in sorted(project.config.raw_dir.rglob("*.*")) if p.is_file())
 
 
-def test_the_gallery_filters_searches_marks_and_averages(project):
+def test_the_gallery_filters_searches_and_averages(project):
     gallery = Gallery.open(project.config)
     everybody = gallery.choose({"age": None, "gender": ""})
     assert everybody.height == gallery.master.height > 0
@@ -65,15 +31,37 @@ def test_the_gallery_filters_searches_marks_and_averages(project):
     ranked = gallery.search(some, "a person laughing", encoder=project.encoder, top=3)
     assert ranked["similarity"].is_sorted(descending=True)
     assert set(ranked["image_id"]) <= set(some["image_id"])
-    assert (gallery.mark(some)["selection"] == "selected").sum() == some.height
     assert len(gallery.thumbnails(everybody, limit=2)) == 2
     assert gallery.average(everybody).size == (512, 512)
-    with pytest.raises(ValueError, match="3"):
+    with pytest.raises(ValueError, match=r"3 to 2,000 faces, these are 1"):
         gallery.average(everybody.head(1))
 
 
-def test_without_a_run_there_is_no_gallery(tmp_path, project):
+@pytest.mark.parametrize("n", [0, 1, 16])
+def test_the_map_shows_all_faces_and_tells_the_chosen_from_the_others(project, n):
+    gallery = Gallery.open(project.config)
+    (ax,) = gallery.draw_map(gallery.master.head(n)).axes
+    assert sum(len(points.get_offsets()) for points in ax.collections) == gallery.master.height
+    legend = [text.get_text() for text in ax.get_legend().get_texts()]
+    n_others = gallery.master.height - n
+    assert legend == {0: ["others (16)"], 1: [f"others ({n_others})", "selected (1)"], 16: ["0 (16)"]}[n]
+
+
+def test_a_crop_that_is_gone_is_left_out(project):
+    gallery = Gallery.open(project.config)
+    rows = gallery.master.head(2).with_columns(crop=pl.Series(["gone.png", gallery.master["crop"][1]]))
+    assert [name for _, name in gallery.thumbnails(rows)] == [rows["image_id"][1]]
+
+
+def test_without_a_run_there_is_no_gallery_and_the_page_says_what_to_do(tmp_path, project, gr):
+    from facestats.surfaces.app import NO_RUN, create_page
+
     assert Gallery.open(project.config.model_copy(update={"data_dir": tmp_path})) is None
+    config = project.config.model_copy(update={"data_dir": tmp_path})
+    empty = type(project)(config, use_cache=False, landmarker=1, encoder=1, classifier=1)
+    values = [part.get("props", {}).get("value") for part in create_page(empty).config["components"]]
+    assert NO_RUN in values
+    assert "`make demo`" in NO_RUN
 
 
 def test_other_machines_need_a_password(project, monkeypatch):
@@ -82,64 +70,119 @@ def test_other_machines_need_a_password(project, monkeypatch):
         open_page(project, host="0.0.0.0", port=7860)
 
 
-def test_a_character_gets_face_bars_conflicts_and_json(project):
-    gr = pytest.importorskip("gradio", reason="the page is an extra: pip install 'facestats[app]'")
+def test_a_character_gets_face_bars_conflicts_and_json(project, gr):
     from facestats.surfaces.app import label_character
 
-    picture = next(p for p in (project.config.raw_dir).rglob("*.*") if p.is_file()).read_bytes()
+    picture = first_picture(project).read_bytes()
     seen = project.process_image(picture).attributes["age"].value
     other = next(
         o for o in project.config.attributes["age"].options if o != seen and " " not in o and "-" not in o
     )
-    face, summary, bars, answer = label_character(project, picture, f"an {other} person")
+    face, shown, answer = label_character(project, picture, f"an {other} person")
     assert face.size == (512, 512)
-    assert "disagree" in summary
-    assert f"**{other}**" in summary
-    assert sum(bars[0].values()) == pytest.approx(1, abs=1e-4)
+    assert "disagree: Age." in shown
+    assert f"the picture says <b>{seen}</b>, the text <b>{other}</b>" in shown
+    assert "Hair color" in shown
+    assert "Hair_Color" not in shown
     assert json.loads(answer)["attributes"]["Age"] == seen
     for content, text in ((None, " "), (None, "x" * 9000)):
         with pytest.raises(gr.Error):
             label_character(project, content, text)
-    face, summary, _, _ = label_character(project, b"<b>no picture</b>", "")
-    assert face is None
-    assert "<b>" not in summary
+    assert "says nothing" in label_character(project, None, "hello")[1]
+
+
+def test_landmarks_are_drawn_on_any_skin(project):
+    content = first_picture(project).read_bytes()
+    colors = {color for _, color in project.labeller.show_face(content).getcolors(512 * 512)}
+    assert {(0, 0, 0), (240, 228, 66)} <= colors
+
+
+def test_nothing_in_an_answer_becomes_html():
+    bad = "<img src=x onerror=alert(1)>"
+    label = Label(bad, 1.0, "image", conflict=True, image=bad, text=bad, probs={bad: 1.0})
+    shown = draw_answer(CharacterResult(bad, Attributes({"age": label}, {"age": bad}), "corrupt", bad, 0.1))
+    assert "<img" not in shown
+    assert shown.count("&lt;img") + shown.count("&lt;Img") >= 6
+
+
+@pytest.fixture(scope="module")
+def view(visitor):
+    """The page of `visitor` in a browser, with what it asked other machines for."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        view = browser.new_page(viewport={"width": 1400, "height": 1300})
+        view.outside = []
+        view.on("request", lambda r: view.outside.append(r.url) if visitor.url not in r.url else None)
+        view.goto(visitor.url)
+        yield view
+        browser.close()
+
+
+def colors_of(view, place, tmp_path):
+    place.screenshot(path=tmp_path / "place.png")
+    return len(Image.open(tmp_path / "place.png").convert("RGB").getcolors(1 << 24))
 
 
 @pytest.mark.slow
 @needs_browser
-def test_the_page_in_a_browser(project, tmp_path):
-    pytest.importorskip("gradio", reason="the page is an extra: pip install 'facestats[app]'")
-    from playwright.sync_api import expect, sync_playwright
+def test_a_character_in_a_browser(project, view, tmp_path):
+    from playwright.sync_api import expect
 
-    from facestats.surfaces.app import create_page
-
-    raw = project.config.raw_dir
-    picture = next(p for p in raw.rglob("*.*") if p.is_file())
+    picture = first_picture(project)
+    evil = tmp_path / "<img src=x onerror=window.hit=1>.png"
+    evil.write_bytes(picture.read_bytes())
     seen = project.process_image(picture).attributes["age"].value
     other = "child" if seen != "child" else "elderly"
-    page = create_page(project)
-    _, url, _ = page.launch(prevent_thread_lock=True, quiet=True, server_port=None)
-    try:
-        with sync_playwright() as playwright:
-            browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
-            view = browser.new_page(viewport={"width": 1400, "height": 1300})
-            view.goto(url)
-            view.locator("#picture input[type=file]").set_input_files(picture)
-            view.locator("#text textarea").fill(f"this is a {other}")
-            view.locator("#label").click()
-            expect(view.locator("#summary")).to_contain_text("disagree", timeout=60_000)
-            expect(view.locator("#summary")).to_contain_text(other)
-            expect(view.locator("#face img")).to_be_visible()
-            expect(view.locator("#json")).to_contain_text(seen)
-            view.screenshot(path=tmp_path / "character.png")
-            view.get_by_role("tab", name="Gallery").click()
-            view.locator("#show").click()
-            expect(view.locator("#count")).to_contain_text("faces", timeout=60_000)
-            expect(view.locator("#faces img").first).to_be_visible()
-            view.locator("#average").click()
-            expect(view.locator("#mean img")).to_be_visible(timeout=60_000)
-            view.screenshot(path=tmp_path / "gallery.png")
-            browser.close()
-    finally:
-        page.close()
-    assert all((tmp_path / f"{name}.png").stat().st_size > 20_000 for name in ("character", "gallery"))
+    expect(view.locator("#summary")).to_contain_text("press Label")
+    view.locator("#picture input[type=file]").set_input_files(evil)
+    view.locator("#text textarea").fill(f"this is a {other} <img src=x onerror=window.hit=1>")
+    view.locator("#label").click()
+    expect(view.locator("#summary")).to_contain_text("disagree: Age", timeout=PATIENCE)
+    expect(view.locator("#summary")).to_contain_text(f"the text {other}")
+    expect(view.locator("#face img")).to_be_visible()
+    expect(view.locator("#seen img")).to_be_visible()
+    assert colors_of(view, view.locator("#face img"), tmp_path) > 50
+    view.locator("#more button").first.click()
+    expect(view.locator("#json")).to_contain_text(seen)
+    assert view.locator("#json").bounding_box()["height"] < 900
+    view.locator("#picture button[aria-label=Clear]").first.click()
+    view.locator("#text textarea").fill("")
+    view.locator("#label").click()
+    expect(view.locator(".toast-body")).to_contain_text("Put in a picture", timeout=PATIENCE)
+    assert view.evaluate("window.hit") is None
+    assert view.outside == []
+
+
+@pytest.mark.slow
+@needs_browser
+def test_the_gallery_in_a_browser(project, view, tmp_path):
+    from playwright.sync_api import expect
+
+    gallery = Gallery.open(project.config)
+    age = str(gallery.master["age"].drop_nulls()[0])
+    members = gallery.choose({"age": age})["image_id"].to_list()
+    everybody = gallery.master.height
+    assert 3 <= len(members) < everybody
+    view.get_by_role("tab", name="Gallery").click()
+    expect(view.locator("#count")).to_contain_text(f"{everybody} of {everybody} faces", timeout=PATIENCE)
+    view.locator("#filter-age input").click()
+    view.get_by_role("option", name=age, exact=True).click()
+    expect(view.locator("#count")).to_contain_text(f"{len(members)} of {everybody} faces", timeout=PATIENCE)
+    expect(view.locator("#faces .grid-wrap img")).to_have_count(len(members))
+    assert colors_of(view, view.locator("#map img"), tmp_path) > 20
+    view.locator("#query textarea").fill("a person laughing")
+    view.locator("#query textarea").press("Enter")
+    expect(view.locator("#count")).to_contain_text("nearest to the text first", timeout=PATIENCE)
+    ranked = gallery.search(gallery.choose({"age": age}), "a person laughing", encoder=project.encoder)
+    view.locator("#faces .grid-wrap img").first.click()
+    expect(view.locator("#faces .preview")).to_contain_text(ranked["image_id"][0])
+    view.locator("#average").click()
+    expect(view.locator("#mean")).to_contain_text(f"Average of {len(members)} faces", timeout=PATIENCE)
+    expect(view.locator("#mean img")).to_be_visible()
+    assert colors_of(view, view.locator("#mean img"), tmp_path) > 50
+    view.locator("#filter-age input").click()
+    view.get_by_role("option", name="any", exact=True).click()
+    expect(view.locator("#mean img")).to_have_count(0, timeout=PATIENCE)
+    assert view.outside == []

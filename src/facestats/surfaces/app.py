@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-import html
 import json
+import logging
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
+from starlette.middleware import Middleware
 
-import facestats as fs
 from facestats.core.protocols import ModelError
-from facestats.surfaces.gallery import Gallery
+from facestats.surfaces.cards import draw_answer, name_attribute
+from facestats.surfaces.gallery import SHOWN, Gallery
+from facestats.surfaces.guard import MAX_UPLOAD, Guard
 from facestats.surfaces.pipeline import Item
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import polars as pl
     from PIL import Image
 
     from facestats.surfaces.pipeline import CharacterPipeline
-    from facestats.surfaces.results import CharacterResult
 
-MAX_UPLOAD = "20mb"
-MAX_TEXT = 5_000
+log = logging.getLogger(__name__)
+
+MAX_TEXT = 5_000  # characters
+WAITING = 32  # requests that may wait; whoever comes then is told to come again
+KEPT = (600, 3600)  # seconds: how often uploads are cleared away, and how old they must be
 NOTE = "Labels are perceived attributes: what a model makes of a picture, not what a person is."
-NO_RUN = "There is no finished run yet: `make demo`, or `facestats run --config ...`, then reload this page."
+START = "<p>Put in a picture, a text about the person, or both. Then press <b>Label</b>.</p>"
+AVERAGE = "Average face"
+NO_RUN = (
+    "There is no finished run to show yet. Type `make demo` for drawn characters, or `make run` for your own"
+    " pictures (`facestats run --config ...` for other settings); then start this page again."
+)
+LOOK = gr.themes.Default(
+    primary_hue="blue",
+    neutral_hue="slate",
+    font=("Segoe UI", "Helvetica Neue", "Arial", "sans-serif"),
+    font_mono=("Menlo", "Consolas", "monospace"),
+)
 
 
 def create_page(pipeline: CharacterPipeline) -> gr.Blocks:
-    """Make the page, for ``launch``.
+    """Make the page, for :func:`launch`.
 
     Parameters
     ----------
     pipeline
         Labels what is put in; its configuration says which run the gallery shows.
     """
-    with gr.Blocks(title="facestats", analytics_enabled=False) as page:
+    with gr.Blocks(title="facestats", analytics_enabled=False, delete_cache=KEPT) as page:
         gr.Markdown(f"# facestats\n{NOTE}")
         with gr.Tab("One character"):
             _build_character(pipeline)
         with gr.Tab("Gallery"):
             gallery = Gallery.open(pipeline.config)
             if gallery is None:
-                gr.Markdown(NO_RUN)
+                gr.Markdown(NO_RUN, elem_id="no-run")
             else:
-                _build_gallery(gallery, pipeline)
-    return page
+                _build_gallery(page, gallery, pipeline)
+    return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
 
 
-def launch(pipeline: CharacterPipeline, *, host: str, port: int, password: str | None = None) -> None:
+def launch(
+    pipeline: CharacterPipeline,
+    *,
+    host: str,
+    port: int | None,
+    password: str | None = None,
+    wait: bool = True,
+) -> gr.Blocks:
     """Serve the page until stopped.
 
     Parameters
@@ -54,120 +81,191 @@ def launch(pipeline: CharacterPipeline, *, host: str, port: int, password: str |
     pipeline
         See :func:`create_page`.
     host, port
-        Where to listen.
+        Where to listen; any free port where it is None.
     password
         Of the user ``facestats``; None lets everybody in.
+    wait
+        Whether to return only when the page is stopped.
+
+    Returns
+    -------
+    The page; ``local_url`` is its address.
     """
-    auth = ("facestats", password) if password else None
-    page = create_page(pipeline).queue(max_size=32, default_concurrency_limit=1)
+    page = create_page(pipeline)
     page.launch(
-        server_name=host, server_port=port, auth=auth, max_file_size=MAX_UPLOAD, share=False, quiet=True
+        server_name=host,
+        server_port=port,
+        auth=("facestats", password) if password else None,
+        max_file_size=MAX_UPLOAD,
+        app_kwargs={"middleware": [Middleware(Guard)], "openapi_url": None},
+        theme=LOOK,
+        css_paths=Path(__file__).with_name("page.css"),
+        footer_links=[],
+        run_history=False,  # pictures of people do not stay in a browser
+        share=False,
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        quiet=True,
+        prevent_thread_lock=not wait,
     )
+    return page
 
 
 def label_character(
     pipeline: CharacterPipeline, content: bytes | None, text: str
-) -> tuple[Image.Image | None, str, list[dict[str, float]], str]:
-    """Label what was put in: the aligned face, a sentence on what came of it, bars per attribute, and JSON.
+) -> tuple[Image.Image | None, str, str]:
+    """Label what was put in: the aligned face, the answer as HTML, and as JSON.
 
     Raises
     ------
     gradio.Error
         If there is nothing to label, or a model is missing: a sentence for the page.
     """
-    said = text.strip()
+    said = _clean(text)
     if content is None and not said:
         msg = "Put in a picture, a text, or both."
-        raise gr.Error(msg)
-    if len(said) > MAX_TEXT:
-        msg = f"A text has at most {MAX_TEXT} characters here; this one has {len(said)}."
-        raise gr.Error(msg)
-    try:
+        raise _refusal(msg)
+    with _in_words():
         (result,) = pipeline.process_batch([Item("character", content, said or None)])
         face = None if content is None else pipeline.labeller.show_face(content)
-    except ModelError as error:
-        raise gr.Error(str(error)) from error
-    bars = [dict(result.attributes[name].probs) for name in pipeline.config.attributes]
     answer = json.dumps(result.to_dict(scores=True), ensure_ascii=False, indent=2)
-    return face, _summary(result), bars, answer
+    return face, draw_answer(result), answer
 
 
-def _summary(result: CharacterResult) -> str:
-    """Say in Markdown what was found, and where picture and text disagree."""
-    lines = [f"**{html.escape(result.error)}**"] if result.error else []
-    if any(label.value for label in result.attributes.labels.values()):
-        found = [f"{title}: **{value}**" for title, value in result.attributes.to_dict().items() if value]
-        lines.append(" · ".join(found))
-    conflicts = [
-        f"- {result.attributes.titles[name]}: the picture says **{label.image}**, the text **{label.text}**"
-        for name, label in result.attributes.labels.items()
-        if label.conflict
-    ]
-    lines += ["Picture and text disagree:\n\n" + "\n".join(conflicts)] if conflicts else []
-    return "\n\n".join(lines)
+def _clean(text: str | None) -> str:
+    """Strip a text, and put ? for what UTF-8 cannot hold; one that is too long is refused."""
+    said = (text or "").encode("utf-8", "replace").decode().strip()
+    if len(said) > MAX_TEXT:
+        msg = f"A text has at most {MAX_TEXT:,} characters here; this one has {len(said):,}. Shorten it."
+        raise _refusal(msg)
+    return said
+
+
+@contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn what can go wrong into a sentence on the page."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except (ModelError, ValueError) as error:
+        raise _refusal(str(error)) from error
+    except OSError as error:  # its text would name folders of the server
+        msg = f"A file on the server cannot be read or written ({error.strerror}); run `facestats doctor` there."
+        raise _refusal(msg) from error
+    except Exception as error:  # whatever a model raises is a sentence on the page, and a trace in the log
+        log.exception("the page could not answer")
+        msg = (
+            f"The server failed on this ({type(error).__name__}); its log says why. Others are not affected."
+        )
+        raise _refusal(msg) from error
+
+
+def _refusal(text: str) -> gr.Error:
+    return gr.Error(text, title="This cannot be done", print_exception=False)
 
 
 def _build_character(pipeline: CharacterPipeline) -> None:
-    titles = [attribute.title for attribute in pipeline.config.attributes.values()]
     with gr.Row():
         with gr.Column():
-            upload = gr.File(label="Picture", file_types=["image"], type="binary", elem_id="picture")
-            text = gr.Textbox(label="Text", lines=3, max_length=MAX_TEXT, elem_id="text")
+            upload = gr.File(
+                label="Picture", file_types=["image"], type="binary", height=140, elem_id="picture"
+            )
+            text = gr.Textbox(
+                label="Text",
+                placeholder="an elderly woman with red hair",
+                lines=3,
+                max_length=MAX_TEXT,
+                elem_id="text",
+            )
             button = gr.Button("Label", variant="primary", elem_id="label")
-        face = gr.Image(label="Aligned face", interactive=False, elem_id="face", height=360)
-    summary = gr.Markdown(elem_id="summary")
-    with gr.Row(equal_height=False):
-        bars = [gr.Label(label=title, num_top_classes=8, min_width=220) for title in titles]
-    answer = gr.Code(label="JSON", language="json", elem_id="json")
-
-    def work(content: bytes | None, said: str) -> tuple[Any, ...]:
-        shown, words, probs, line = label_character(pipeline, content, said or "")
-        return (shown, words, *[p or None for p in probs], line)
-
-    button.click(work, [upload, text], [face, summary, *bars, answer], api_visibility="private")
-
-
-def _build_gallery(gallery: Gallery, pipeline: CharacterPipeline) -> None:
-    attributes = pipeline.config.attributes
-    with gr.Row():
-        filters = [
-            gr.Dropdown(["", *attribute.options], value="", label=attribute.title, min_width=120)
-            for attribute in attributes.values()
-        ]
-    with gr.Row():
-        query = gr.Textbox(label="Search by text", placeholder="a person laughing", elem_id="query")
-        show = gr.Button("Show", variant="primary", elem_id="show")
-        mean = gr.Button("Average face of the selection", elem_id="average")
-    said = gr.Markdown(elem_id="count")
-    with gr.Row():
-        faces = gr.Gallery(label="Faces", columns=6, height=420, elem_id="faces")
-        average = gr.Image(label="Average", interactive=False, elem_id="mean", height=420)
-    plot = gr.Plot(label="Map")
-
-    def rows(values: tuple[str, ...], words: str) -> Any:
-        chosen = gallery.choose(dict(zip(attributes, values, strict=True)))
-        return (
-            gallery.search(chosen, words, encoder=pipeline.encoder)
-            if words.strip() and chosen.height
-            else chosen
+        seen = gr.Image(
+            label="Your picture",
+            buttons=["fullscreen"],
+            interactive=False,
+            elem_id="seen",
+            height=360,
         )
-
-    def look(words: str, *values: str) -> tuple[Any, ...]:
-        chosen = rows(values, words or "")
-        where = gallery.mark(chosen)
-        axes = fs.plots.face_map(where, color="selection")
-        return (
-            gallery.thumbnails(chosen),
-            f"{chosen.height:,} of {gallery.master.height:,} faces",
-            axes.figure,
+        face = gr.Image(
+            label="Aligned face with landmarks",
+            buttons=["download", "fullscreen"],
+            interactive=False,
+            elem_id="face",
+            height=360,
         )
+    summary = gr.HTML(START, elem_id="summary")
+    with gr.Accordion("The answer as JSON", open=False, elem_id="more"):
+        answer = gr.Code(language="json", show_label=False, max_lines=30, elem_id="json")
 
-    def blend(words: str, *values: str) -> Any:
-        try:
-            return gallery.average(rows(values, words or ""))
-        except ValueError as error:
-            raise gr.Error(str(error)) from error
+    def work(content: bytes | None, said: str | None) -> tuple[Any, ...]:
+        return label_character(pipeline, content, said or "")
 
-    show.click(look, [query, *filters], [faces, said, plot], api_visibility="private")
-    query.submit(look, [query, *filters], [faces, said, plot], api_visibility="private")
+    # the browser shows its own file: the server decodes pictures in workers only
+    upload.change(None, upload, seen, js="file => file", api_visibility="private")
+    gr.on(
+        [button.click, text.submit], work, [upload, text], [face, summary, answer], api_visibility="private"
+    )
+
+
+def _build_gallery(page: gr.Blocks, gallery: Gallery, pipeline: CharacterPipeline) -> None:
+    attributes = {name: a for name, a in pipeline.config.attributes.items() if name in gallery.master.columns}
+    with gr.Row():
+        with gr.Column(scale=1, min_width=220):
+            query = gr.Textbox(
+                label="Search by text",
+                placeholder="a person laughing",
+                info="Enter ranks the faces",
+                max_length=MAX_TEXT,
+                elem_id="query",
+            )
+            filters = [
+                gr.Dropdown(
+                    [("any", ""), *attribute.options],
+                    value="",
+                    label=name_attribute(attribute.title),
+                    elem_id=f"filter-{name}",
+                )
+                for name, attribute in attributes.items()
+            ]
+        with gr.Column(scale=4):
+            said = gr.Markdown(elem_id="count")
+            faces = gr.Gallery(
+                show_label=False, columns=8, height=400, format="jpeg", buttons=[], elem_id="faces"
+            )
+            with gr.Row():
+                plot = gr.Plot(label="Map", elem_id="map")
+                with gr.Column():
+                    mean = gr.Button("Average these faces", variant="primary", elem_id="average")
+                    average = gr.Image(
+                        label=AVERAGE,
+                        buttons=["download", "fullscreen"],
+                        interactive=False,
+                        elem_id="mean",
+                        height=400,
+                    )
+
+    def choose(words: str | None, values: tuple[str, ...]) -> tuple[pl.DataFrame, str]:
+        fitting = gallery.choose(dict(zip(attributes, values, strict=True)))
+        found = f"**{fitting.height:,}** of {gallery.master.height:,} faces"
+        cut = f", the first {SHOWN} are shown" if fitting.height > SHOWN else ""
+        if not (wanted := _clean(words)) or fitting.is_empty():
+            return fitting, found + cut
+        ranked = gallery.search(fitting, wanted, encoder=pipeline.encoder)
+        return ranked, f"{found}, {f'the {ranked.height} ' if cut else ''}nearest to the text first"
+
+    def look(words: str | None, *values: str) -> tuple[Any, ...]:
+        with _in_words():
+            chosen, sentence = choose(words, values)
+            no_average = gr.Image(None, label=AVERAGE)
+            return gallery.thumbnails(chosen), sentence, gallery.draw_map(chosen), no_average
+
+    def blend(words: str | None, *values: str) -> Any:
+        with _in_words():
+            chosen, _ = choose(words, values)
+            return gr.Image(gallery.average(chosen), label=f"Average of {chosen.height:,} faces")
+
+    changes = [page.load, query.submit, *(chooser.input for chooser in filters)]
+    shown = [faces, said, plot, average]
+    gr.on(changes, look, [query, *filters], shown, trigger_mode="always_last", api_visibility="private")
     mean.click(blend, [query, *filters], average, api_visibility="private")

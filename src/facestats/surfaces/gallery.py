@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import polars as pl
+from matplotlib.figure import Figure
 
 import facestats as fs
 from facestats.core.images import PictureError, open_picture
@@ -22,7 +23,9 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder
 
 SHOWN = 60  # faces on one page
+SIDE = 320  # pixels of a face on the page
 MIN_FACES = 3
+MAX_FACES = 2_000  # an average of more keeps everybody else waiting
 
 
 @dataclass(frozen=True)
@@ -61,12 +64,16 @@ class Gallery:
         wanted = [pl.col(name).cast(pl.String) == value for name, value in conditions.items() if value]
         return self.master.filter(*wanted) if wanted else self.master
 
-    def mark(self, chosen: pl.DataFrame) -> pl.DataFrame:
-        """All faces with a column `selection` that tells the chosen from the others."""
+    def draw_map(self, chosen: pl.DataFrame) -> Figure:
+        """Draw all faces, the chosen ones in colour: by cluster where all are chosen."""
+        figure = Figure(figsize=(6, 5), layout="constrained")  # pyplot would keep every figure for ever
         inside = pl.col(KEY).is_in(chosen[KEY].to_list())
-        return self.master.with_columns(
-            selection=pl.when(inside).then(pl.lit("selected")).otherwise(pl.lit("others"))
+        marked = self.master.with_columns(selection=pl.when(inside).then(pl.lit("selected")))
+        color = "cluster" if chosen.height == self.master.height else "selection"
+        fs.plots.face_map(marked, color, names={None: "others"}, ax=figure.subplots()).set_title(
+            "", loc="left"
         )
+        return figure
 
     def search(self, rows: pl.DataFrame, query: str, *, encoder: Encoder, top: int = SHOWN) -> pl.DataFrame:
         """Rank rows by how near their faces are to a text."""
@@ -80,11 +87,25 @@ class Gallery:
         shown = []
         for name, crop in rows.select(KEY, "crop").head(limit).iter_rows():
             try:
-                shown.append((open_picture(picture_path(f"{self.crops_dir}/{crop}")).image, name))
+                image = open_picture(picture_path(f"{self.crops_dir}/{crop}"), at_least=SIDE).image
             except PictureError:
                 continue
+            image.thumbnail((SIDE, SIDE))
+            shown.append((image, name))
         return shown
 
     def average(self, rows: pl.DataFrame) -> Image.Image:
-        """Warped average of the faces; raises ValueError where there are too few."""
+        """Warped average of the faces.
+
+        Raises
+        ------
+        ValueError
+            If there are too few of them, or too many for a page.
+        """
+        if not MIN_FACES <= rows.height <= MAX_FACES:
+            fix = "take a filter away" if rows.height < MIN_FACES else "filter, or call fs.average_faces"
+            msg = (
+                f"An average here takes {MIN_FACES} to {MAX_FACES:,} faces, these are {rows.height:,}: {fix}."
+            )
+            raise ValueError(msg)
         return fs.average_faces(rows, self.crops_dir, method="warp", min_faces=MIN_FACES).image

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
+import tempfile
 from typing import TYPE_CHECKING
 
 from facestats.core.config import ConfigError
+from facestats.core.progress import say
 
 if TYPE_CHECKING:
     from facestats.surfaces.pipeline import CharacterPipeline
@@ -51,15 +54,30 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
     Raises
     ------
     ConfigError
-        If other machines could reach the page without a password and nobody said that this is meant.
+        If other machines could reach the page without a password and nobody said that this is meant, or the port is
+        taken.
     """
     password = _secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that uploads are cleared away
+    with tempfile.TemporaryDirectory(prefix="facestats-page-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = (
+            uploads  # read when gradio is imported; its default is open to all users
+        )
+        _launch(pipeline, host, port, password)
+
+
+def _launch(pipeline: CharacterPipeline, host: str, port: int, password: str | None) -> None:
     try:
         from facestats.surfaces.app import launch
     except ImportError as error:
         msg = f"the page needs more packages ({error.name}): pip install 'facestats[app]'"
         raise ConfigError(msg) from error
-    launch(pipeline, host=host, port=port, password=password)
+    say(f"http://{host}:{port}  (Ctrl-C ends it)")
+    try:
+        launch(pipeline, host=host, port=port, password=password)
+    except OSError as error:
+        msg = f"{host}:{port} cannot be listened on, perhaps because a page runs there already: give another --port"
+        raise ConfigError(msg) from error
 
 
 def _secret(variable: str, host: str, *, open_to_all: bool) -> str | None:
