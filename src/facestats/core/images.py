@@ -157,7 +157,9 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
         except UnidentifiedImageError as error:
             raise _unidentified(data) from error
         except Image.DecompressionBombError as error:
-            raise PictureError(status="too_large", text=f"{error}; limit {max_pixels / 1e6:g} MP") from error
+            most = 2 * (Image.MAX_IMAGE_PIXELS or 0) // 1_000_000
+            text = f"the picture has more than {most} MP, limit {max_pixels / 1e6:g} MP; scale it down"
+            raise PictureError(status="too_large", text=text) from error
         except MemoryError as error:
             raise PictureError(
                 status="decode_memory", text="not enough memory to decode the picture"

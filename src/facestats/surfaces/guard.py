@@ -18,11 +18,11 @@ MAX_UPLOAD = 20_000_000  # bytes of a request with a picture
 MAX_JSON = 1_000_000  # bytes of any other
 SECONDS = 60.0  # in which a request must have arrived
 UPLOAD = "/gradio_api/upload"
-# the toolkit would fetch an address, run ffmpeg on a film, or let a call pass by the queue
-_CLOSED = re.compile(
-    r"/gradio_api/(file=\s*[\w+.-]{2,}:|proxy=|process_recording|component_server|deep_link|run/|api/|call/|vibe)"
-    r"|/monitoring",
-    re.IGNORECASE,
+# what a browser asks for; the toolkit also fetches addresses, runs ffmpeg, and lets calls pass by the queue
+_OPEN = re.compile(
+    r"/(?!gradio_api|monitoring)"
+    r"|/gradio_api/(queue/(join|data)|upload|heartbeat/|startup-events|login_check|info|theme\.css|cancel|reset)"
+    r"|/gradio_api/file=(?!\s*[\w+.-]{2,}:)"
 )
 _ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # a drive of Windows has one letter
 
@@ -38,12 +38,12 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer what is refused; pass on everything else."""
-        if scope["type"] != "http" or (scope["method"] != "POST" and not _CLOSED.match(scope["path"])):
-            await self.app(scope, receive, send)
-        elif _CLOSED.match(scope["path"]):
+        if scope["type"] == "http" and not _OPEN.match(scope["path"]):
             await _refuse(404, "the page has no such door")(scope, receive, send)
-        else:
+        elif scope["type"] == "http" and scope["method"] == "POST":
             await self._post(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
 
     async def _post(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].rstrip("/")
