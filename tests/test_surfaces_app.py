@@ -150,7 +150,14 @@ def test_a_character_in_a_browser(project, view, tmp_path):
     view.locator("#picture button[aria-label=Clear]").first.click()
     view.locator("#text textarea").fill("")
     view.locator("#label").click()
-    expect(view.locator(".toast-body")).to_contain_text("Put in a picture", timeout=PATIENCE)
+    expect(view.locator("#summary")).to_contain_text("Put in a picture", timeout=PATIENCE)
+    expect(view.locator("#face img")).to_have_count(0)
+    (tmp_path / "notes.png").write_text("no picture")
+    view.locator("#picture input[type=file]").set_input_files(tmp_path / "notes.png")
+    expect(view.locator("#picture")).to_contain_text("notes")
+    view.locator("#label").click()
+    expect(view.locator("#summary")).to_contain_text("The file is text", timeout=PATIENCE)
+    expect(view.locator("#seen img")).to_have_count(0)
     assert view.evaluate("window.hit") is None
     assert view.outside == []
 
@@ -185,4 +192,6 @@ def test_the_gallery_in_a_browser(project, view, tmp_path):
     view.locator("#filter-age input").click()
     view.get_by_role("option", name="any", exact=True).click()
     expect(view.locator("#mean img")).to_have_count(0, timeout=PATIENCE)
+    expect(view.locator("#faces .grid-wrap img")).to_have_count(everybody, timeout=PATIENCE)
+    assert view.evaluate("window.hit") is None, "a file is called <img ... onerror=...>"
     assert view.outside == []

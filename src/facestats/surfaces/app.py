@@ -12,7 +12,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from facestats.core.protocols import ModelError
-from facestats.surfaces.cards import draw_answer, name_attribute
+from facestats.surfaces.cards import draw_answer, draw_error, name_attribute
 from facestats.surfaces.gallery import SHOWN, Gallery
 from facestats.surfaces.guard import MAX_UPLOAD, Guard
 from facestats.surfaces.pipeline import Item
@@ -33,6 +33,12 @@ KEPT = (600, 3600)  # seconds: how often uploads are cleared away, and how old t
 NOTE = "Labels are perceived attributes: what a model makes of a picture, not what a person is."
 START = "<p>Put in a picture, a text about the person, or both. Then press <b>Label</b>.</p>"
 AVERAGE = "Average face"
+PREVIEW = """async file => {
+    if (!file) return null;
+    const picture = new Image();
+    picture.src = file.url;
+    return picture.decode().then(() => file, () => null);
+}"""
 NO_RUN = (
     "There is no finished run to show yet. Type `make demo` for drawn characters, or `make run` for your own"
     " pictures (`facestats run --config ...` for other settings); then start this page again."
@@ -199,10 +205,13 @@ def _build_character(pipeline: CharacterPipeline) -> None:
         answer = gr.Code(language="json", show_label=False, max_lines=30, elem_id="json")
 
     def work(content: bytes | None, said: str | None) -> tuple[Any, ...]:
-        return label_character(pipeline, content, said or "")
+        try:
+            return label_character(pipeline, content, said or "")
+        except gr.Error as error:
+            return None, draw_error(error.message), ""
 
     # the browser shows its own file: the server decodes pictures in workers only
-    upload.change(None, upload, seen, js="file => file", api_visibility="private")
+    upload.change(None, upload, seen, js=PREVIEW, api_visibility="private")
     gr.on(
         [button.click, text.submit], work, [upload, text], [face, summary, answer], api_visibility="private"
     )

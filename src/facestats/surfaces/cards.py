@@ -14,7 +14,7 @@ _SOURCES = {"image": "from the picture", "text": "from the text", "agreement": "
 def draw_answer(result: CharacterResult) -> str:
     """Say what is wrong, where picture and text disagree, and draw a card per attribute."""
     labels, titles = result.attributes.labels, result.attributes.titles
-    lines = [f'<p class="fs-error">{escape(_sentence(result.error))}</p>'] if result.error else []
+    lines = [draw_error(result.error)] if result.error else []
     torn = [name_attribute(titles[name]) for name, label in labels.items() if label.conflict]
     if torn:
         lines.append(f'<p class="fs-torn">Picture and text disagree: {escape(", ".join(torn))}.</p>')
@@ -24,6 +24,12 @@ def draw_answer(result: CharacterResult) -> str:
         cards = "".join(_card(name_attribute(titles[name]), label) for name, label in labels.items())
         lines.append(f'<div class="fs-cards">{cards}</div>')
     return "".join(lines)
+
+
+def draw_error(text: str) -> str:
+    """Say what is wrong, as a sentence."""
+    end = "" if text.endswith((".", ")")) else "."
+    return f'<p class="fs-error">{escape(text[:1].upper() + text[1:] + end)}</p>'
 
 
 def name_attribute(title: str) -> str:
@@ -48,7 +54,3 @@ def _card(name: str, label: Label) -> str:
         f"<p><b>{escape(label.value or 'unknown')}</b> <small>{source}</small></p>{torn}"
         f'<div class="fs-bars">{bars}</div></section>'
     )
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', ')')) else '.'}"
