@@ -37,6 +37,22 @@ def test_the_gallery_filters_searches_and_averages(project):
         gallery.average(everybody.head(1))
 
 
+def test_the_sentence_counts_what_is_shown(project, monkeypatch):
+    gallery = Gallery.open(project.config)
+    n = gallery.choose({"age": (age := str(gallery.master["age"][0]))}).height
+    for limit, words, ending in (
+        (60, "", "faces"),
+        (60, "old", "faces, nearest to the text first"),
+        (2, "", "faces, the first 2 are shown"),
+        (2, "old", "faces, the 2 nearest to the text first"),
+    ):
+        monkeypatch.setattr("facestats.surfaces.gallery.SHOWN", limit)
+        rows, sentence = gallery.find({"age": age}, words, encoder=project.encoder)
+        assert sentence == f"**{n}** of 16 {ending}"
+        assert rows.height == (n if limit == 60 or not words else 2)
+    assert gallery.find({"age": "nobody"}, "old", encoder=project.encoder)[1] == "**0** of 16 faces"
+
+
 @pytest.mark.parametrize("n", [0, 1, 16])
 def test_the_map_shows_all_faces_and_tells_the_chosen_from_the_others(project, n):
     gallery = Gallery.open(project.config)
@@ -182,7 +198,9 @@ def test_the_gallery_in_a_browser(project, view, tmp_path):
     view.locator("#query textarea").fill("a person laughing")
     view.locator("#query textarea").press("Enter")
     expect(view.locator("#count")).to_contain_text("nearest to the text first", timeout=PATIENCE)
-    ranked = gallery.search(gallery.choose({"age": age}), "a person laughing", encoder=project.encoder)
+    ranked = gallery.search(
+        gallery.choose({"age": age}), "a person laughing", encoder=project.encoder, top=60
+    )
     view.locator("#faces .grid-wrap img").first.click()
     expect(view.locator("#faces .preview")).to_contain_text(ranked["image_id"][0])
     view.locator("#average").click()

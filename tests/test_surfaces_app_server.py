@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT, SETTINGS
 
 from facestats.core.config import ConfigError
 from facestats.surfaces.server import open_page
@@ -121,12 +122,17 @@ def test_a_password_closes_everything(project, gr):
         page.close(verbose=False)
 
 
-def test_a_port_that_is_taken_is_a_sentence(project, gr):
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        with pytest.raises(ConfigError, match=r"cannot be listened on.*--port"):
-            open_page(project, host="127.0.0.1", port=taken.getsockname()[1])
+def test_a_port_that_is_taken_is_a_sentence(project, gr, monkeypatch):
+    monkeypatch.setenv("GRADIO_TEMP_DIR", "put back when this is over")
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with socket.socket() as taken:
+            taken.bind(("127.0.0.1", 0))
+            taken.listen()
+            with pytest.raises(ConfigError, match=r"cannot be listened on.*--port"):
+                open_page(project, host="127.0.0.1", port=taken.getsockname()[1])
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @pytest.mark.slow
@@ -136,14 +142,10 @@ def test_a_stopped_page_leaves_no_upload(gr, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [
-        sys.executable,
-        "-c",
-        "from facestats.surfaces.cli import main; main()",
-        "app",
-        "--port",
-        str(port),
-    ]
+    config = tmp_path / "config.yaml"
+    config.write_text(SETTINGS.format(data=tmp_path / "data", attributes=ROOT / "config/attributes.yaml"))
+    start = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()"]
+    command = [*start, "app", "--port", str(port), "--config", str(config)]
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -13,7 +13,7 @@ from starlette.middleware import Middleware
 
 from facestats.core.protocols import ModelError
 from facestats.surfaces.cards import draw_answer, draw_error, name_attribute
-from facestats.surfaces.gallery import SHOWN, Gallery
+from facestats.surfaces.gallery import Gallery
 from facestats.surfaces.guard import MAX_UPLOAD, Guard
 from facestats.surfaces.pipeline import Item
 
@@ -169,7 +169,7 @@ def _in_words() -> Iterator[None]:
 
 
 def _refusal(text: str) -> gr.Error:
-    return gr.Error(text, title="This cannot be done", print_exception=False)
+    return gr.Error(text, print_exception=False)
 
 
 def _build_character(pipeline: CharacterPipeline) -> None:
@@ -254,24 +254,19 @@ def _build_gallery(page: gr.Blocks, gallery: Gallery, pipeline: CharacterPipelin
                         height=400,
                     )
 
-    def choose(words: str | None, values: tuple[str, ...]) -> tuple[pl.DataFrame, str]:
-        fitting = gallery.choose(dict(zip(attributes, values, strict=True)))
-        found = f"**{fitting.height:,}** of {gallery.master.height:,} faces"
-        cut = f", the first {SHOWN} are shown" if fitting.height > SHOWN else ""
-        if not (wanted := _clean(words)) or fitting.is_empty():
-            return fitting, found + cut
-        ranked = gallery.search(fitting, wanted, encoder=pipeline.encoder)
-        return ranked, f"{found}, {f'the {ranked.height} ' if cut else ''}nearest to the text first"
+    def find(words: str | None, values: tuple[str, ...]) -> tuple[pl.DataFrame, str]:
+        conditions = dict(zip(attributes, values, strict=True))
+        return gallery.find(conditions, _clean(words), encoder=pipeline.encoder)
 
     def look(words: str | None, *values: str) -> tuple[Any, ...]:
         with _in_words():
-            chosen, sentence = choose(words, values)
+            chosen, sentence = find(words, values)
             no_average = gr.Image(None, label=AVERAGE)
             return gallery.thumbnails(chosen), sentence, gallery.draw_map(chosen), no_average
 
     def blend(words: str | None, *values: str) -> Any:
         with _in_words():
-            chosen, _ = choose(words, values)
+            chosen, _ = find(words, values)
             return gr.Image(gallery.average(chosen), label=f"Average of {chosen.height:,} faces")
 
     changes = [page.load, query.submit, *(chooser.input for chooser in filters)]

@@ -64,6 +64,19 @@ class Gallery:
         wanted = [pl.col(name).cast(pl.String) == value for name, value in conditions.items() if value]
         return self.master.filter(*wanted) if wanted else self.master
 
+    def find(
+        self, conditions: Mapping[str, str | None], words: str, *, encoder: Encoder
+    ) -> tuple[pl.DataFrame, str]:
+        """Rows that meet all conditions, those nearest to the words first if there are any, and a sentence on it."""
+        rows = self.choose(conditions)
+        found = f"**{rows.height:,}** of {self.master.height:,} faces"
+        if words and rows.height:
+            some = f"the {SHOWN} " if rows.height > SHOWN else ""
+            return self.search(
+                rows, words, encoder=encoder, top=SHOWN
+            ), f"{found}, {some}nearest to the text first"
+        return rows, f"{found}, the first {SHOWN} are shown" if rows.height > SHOWN else found
+
     def draw_map(self, chosen: pl.DataFrame) -> Figure:
         """Draw all faces, the chosen ones in colour: by cluster where all are chosen."""
         figure = Figure(figsize=(6, 5), layout="constrained")  # pyplot would keep every figure for ever
@@ -75,7 +88,7 @@ class Gallery:
         )
         return figure
 
-    def search(self, rows: pl.DataFrame, query: str, *, encoder: Encoder, top: int = SHOWN) -> pl.DataFrame:
+    def search(self, rows: pl.DataFrame, query: str, *, encoder: Encoder, top: int) -> pl.DataFrame:
         """Rank rows by how near their faces are to a text."""
         vector = encoder.encode_texts([query])[0]
         vectors = self.embeddings.join(rows, on=KEY, how="semi").drop_nulls("embedding")

@@ -59,10 +59,9 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
     """
     password = _secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that uploads are cleared away
+    # gradio's own folder is shared by all users of the machine; it reads the variable when it is imported
     with tempfile.TemporaryDirectory(prefix="facestats-page-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = (
-            uploads  # read when gradio is imported; its default is open to all users
-        )
+        os.environ["GRADIO_TEMP_DIR"] = uploads
         _launch(pipeline, host, port, password)
 
 
