@@ -29,7 +29,7 @@ notebooks: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 
 quick: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"

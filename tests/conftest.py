@@ -35,10 +35,24 @@ needs_london = pytest.mark.skipif(
 )
 
 
-def pytest_itemcollected(item):
-    """Share the tests among processes: a file stays together, and so do those of one costly fixture."""
-    shared = next((name for name in ("demo", "lab") if name in item.fixturenames), item.path.stem)
-    item.add_marker(pytest.mark.xdist_group(shared))
+# Files whose tests share a costly fixture, or would be in each other's way, run in one process.
+TOGETHER = {
+    **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),
+    **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Give each process whole files, and those that belong together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            stem = Path(nodeid.partition("::")[0]).stem
+            return TOGETHER.get(stem, stem)
+
+    return ByFile(config, log)
 
 
 def pytest_collection_modifyitems(items):

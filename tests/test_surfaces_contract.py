@@ -20,6 +20,7 @@ import uvicorn
 
 from facestats.surfaces import api
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 
 
@@ -50,4 +51,4 @@ def test_the_service_holds_its_document(service):
     options = ["--max-examples", "30", "--seed", "0", "--header", f"X-API-Key: {key or 'none'}"]
     run = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stdout
-    assert "No issues found" in run.stdout
+    assert "6 passed" in run.stdout or "Tested: 6" in run.stdout, run.stdout  # each path was tried
