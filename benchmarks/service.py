@@ -11,20 +11,25 @@ from __future__ import annotations
 
 import argparse
 import collections
+import io
 import os
 import random
 import socket
 import statistics
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import httpx2 as httpx
 from common import describe_machine, keep
+from PIL import Image
 
 import facestats as fs
 from facestats.demo.gallery import write_gallery
@@ -62,13 +67,48 @@ def make_requests(folder: Path, n: int, seed: int) -> list[tuple[str, bytes | No
 
 
 def _png() -> bytes:
-    import io
-
-    from PIL import Image
-
     buffer = io.BytesIO()
     Image.linear_gradient("L").resize((512, 512)).save(buffer, "PNG")
     return buffer.getvalue()
+
+
+def make_bombs() -> list[bytes]:
+    """Pictures of a few bytes that would take gigabytes: their heads say so."""
+
+    def png(side: int) -> bytes:
+        head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+        rows = zlib.compress(bytes(1_000_000), 9)
+        parts = ((b"IHDR", head), (b"IDAT", rows), (b"IEND", b""))
+        chunks = (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+            for kind, data in parts
+        )
+        return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+    return [png(side) for side in (9_400, 10_000, 16_000, 30_000, 2**31 - 1)]
+
+
+def attack(url: str, pictures: list[bytes], n: int) -> tuple[float, float, set[int]]:
+    """Second slowest of 100 honest requests in a row, alone and beside `n` bombs at once; codes of the bombs."""
+
+    def post(client: httpx.Client, content: bytes) -> tuple[int, float]:
+        begun = time.perf_counter()
+        response = client.post("/extract", files={"image": ("picture", content)})
+        return response.status_code, time.perf_counter() - begun
+
+    def honest(client: httpx.Client) -> float:
+        answers = [post(client, pictures[i % len(pictures)]) for i in range(100)]
+        if {code for code, _ in answers} - {200, 503}:
+            msg = f"honest requests got {answers}"
+            raise SystemExit(msg)
+        return sorted(seconds for _, seconds in answers)[-2]
+
+    bombs = make_bombs()
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client, ThreadPoolExecutor(n) as pool:
+        alone = honest(client)
+        codes = [pool.submit(post, client, bombs[i % len(bombs)]) for i in range(n)]
+        beside = honest(client)
+        return alone, beside, {code.result()[0] for code in codes}
 
 
 class Load:
@@ -183,6 +223,7 @@ def main() -> None:
     parser.add_argument(
         "--bare", type=int, default=1000, help="requests given to the bare pipeline, before and after"
     )
+    parser.add_argument("--bombs", type=int, default=200)
     parser.add_argument("--seed", type=int, default=11)
     arguments = parser.parse_args()
     facts = describe_machine(["facestats", "fastapi", "uvicorn", "torch", "mediapipe"])
@@ -198,12 +239,14 @@ def main() -> None:
         watcher.start()
         load = Load(url, requests)
         seconds = load.run(arguments.clients)
+        good = [image for kind, image, _ in requests if kind == "picture" and image is not None]
+        attacked = attack(url, good, arguments.bombs)
         done.set()
         watcher.join()
         process.terminate()
         code = process.wait(30)
         bare.append(bare_rate(config, requests, arguments.bare))
-    report(facts, load, seconds, bare=bare, memory=memory, exit_code=code)
+    report(facts, load, seconds, bare=bare, memory=memory, exit_code=code, attacked=attacked)
 
 
 def report(
@@ -214,6 +257,7 @@ def report(
     bare: list[float],
     memory: list[float],
     exit_code: int,
+    attacked: tuple[float, float, set[int]],
 ) -> None:
     """Print and keep what was measured; a wrong answer ends in an error."""
     codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
@@ -235,7 +279,9 @@ def report(
         f" ({', '.join(f'{b:.1f}' for b in bare)} before and after): {rate / pipeline:.2f} of it",
         f"- latency: median {everything[len(everything) // 2]:.2f} s, p99 {everything[int(0.99 * len(everything))]:.2f} s",
         f"- memory of all its processes: {early:.0f} MiB early, {late:.0f} MiB at the end, {max(memory):.0f} at most",
-        f"- refused with 503 and Retry-After, then sent again: {load.refused}; exit code after SIGTERM: {exit_code}", "",
+        f"- refused with 503 and Retry-After, then sent again: {load.refused}; exit code after SIGTERM: {exit_code}",
+        f"- p99 of 100 honest requests one after the other: {attacked[0]:.2f} s alone, {attacked[1]:.2f} s beside"
+        f" 200 bombs sent at once, which got {sorted(attacked[2])}", "",
         "| kind | requests | codes | median s | p99 s |", "|--|--|--|--|--|",
     ]  # fmt: skip
     for kind, found in times.items():
