@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
@@ -17,6 +18,11 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 _CPUINFO = Path("/proc/cpuinfo")
+
+# oneDNN and the layer of torch above it each keep 1,024 kernels with their scratch memory, one for each shape of a
+# batch: texts of all lengths fill gigabytes with them. Read once, at their first use.
+for _cache in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_cache, "32")
 
 
 def pick_device(wanted: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import secrets
 import time
@@ -14,6 +15,7 @@ from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFi
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
+from PIL import Image
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
@@ -99,7 +101,7 @@ def create_app(
     api_key
         What ``X-API-Key`` must hold; None lets everybody in.
     batch_size
-        Inputs labelled together at most.
+        Inputs labelled together at most; while some are, the next are received and read.
     room
         Inputs that may wait; more are answered with 503 and Retry-After.
     body_seconds
@@ -141,9 +143,11 @@ def create_app(
 
 
 async def _warm_up(gatherer: Gatherer[Item, CharacterResult], state: dict[str, bool]) -> None:
-    """Load the models before the first request waits for them."""
+    """Load the models and start the workers before the first request waits for them."""
+    grey = io.BytesIO()
+    Image.new("RGB", (64, 64), (128, 128, 128)).save(grey, "PNG")
     try:
-        await gatherer.submit([Item("warm-up", None, "a person")])
+        await gatherer.submit([Item("warm-up", grey.getvalue(), f"person {i}") for i in range(4)])
         state["ready"] = True
     except (ModelError, BusyError) as error:
         log.error("the models cannot be loaded: %s", error)

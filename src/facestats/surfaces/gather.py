@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+LINGER = 0.01  # seconds: who was answered together asks again at nearly the same time
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -76,12 +78,20 @@ class Gatherer(Generic[T, R]):
             self._queue.put_nowait((item, future))
         return list(await asyncio.gather(*futures))
 
+    async def _next_batch(self, *, linger: bool) -> list[tuple[T, asyncio.Future[R]]]:
+        """Wait for an input, then for those that come at nearly the same time."""
+        batch = [await self._queue.get()]
+        if linger and self._queue.qsize() < self._batch_size - 1:
+            await asyncio.sleep(LINGER)
+        while len(batch) < self._batch_size and not self._queue.empty():
+            batch.append(self._queue.get_nowait())
+        return batch
+
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
+        batch: list[tuple[T, asyncio.Future[R]]] = []
         while True:
-            batch = [await self._queue.get()]
-            while len(batch) < self._batch_size and not self._queue.empty():
-                batch.append(self._queue.get_nowait())
+            batch = await self._next_batch(linger=len(batch) > 1)
             wanted = [(item, future) for item, future in batch if not future.done()]  # the others left
             try:
                 results = await loop.run_in_executor(self._thread, self._work, [item for item, _ in wanted])
