@@ -212,6 +212,24 @@ def test_what_arrives_together_is_worked_on_together_and_too_much_is_refused():
     assert slow.sizes == [1, 4, 2]
 
 
+def test_two_batches_may_be_under_way():
+    slow = Slow()
+
+    async def scenario():
+        gatherer = Gatherer(slow, batch_size=2, threads=2)
+        gatherer.start()
+        asked = [asyncio.create_task(gatherer.submit([i])) for i in range(6)]
+        while len(slow.sizes) < 2:
+            await asyncio.sleep(0.01)
+        assert gatherer.waiting == 2
+        slow.go.set()
+        results = await asyncio.gather(*asked)
+        await gatherer.stop()
+        return results
+
+    assert asyncio.run(scenario()) == [[2 * i] for i in range(6)]
+
+
 def test_an_error_reaches_its_batch_and_the_next_one_is_served():
     def work(inputs):
         if 13 in inputs:

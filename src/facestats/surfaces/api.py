@@ -101,7 +101,7 @@ def create_app(
     api_key
         What ``X-API-Key`` must hold; None lets everybody in.
     batch_size
-        Inputs labelled together at most; while some are, the next are received and read.
+        Inputs labelled together at most; two such batches are under way at a time.
     room
         Inputs that may wait; more are answered with 503 and Retry-After.
     body_seconds
@@ -112,7 +112,7 @@ def create_app(
     The application, for uvicorn or any ASGI server.
     """
     gatherer: Gatherer[Item, CharacterResult] = Gatherer(
-        pipeline.process_batch, batch_size=batch_size, room=room
+        pipeline.process_batch, batch_size=batch_size, room=room, threads=2
     )
     state = {"ready": False}
 

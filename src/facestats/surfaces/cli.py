@@ -156,7 +156,7 @@ def serve(
     *,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 8,
+    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 16,
     open_to_all: Annotated[
         bool, typer.Option("--i-know", help="Listen to other machines without a key.")
     ] = False,

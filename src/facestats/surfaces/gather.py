@@ -21,7 +21,7 @@ class BusyError(RuntimeError):
 
 
 class Gatherer(Generic[T, R]):
-    """Calls ``work(inputs)`` in one thread, with all inputs that have arrived meanwhile, up to a number.
+    """Calls ``work(inputs)`` with all inputs that have arrived meanwhile, up to a number.
 
     Parameters
     ----------
@@ -31,15 +31,23 @@ class Gatherer(Generic[T, R]):
         Inputs per call at most.
     room
         Inputs that may wait; more are refused.
+    threads
+        Calls at a time: with two, one computes while the other prepares and sums up.
     """
 
     def __init__(
-        self, work: Callable[[Sequence[T]], Sequence[R]], *, batch_size: int = 16, room: int = 128
+        self,
+        work: Callable[[Sequence[T]], Sequence[R]],
+        *,
+        batch_size: int = 16,
+        room: int = 128,
+        threads: int = 1,
     ) -> None:
         self._work, self._batch_size = work, batch_size
         self._queue: asyncio.Queue[tuple[T, asyncio.Future[R]]] = asyncio.Queue(room)
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="facestats-model")
-        self._task: asyncio.Task[None] | None = None
+        self._count = threads
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="facestats-model")
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
     @property
@@ -49,17 +57,17 @@ class Gatherer(Generic[T, R]):
 
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._count)]
 
     async def stop(self) -> None:
         """Finish what waits, refuse what comes."""
         self._stopping = True
         await self._queue.join()
-        if self._task is not None:
-            self._task.cancel()
+        for task in self._tasks:
+            task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-        self._thread.shutdown(wait=True)
+                await task
+        self._threads.shutdown(wait=True)
 
     async def submit(self, inputs: Sequence[T]) -> list[R]:
         """Wait for the results of some inputs; all of them are taken on, or none.
@@ -94,7 +102,7 @@ class Gatherer(Generic[T, R]):
             batch = await self._next_batch(linger=len(batch) > 1)
             wanted = [(item, future) for item, future in batch if not future.done()]  # the others left
             try:
-                results = await loop.run_in_executor(self._thread, self._work, [item for item, _ in wanted])
+                results = await loop.run_in_executor(self._threads, self._work, [item for item, _ in wanted])
                 for (_, future), result in zip(wanted, results, strict=True):
                     if not future.done():
                         future.set_result(result)
