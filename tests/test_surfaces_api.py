@@ -216,8 +216,9 @@ def test_two_batches_may_be_under_way():
     slow = Slow()
 
     async def scenario():
-        gatherer = Gatherer(slow, batch_size=2, threads=2)
+        gatherer = Gatherer(slow, batch_size=2)
         gatherer.start()
+        gatherer.widen()
         asked = [asyncio.create_task(gatherer.submit([i])) for i in range(6)]
         while len(slow.sizes) < 2:
             await asyncio.sleep(0.01)

@@ -10,7 +10,7 @@ import numpy as np
 from facestats.core.protocols import ModelError
 from facestats.core.sentences import split_text
 from facestats.models.pretrained import find_pretrained, load_pretrained
-from facestats.models.runtime import Lanes, pick_device, pick_precision
+from facestats.models.runtime import LOADING, Lanes, pick_device, pick_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -117,10 +117,11 @@ class Bart:
         return self._precision
 
     def _load(self) -> _Loaded:
-        if self._loaded is None:
-            folder, _ = self._find()
-            device = pick_device(self.settings.device)
-            self._loaded = _Loaded(self.settings.model, folder, device=device, precision=self._pick()[0])
+        with LOADING:
+            if self._loaded is None:
+                folder, _ = self._find()
+                device = pick_device(self.settings.device)
+                self._loaded = _Loaded(self.settings.model, folder, device=device, precision=self._pick()[0])
         return self._loaded
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from facestats.core.config import check_classifiers
 from facestats.core.protocols import ModelError
 from facestats.models.pretrained import find_pretrained, load_pretrained
-from facestats.models.runtime import Lanes, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import LOADING, Lanes, pick_device, pick_precision, torch_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,11 +110,14 @@ class HfClassifier:
         return self._precision
 
     def _load(self) -> _Loaded:
-        if self._loaded is None:
-            device = pick_device(self.settings.device)
-            loaded = _Loaded(self.settings.model, self._find()[0], device=device, precision=self._pick()[0])
-            loaded.mapping(self.settings.labels, self.options)
-            self._loaded = loaded
+        with LOADING:
+            if self._loaded is None:
+                device = pick_device(self.settings.device)
+                loaded = _Loaded(
+                    self.settings.model, self._find()[0], device=device, precision=self._pick()[0]
+                )
+                loaded.mapping(self.settings.labels, self.options)
+                self._loaded = loaded
         return self._loaded
 
 

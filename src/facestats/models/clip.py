@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.models.clip_files import Source, build_network, find_source, get_tokenizer
-from facestats.models.runtime import Lanes, check_finite, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import LOADING, Lanes, check_finite, pick_device, pick_precision, torch_dtype
 from facestats.models.shortcut import skip_unread_tokens
 
 if TYPE_CHECKING:
@@ -103,11 +103,12 @@ class Clip:
         return self._precision
 
     def _load(self) -> _Loaded:
-        if self._loaded is None:
-            device = pick_device(self.settings.device)
-            self._loaded = _Loaded(
-                self.settings.model, self._find(), device=device, precision=self._pick()[0]
-            )
+        with LOADING:
+            if self._loaded is None:
+                device = pick_device(self.settings.device)
+                self._loaded = _Loaded(
+                    self.settings.model, self._find(), device=device, precision=self._pick()[0]
+                )
         return self._loaded
 
 

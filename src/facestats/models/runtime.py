@@ -6,13 +6,16 @@ import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, RLock
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from facestats.core.protocols import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+# transformers and torch build a network with settings that all threads share: one at a time
+LOADING = RLock()
 
 T = TypeVar("T")
 R = TypeVar("R")

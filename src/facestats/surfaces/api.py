@@ -112,7 +112,7 @@ def create_app(
     The application, for uvicorn or any ASGI server.
     """
     gatherer: Gatherer[Item, CharacterResult] = Gatherer(
-        pipeline.process_batch, batch_size=batch_size, room=room, threads=2
+        pipeline.process_batch, batch_size=batch_size, room=room
     )
     state = {"ready": False}
 
@@ -148,6 +148,7 @@ async def _warm_up(gatherer: Gatherer[Item, CharacterResult], state: dict[str, b
     Image.new("RGB", (64, 64), (128, 128, 128)).save(grey, "PNG")
     try:
         await gatherer.submit([Item("warm-up", grey.getvalue(), f"person {i}") for i in range(4)])
+        gatherer.widen()  # not before the models are there: two threads must not load them at once
         state["ready"] = True
     except (ModelError, BusyError) as error:
         log.error("the models cannot be loaded: %s", error)

@@ -31,8 +31,6 @@ class Gatherer(Generic[T, R]):
         Inputs per call at most.
     room
         Inputs that may wait; more are refused.
-    threads
-        Calls at a time: with two, one computes while the other prepares and sums up.
     """
 
     def __init__(
@@ -41,12 +39,10 @@ class Gatherer(Generic[T, R]):
         *,
         batch_size: int = 16,
         room: int = 128,
-        threads: int = 1,
     ) -> None:
         self._work, self._batch_size = work, batch_size
         self._queue: asyncio.Queue[tuple[T, asyncio.Future[R]]] = asyncio.Queue(room)
-        self._count = threads
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="facestats-model")
+        self._threads = ThreadPoolExecutor(thread_name_prefix="facestats-model")
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -57,7 +53,11 @@ class Gatherer(Generic[T, R]):
 
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
-        self._tasks = [asyncio.create_task(self._run()) for _ in range(self._count)]
+        self.widen()
+
+    def widen(self) -> None:
+        """Let one more call be under way at a time: it computes while another prepares and sums up."""
+        self._tasks.append(asyncio.create_task(self._run()))
 
     async def stop(self) -> None:
         """Finish what waits, refuse what comes."""
