@@ -187,14 +187,15 @@ def tree_memory(pid: int) -> float:
     return total / 1024
 
 
-def serve(config: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the service and wait until it is ready."""
+def serve(config: Path, **environment: str) -> tuple[subprocess.Popen[bytes], str]:
+    """Start the service, with more variables in its environment, and wait until it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()", "serve", "--no-cache"]
     process = subprocess.Popen(
         [*command, "--port", str(port), "--config", str(config)],
+        env={**os.environ, **environment},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )

@@ -62,6 +62,7 @@ def test_the_report_holds_every_notebook_and_its_pictures(demo):
         assert f'<section id="{path.stem}">' in text
     assert text.count("data:image/png;base64") >= 15
     assert "<table" in text
+    assert not list((ROOT / "notebooks").glob("*-ipc-*")), "kernels that another run would take for its own"
 
 
 @pytest.mark.slow

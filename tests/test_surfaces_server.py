@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import struct
-import subprocess
-import sys
 import threading
 import time
 import zlib
@@ -19,7 +15,10 @@ import pytest
 from facestats.core.testing import draw_faces
 
 pytest.importorskip("fastapi", reason="the service is an extra: pip install 'facestats[service]'")
-httpx = pytest.importorskip("httpx2", reason="the service's tests need httpx2")
+pytest.importorskip("httpx2", reason="the service's tests need httpx2")
+
+import httpx2 as httpx
+from service import serve  # the benchmark's
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
@@ -44,33 +43,10 @@ def service(tmp_path):
     text = (ROOT / "config/demo.yaml").read_text().replace("../data/demo", str(tmp_path / "data"))
     config = tmp_path / "config.yaml"
     config.write_text(text.replace("attributes.yaml", str(ROOT / "config/attributes.yaml")))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()", "serve", "--no-cache"]
-    process = subprocess.Popen(
-        [*command, "--port", str(port), "--config", str(config)],
-        env={**os.environ, "TMPDIR": str(temporary)},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        for _ in range(600):
-            if process.poll() is not None or is_ready(url):
-                break
-            time.sleep(0.2)
-        yield process, url, temporary
-    finally:
-        process.kill()
-        process.wait()
-
-
-def is_ready(url):
-    try:
-        return httpx.get(f"{url}/ready").status_code == 200
-    except httpx.TransportError:
-        return False
+    process, url = serve(config, TMPDIR=str(temporary))
+    yield process, url, temporary
+    process.kill()
+    process.wait()
 
 
 def test_bombs_do_not_stop_the_others_and_sigterm_finishes_what_is_under_way(service, tmp_path):
