@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PUPILS", "TEMPLATE", "align_faces", "crop_face", "fit_similarity", "transform_points"]
 
-VERSION = 1
+VERSION = 2
 JPEG_QUALITY = 95
 _LONGEST_NAME = 255  # bytes, on all common file systems
 _POLICIES = ("largest", "reject")
@@ -199,7 +200,7 @@ def _aligned(
     matrix = align_matrix(face.points, face.box, size=size)
     crop = crop_face(pixels, matrix, size)
     edges = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
-    name = crop_name(image_id)
+    name = crop_name(image_id, matrix.tobytes() + crop.tobytes())
     _write_jpeg(Image.fromarray(crop), crops_dir / name)
     row = {
         "detector": face.detector,
@@ -219,34 +220,37 @@ def _aligned(
     return row
 
 
-def crop_name(image_id: str) -> str:
-    """Posix path of a crop below `crops_dir`; different pictures never share one.
+def crop_name(image_id: str, content: bytes) -> str:
+    """Posix path of a crop below `crops_dir`; different pictures, and different crops of one, never share one.
 
-    The name is the picture's with `.jpg` behind it, so that `a.png` and `a.jpg` differ. Where that would be
-    too long, lead out of the folder, or be a folder of other crops, it is a hash of the name.
+    The name is the picture's with a hash of the crop's `content` and `.jpg` behind it: `a.png` and `a.jpg` differ,
+    and a crop of another size leaves the one alone that a stored table names. Where that would be too long, lead
+    out of the folder, or be a folder of other crops, a hash stands for the picture's name.
     """
-    path = PurePosixPath(image_id + ".jpg")
-    plain = str(path) == image_id + ".jpg" and not path.is_absolute() and ".." not in path.parts
+    end = f".{hashlib.blake2b(content, digest_size=4).hexdigest()}.jpg"
+    path = PurePosixPath(image_id + end)
+    plain = str(path) == image_id + end and not path.is_absolute() and ".." not in path.parts
     short = all(len(os.fsencode(part)) <= _LONGEST_NAME for part in path.parts)
     clear = not any(part.endswith(".jpg") for part in path.parts[:-1])
     if plain and short and clear:
-        return image_id + ".jpg"
-    return hashlib.sha256(os.fsencode(image_id)).hexdigest() + ".jpg"
+        return image_id + end
+    return hashlib.sha256(os.fsencode(image_id)).hexdigest() + end
 
 
 def _write_jpeg(image: Image.Image, path: Path) -> None:
     """Write a file whole or not at all."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(
         f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
     )
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(buffer.getvalue())
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         error.add_note(
             f"The crop {path} could not be written: free space or permission is missing. Then run again."
         )

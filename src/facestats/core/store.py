@@ -22,6 +22,8 @@ from facestats.core.plan import (
     call_stage,
     keep_chunk,
     make_plan,
+    outgoing_files,
+    remove_files,
     source_folder,
     take_chunks,
     wanted_rows,
@@ -133,7 +135,8 @@ class Store:
 
         Returns
         -------
-        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy.
+        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy. Crops of rows that left it or were
+        made anew are removed once it is complete.
 
         Raises
         ------
@@ -163,7 +166,9 @@ class Store:
                     for marks, chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
                         out = call_stage(partial(func, **params), chunk, table)
                         keep_chunk(files, out.join(marks, on=table.key, how="left"), meta)
+            leaving = outgoing_files(files, plan, table)
             assemble(files, plan, table, meta=meta)
+            remove_files(Path(params.get("crops_dir", self.crops_dir)), leaving, files, table)
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
         logger.info("%s", summary)

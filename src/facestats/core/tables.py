@@ -67,6 +67,8 @@ class Table:
         The column that names a row.
     optional
         Whether a project may do without it.
+    files
+        Column that names each row's own file below the crops folder: it goes when the row goes.
     """
 
     name: str
@@ -76,6 +78,7 @@ class Table:
     open_ended: bool = False
     key: str = KEY
     optional: bool = False
+    files: str | None = None
 
 
 _FAILURE: dict[str, pl.DataType | type[pl.DataType]] = {"status": STATUS, "error": pl.String}
@@ -105,6 +108,7 @@ FACES = Table(
         "matrix": pl.Array(pl.Float64, (2, 3)),
         "crop": pl.String,
     },
+    files="crop",
 )
 EMBEDDINGS = Table(
     "embeddings",
