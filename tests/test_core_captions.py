@@ -111,6 +111,24 @@ def test_a_lone_surrogate_costs_one_character(tmp_path):
     assert found(tmp_path) == {"a.jpg": "x?y"}
 
 
+def test_only_line_feeds_end_a_line(tmp_path):
+    odd = "one\u2028two\x0cthree\x85four"
+    file = tmp_path / "texts.txt"
+    file.write_bytes(f"{odd}\r\na man\n".encode())
+    assert list_captions(file)["text"].to_list() == [odd, "a man"]
+    file = tmp_path / "texts.jsonl"
+    file.write_text(json.dumps({"id": 7, "text": odd}, ensure_ascii=False) + "\n")
+    assert list_captions(file).rows() == [("7", odd)]
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".parquet"])
+def test_lists_of_tags_are_texts(tmp_path, suffix):
+    file = tmp_path / f"texts{suffix}"
+    tags = pl.DataFrame({"id": ["1", "2"], "tags": [["red hair", "1girl"], []]})
+    tags.write_ndjson(file) if suffix == ".jsonl" else tags.write_parquet(file)
+    assert list_captions(file).rows() == [("1", "red hair, 1girl"), ("2", "")]
+
+
 @pytest.mark.parametrize(("suffix", "separator"), [(".csv", ","), (".tsv", "\t"), (".csv", ";")])
 def test_a_table_of_texts_without_pictures_keeps_its_own_names(tmp_path, suffix, separator):
     file = tmp_path / f"texts{suffix}"

@@ -183,3 +183,22 @@ def test_missing_columns_are_named():
         embed_faces(
             pl.DataFrame({"image_id": ["a"], "status": ["ok"], "error": [None]}), ColorEncoder(), Path()
         )
+
+
+def test_a_large_picture_that_stage_01_let_through_is_let_through_again(tmp_path):
+    Image.new("RGB", (7200, 7000), (200, 10, 10)).save(tmp_path / "large.png", compress_level=1)
+    Image.new("RGB", (7200, 7000), (200, 10, 10)).save(tmp_path / "unknown.png", compress_level=1)
+    faces = pl.DataFrame(
+        {
+            "image_id": ["large.png", "unknown.png"],
+            "status": ["no_face", "no_face"],
+            "error": [None, None],
+            "crop": [None, None],
+            "width": [7200, None],
+            "height": [7000, None],
+        },
+        schema_overrides={"error": pl.String, "crop": pl.String, "width": pl.Int32, "height": pl.Int32},
+    )
+    found = embed_faces(faces, ColorEncoder(), tmp_path / "crops", raw_dir=tmp_path, workers=1)
+    assert found["status"].to_list() == ["no_face", "too_large"]
+    assert found["embedding_full"].is_not_null().to_list() == [True, False]

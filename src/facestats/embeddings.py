@@ -12,7 +12,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.images import PictureError, open_picture
+from facestats.core.crops import accepted_pixels
+from facestats.core.images import MAX_PIXELS, PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
@@ -31,12 +32,13 @@ TASK_SIZE = 8
 
 
 class _Job(NamedTuple):
-    """One picture to encode: its row, the column of its vector, its file, and what to call it in an error."""
+    """One picture to encode: its row, the column of its vector, its file, its name in an error, its limit."""
 
     row: int
     column: str
     path: str
     label: str
+    max_pixels: int = MAX_PIXELS
 
 
 def embed_faces(
@@ -53,7 +55,8 @@ def embed_faces(
     Parameters
     ----------
     faces
-        Table of stage 01, or any rows of it: `image_id`, `status`, `error`, `crop`.
+        Table of stage 01, or any rows of it: `image_id`, `status`, `error`, `crop`; `width` and `height` where
+        pictures beyond 50 megapixels were let through.
     encoder
         CLIP handle, such as ``fs.models.clip(cfg.embeddings)``.
     crops_dir
@@ -117,8 +120,10 @@ def _list_jobs(faces: pl.DataFrame, crops_dir: Path, raw_dir: Path | None) -> li
     if raw_dir is None:
         return crops
     return crops + [
-        _Job(row, "embedding_full", str(picture_path(f"{raw_dir}/{name}")), f"picture {name}")
-        for row, (name, status) in enumerate(faces.select(KEY, "status").iter_rows())
+        _Job(row, "embedding_full", str(picture_path(f"{raw_dir}/{name}")), f"picture {name}", limit)
+        for row, (name, status, limit) in enumerate(
+            zip(faces[KEY], faces["status"], accepted_pixels(faces), strict=True)
+        )
         if status in DECODED
     ]
 
@@ -155,8 +160,8 @@ def _encoded(
 def _batches(
     jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
 ) -> Iterator[tuple[list[_Job], list[Any]]]:
-    paths = [job.path for job in jobs]
-    tasks = map_tasks(_prepare, paths, workers=workers, task_size=TASK_SIZE, encoder=encoder)
+    files = [(job.path, job.max_pixels) for job in jobs]
+    tasks = map_tasks(_prepare, files, workers=workers, task_size=TASK_SIZE, encoder=encoder)
     pictures: list[Any] = []
     done = 0
     for _, results in tasks:
@@ -168,12 +173,13 @@ def _batches(
             done += len(batch)
 
 
-def _prepare(paths: list[str], *, encoder: Encoder) -> list[NDArray[np.uint8] | tuple[str, str]]:
+def _prepare(files: list[tuple[str, int]], *, encoder: Encoder) -> list[NDArray[np.uint8] | tuple[str, str]]:
     """Decode and prepare pictures in a worker process; a picture that cannot be used is a status and a text."""
     out: list[NDArray[np.uint8] | tuple[str, str]] = []
-    for path in paths:
+    for path, limit in files:
         try:
-            out.append(encoder.prepare(open_picture(path, at_least=encoder.input_side).image))
+            picture = open_picture(path, max_pixels=limit, at_least=encoder.input_side)
+            out.append(encoder.prepare(picture.image))
         except PictureError as error:
             out.append((error.status, str(error)))
     return out

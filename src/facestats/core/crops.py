@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 
-from facestats.core.images import PictureError, open_picture
+from facestats.core.images import MAX_PIXELS, PictureError, open_picture
 from facestats.core.progress import advance, progress_bar
 from facestats.core.tables import KEY, check_columns
 from facestats.core.warp import build_mesh, crop_shapes, warp_face
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterator, Sequence
 
-    import polars as pl
     from numpy.typing import NDArray
     from PIL.Image import Image
 
@@ -152,6 +152,14 @@ def read_thumbnails(
 
     with ThreadPoolExecutor(cpu_count()) as pool:
         return list(pool.map(reduce, crops))
+
+
+def accepted_pixels(faces: pl.DataFrame) -> list[int]:
+    """Limit of pixels for each row of the faces table: what stage 01 let through is let through again."""
+    if not {"width", "height"} <= set(faces.columns):
+        return [MAX_PIXELS] * faces.height
+    area = pl.col("width").cast(pl.Int64) * pl.col("height").cast(pl.Int64)
+    return faces.select(pl.max_horizontal(area.fill_null(0), pl.lit(MAX_PIXELS)))["width"].to_list()
 
 
 def _open_crop(path: Path, *, at_least: int | None = None) -> Image:

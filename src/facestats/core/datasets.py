@@ -13,7 +13,7 @@ import polars as pl
 
 from facestats.core.images import sniff
 from facestats.core.tables import KEY
-from facestats.core.textfiles import TEXT_COLUMNS, CaptionError, pick_column
+from facestats.core.textfiles import TEXT_COLUMNS, CaptionError, as_text, pick_column
 
 if TYPE_CHECKING:
     import os
@@ -182,8 +182,7 @@ def _frame(
     ids, texts, pictures = [], [], []
     for row in batch:
         content, path = _picture(row[picture]) if picture else (None, None)
-        text = row[words] if words else None
-        text = None if text is None else text if isinstance(text, str) else ", ".join(map(str, text))
+        text = as_text(row[words]) if words else None
         name = _name(path, root) or _digest(content if content is not None else text)
         seen[name] = seen.get(name, 0) + 1
         ids.append(name if seen[name] == 1 else f"{name}-{seen[name]}")

@@ -172,9 +172,11 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
     return Picture(rgb, kind, "ok_first_frame" if animated and kind != "MPO" else "ok")
 
 
-def open_picture(path: str | os.PathLike[str], *, at_least: int | None = None) -> Picture:
+def open_picture(
+    path: str | os.PathLike[str], *, max_pixels: int = MAX_PIXELS, at_least: int | None = None
+) -> Picture:
     """Read and decode one picture file; see :func:`decode_picture`."""
-    return decode_picture(read_picture_bytes(Path(path)), at_least=at_least)
+    return decode_picture(read_picture_bytes(Path(path)), max_pixels=max_pixels, at_least=at_least)
 
 
 def kind_of_file(mode: int) -> str:

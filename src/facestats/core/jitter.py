@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.crops import accepted_pixels
 from facestats.core.geometry import crop_face
 from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import picture_path
@@ -70,8 +71,10 @@ def audit_stability(
     known = faces.drop_nulls(["matrix", "crop"])
     rows = known.sample(min(sample, known.height), seed=seed).sort(KEY)
     tasks = [
-        (str(picture_path(f"{Path(raw_dir)}/{name}")), matrix, seed + i)
-        for i, (name, matrix) in enumerate(zip(rows[KEY], rows["matrix"].to_numpy(), strict=True))
+        (str(picture_path(f"{Path(raw_dir)}/{name}")), limit, matrix, seed + i)
+        for i, (name, limit, matrix) in enumerate(
+            zip(rows[KEY], accepted_pixels(rows), rows["matrix"].to_numpy(), strict=True)
+        )
     ]
     found = [
         result
@@ -103,15 +106,15 @@ def _count_flips(
 
 
 def _vary(
-    tasks: list[tuple[str, NDArray[np.float64], int]], *, size: int, encoder: Encoder
+    tasks: list[tuple[str, int, NDArray[np.float64], int]], *, size: int, encoder: Encoder
 ) -> list[dict[tuple[str, str], NDArray[np.uint8]] | str]:
     """Decode pictures in a worker and prepare every variant of crop and picture; a failure is its text."""
     from PIL import Image
 
     out: list[dict[tuple[str, str], NDArray[np.uint8]] | str] = []
-    for path, matrix, seed in tasks:
+    for path, limit, matrix, seed in tasks:
         try:
-            pixels = np.asarray(open_picture(path).image)
+            pixels = np.asarray(open_picture(path, max_pixels=limit).image)
         except PictureError as error:
             out.append(str(error))
             continue

@@ -106,15 +106,11 @@ def _read_csv(file: Path, encoding: str | None) -> pl.DataFrame:
 
 def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
     rows: list[dict[str, Any]] = []
-    for number, line in enumerate(decode_text(file, encoding).splitlines(), start=1):
+    for number, line in enumerate(_lines(file, encoding), start=1):
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-            # a lone surrogate is valid JSON, but no text
-            rows.append(
-                {k: v.encode("utf-8", "replace").decode() for k, v in row.items() if isinstance(v, str)}
-            )
+            rows.append({name: as_text(value) for name, value in json.loads(line).items()})
         except (ValueError, RecursionError, AttributeError) as error:
             msg = f"{file}, line {number}: not a JSON object ({error}); correct the line or take it out"
             raise CaptionError(msg) from error
@@ -124,7 +120,9 @@ def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
 
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
     try:
-        return pl.read_parquet(file)
+        frame = pl.read_parquet(file)
+        listed = [name for name, kind in frame.schema.items() if kind == pl.List(pl.String)]
+        return frame.with_columns(pl.col(listed).list.join(", "))
     # Polars panics on some broken files, and its panic is no Exception
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         msg = f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}"
@@ -132,7 +130,23 @@ def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
 
 
 def _read_lines(file: Path, encoding: str | None) -> pl.DataFrame:
-    return pl.DataFrame({"text": decode_text(file, encoding).splitlines()}, schema={"text": pl.String})
+    return pl.DataFrame({"text": _lines(file, encoding)}, schema={"text": pl.String})
+
+
+def _lines(file: Path, encoding: str | None) -> list[str]:
+    """Lines of a file; what str.splitlines takes for an end of line besides (U+2028, form feed) is text."""
+    lines = decode_text(file, encoding).split("\n")
+    return [line.removesuffix("\r") for line in (lines if lines[-1] else lines[:-1])]
+
+
+def as_text(value: Any) -> str | None:
+    """Text of a value that JSON or a data set holds: lists of tags joined by commas, numbers as they are written."""
+    if value is None or isinstance(value, str):
+        # a lone surrogate is valid JSON, but no text
+        return value if value is None else value.encode("utf-8", "replace").decode()
+    if isinstance(value, list | tuple):
+        return ", ".join(str(as_text(v)) for v in value if v is not None)
+    return json.dumps(value, ensure_ascii=False)
 
 
 READERS: dict[str, Callable[[Path, str | None], pl.DataFrame]] = {
