@@ -22,6 +22,7 @@ import argparse
 import statistics
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,9 +35,10 @@ from facestats.core.config import TextLabelsSettings
 from facestats.demo.bart_card import draw_captions
 from facestats.demo.nli import score_labels
 from facestats.demo.tiny_bart import build_tokenizer
+from facestats.models.runtime import pick_device, pick_precision
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from facestats.core.config import AttributeSettings
     from facestats.demo.captions import Caption
@@ -173,13 +175,46 @@ def compare_speed(
 
 
 def check_agreement(folder: Path, texts: list[str]) -> dict[str, Any]:
-    """Compare labels alone: BART-large of random weights, and the demo's trained model."""
+    """Compare labels alone, ours in bf16 with stock in fp32: BART-large of random weights, and the demo's model."""
     cfg = fs.load_config(ROOT / "config/default.yaml")
-    labels = fs.label_texts(
-        as_captions(texts), fs.models.bart(TextLabelsSettings(model=str(folder))), cfg.attributes
-    )
-    stock = stock_pipeline(folder, texts, cfg.attributes, batch_size=16)
-    return agree(labels, stock()) | agree_demo(100)
+    stock = stock_pipeline(folder, texts, cfg.attributes, batch_size=16)()
+    bart = fs.models.bart(TextLabelsSettings(model=str(folder), precision="bf16"))
+    with bf16_arithmetic() as how:
+        labels = fs.label_texts(as_captions(texts), bart, cfg.attributes)
+    return {"ours": how} | agree(labels, stock) | agree_demo(100)
+
+
+@contextmanager
+def bf16_arithmetic() -> Iterator[str]:
+    """Where the processor has no bf16 instructions, do what they do: sums in fp32, results rounded to bf16.
+
+    Torch's own way on such a processor is a loop that takes hours.
+    """
+    from torch.nn import functional
+
+    if pick_precision("auto", pick_device("auto"))[0] == "bf16":
+        yield "bf16"
+        return
+    linear, attention = functional.linear, functional.scaled_dot_product_attention
+
+    def in_fp32(func: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            def up(value: Any) -> Any:
+                return (
+                    value.float()
+                    if hasattr(value, "is_floating_point") and value.is_floating_point()
+                    else value
+                )
+
+            return func(*map(up, args), **{k: up(v) for k, v in kwargs.items()}).to(args[0].dtype)
+
+        return call
+
+    functional.linear, functional.scaled_dot_product_attention = in_fp32(linear), in_fp32(attention)
+    try:
+        yield "bf16, its products computed in fp32 and rounded, because this processor has no bf16"
+    finally:
+        functional.linear, functional.scaled_dot_product_attention = linear, attention
 
 
 def agree_demo(n: int) -> dict[str, Any]:
