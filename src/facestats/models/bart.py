@@ -10,7 +10,7 @@ import numpy as np
 from facestats.core.protocols import ModelError
 from facestats.core.sentences import split_text
 from facestats.models.pretrained import find_pretrained, load_pretrained
-from facestats.models.runtime import LOADING, Lanes, pick_device, pick_precision
+from facestats.models.runtime import LOADING, Lanes, give_back_memory, pick_device, pick_precision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -99,10 +99,11 @@ class Bart:
         """Logits (n_windows, n_statements, 2), a bounded number of pairs at a time."""
         step = max(1, PAIRS_AT_ONCE // len(statements))
         blocks = [windows[start : start + step] for start in range(0, len(windows), step)]
-        flat = [
-            model.logits([(w, h) for w in block for h in statements], self.settings.batch_size)
-            for block in blocks
-        ]
+        flat = []
+        for block in blocks:
+            flat.append(model.logits([(w, h) for w in block for h in statements], self.settings.batch_size))
+            if len(blocks) > 1:
+                give_back_memory()
         return np.concatenate(flat).reshape(len(windows), len(statements), 2)
 
     def _find(self) -> tuple[Path, str]:

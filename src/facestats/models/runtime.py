@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import os
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier, RLock
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -120,6 +123,16 @@ def _take_one_core(everyone: Barrier) -> None:
     everyone.wait()
     torch.set_num_threads(1)
     everyone.wait()
+
+
+def give_back_memory() -> None:
+    """Return freed memory to the system, where glibc would keep it in pieces.
+
+    Batches of all lengths leave holes of all sizes: without this, memory grows by a fifth over the first 10,000 texts.
+    """
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):  # another C library, such as musl
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_finite(network: Any, model: str) -> None:
