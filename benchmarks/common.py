@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any
 from facestats.core.workers import cpu_count
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    import polars as pl
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -35,6 +38,22 @@ def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
         "python": platform.python_version(),
         **{name: version(name) for name in packages},
     }
+
+
+def clock(run: Callable[[], Any]) -> tuple[float, Any]:
+    """Seconds of one call, and its result."""
+    start = time.perf_counter()
+    result = run()
+    return time.perf_counter() - start, result
+
+
+def markdown_table(table: pl.DataFrame) -> list[str]:
+    """Lines of a Markdown table, numbers to three decimals."""
+    lines = ["| " + " | ".join(table.columns) + " |", "|--" * table.width + "|"]
+    return lines + [
+        "| " + " | ".join(v if isinstance(v, str) else f"{v:.3f}" for v in row) + " |"
+        for row in table.iter_rows()
+    ]
 
 
 def rate_table(rates: dict[str, list[float]]) -> list[str]:
