@@ -22,6 +22,18 @@ def facestats(*args, cwd=ROOT):
     )
 
 
+def write_notebook(path, *cells):
+    """A notebook whose first code cell is the cell of parameters."""
+    first, *others = map(nbformat.v4.new_code_cell, cells)
+    first.metadata["tags"] = ["parameters"]
+    path.parent.mkdir(exist_ok=True)
+    kind = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, *others], metadata=kind), path)
+
+
 @pytest.fixture
 def project(tmp_path):
     (tmp_path / "config").mkdir()
@@ -71,6 +83,22 @@ def test_notebooks_are_found_beside_the_configuration(project):
     found = find_notebooks(project / "config/c.yaml")
     assert found[0].parent == project / "notebooks"
     assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_retry_failed_reaches_the_notebooks_that_know_it(project):
+    write_notebook(project / "notebooks/01_a.ipynb", "retry_failed = False", "print('again:', retry_failed)")
+    write_notebook(project / "notebooks/02_b.ipynb", "config = None", "print('retry_failed' in globals())")
+    out = facestats("run", "--config", project / "config/c.yaml", "--retry-failed", cwd=project)
+    assert out.returncode == 0, out.stderr
+    assert "unknown parameter" not in out.stderr
+    text = (project / "data/report/index.html").read_text()
+    assert "again: True" in text
+    assert "False" in text
+    for name in ("01_faces", "02_embeddings"):
+        cells = nbformat.read(ROOT / f"notebooks/{name}.ipynb", as_version=4).cells
+        source = next(c.source for c in cells if "parameters" in c.metadata.get("tags", []))
+        assert "retry_failed = False" in source
+        assert sum("retry_failed=retry_failed" in c.source for c in cells) == 1
 
 
 def test_the_report_leaves_out_widgets_and_fetches_nothing(tmp_path):

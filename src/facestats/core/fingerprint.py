@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.tables import FINGERPRINT
+from facestats.core.tables import FINGERPRINT, STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +147,18 @@ def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
     for i, row in enumerate(frame.iter_rows()):
         out[i] = int.from_bytes(hashlib.blake2b(head + repr(row).encode(), digest_size=8).digest(), "little")
     return out
+
+
+def mark_failures(df: pl.DataFrame) -> pl.DataFrame:
+    """Flip bits in the `fingerprint` of each failed row, other bits for each status; twice gives it back.
+
+    Tables are stored so: a failure that passes, or becomes another one, is a change for the next stage.
+    """
+    if "status" not in df.columns:
+        return df
+    bits = {s: stage_hash({"status": s}) for s in STATUSES if not s.startswith("ok")}
+    flips = pl.col("status").cast(pl.String).replace_strict(bits, default=0, return_dtype=pl.UInt64)
+    return df.with_columns(pl.col(FINGERPRINT) ^ flips)
 
 
 def mix_hashes(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.fingerprint import mark_failures
 from facestats.core.tables import FINGERPRINT, TABLES, Table
 
 if TYPE_CHECKING:
@@ -197,14 +198,14 @@ def sync_folder(folder: Path) -> None:
 
 
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
-    """Index rows by key: columns `key`, `fingerprint`, `failed`, `file` (position in `paths`).
+    """Index rows by key: columns `key`, `fingerprint`, `shown`, `failed`, `file` (position in `paths`).
 
-    A file that cannot be read has no rows: they are computed again. Rows that were written without fingerprints
-    have null.
+    `fingerprint` says what the row was made from, `shown` what the next stage sees of it: another number where the
+    row failed. Rows that were written without fingerprints have null. A file that cannot be read has no rows: they
+    are computed again.
     """
-    frames = [
-        pl.DataFrame(schema={key: pl.String, FINGERPRINT: pl.UInt64, "failed": pl.Boolean, "file": pl.Int32})
-    ]
+    numbers: dict[str, Any] = {FINGERPRINT: pl.UInt64, "shown": pl.UInt64}
+    frames = [pl.DataFrame(schema={key: pl.String, **numbers, "failed": pl.Boolean, "file": pl.Int32})]
     for number, path in enumerate(paths):
         try:
             names = pl.read_parquet_schema(path)
@@ -212,7 +213,8 @@ def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
             status = pl.col("status").cast(pl.String) if "status" in names else pl.lit("ok")
             mark = pl.col(FINGERPRINT) if FINGERPRINT in names else pl.lit(None, pl.UInt64).alias(FINGERPRINT)
             failed = ~status.fill_null("ok").str.starts_with("ok")
-            frames.append(frame.select(key, mark, failed=failed, file=pl.lit(number, pl.Int32)))
+            marked = mark_failures(frame.with_columns(mark, shown=mark, failed=failed))
+            frames.append(marked.select(key, *numbers, "failed", file=pl.lit(number, pl.Int32)))
         except READ_ERRORS:
             continue
     return pl.concat(frames)

@@ -84,9 +84,9 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
     key = table.key
     old = index_parts(files.parts(), key)
     waiting = index_parts(files.chunks(), key)
-    kept_old = old.filter(~pl.col("failed")) if retry_failed else old
-    todo = _without(wanted, kept_old, [key, FINGERPRINT])
-    rest = _without(todo, waiting, [key, FINGERPRINT])
+    counts = ~pl.col("failed") if retry_failed else pl.lit(value=True)
+    todo = _without(wanted, old.filter(counts), [key, FINGERPRINT])
+    rest = _without(todo, waiting.filter(counts), [key, FINGERPRINT])
     todo, resumed = rest, todo.height - rest.height
     return Plan(
         wanted,

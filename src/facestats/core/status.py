@@ -103,7 +103,7 @@ def _without_tables(stage: Mapping[str, Any]) -> dict[str, Any]:
 def _stored_rows(folder: Path, name: str) -> pl.DataFrame | None:
     key = find_table(name).key
     index = index_parts(TableFiles(folder, name).parts(), key)
-    return index.select(key, FINGERPRINT) if index.height else None
+    return index.select(key, pl.col("shown").alias(FINGERPRINT)) if index.height else None
 
 
 def _input_rows(folder: Path, table: Table, meta: Mapping[str, Any]) -> pl.DataFrame | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from facestats.core.fingerprint import describe_stage, explain_change, package_versions
+from facestats.core.fingerprint import describe_stage, explain_change, mark_failures, package_versions
 from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
 from facestats.core.plan import (
     Rows,
@@ -129,7 +129,8 @@ class Store:
             Rows per call, and at most lost in a kill. None: all rows in one call, for functions of the whole
             table (clusters, master), which are called again when any row changes.
         retry_failed
-            Whether to compute rows again whose status is a failure.
+            Whether to compute rows again whose status is a failure. The next stage computes those again whose
+            status changed.
         params
             Keywords of `func`. Folders (``Path``) and `workers` may change without making the table stale.
 
@@ -165,7 +166,7 @@ class Store:
                 with progress_bar(name, plan.todo.height, show=progress):
                     for marks, chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
                         out = call_stage(partial(func, **params), chunk, table)
-                        keep_chunk(files, out.join(marks, on=table.key, how="left"), meta)
+                        keep_chunk(files, mark_failures(out.join(marks, on=table.key, how="left")), meta)
             leaving = outgoing_files(files, plan, table)
             assemble(files, plan, table, meta=meta)
             remove_files(Path(params.get("crops_dir", self.crops_dir)), leaving, files, table)

@@ -48,6 +48,9 @@ def run(
     config: ConfigOption = None,
     first: Annotated[str, typer.Option("--from", help="Number of the first notebook, such as 03.")] = "",
     last: Annotated[str, typer.Option("--to", help="Number of the last notebook.")] = "",
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Compute failed rows of 01 and 02 again.")
+    ] = False,
 ) -> None:
     """Run the numbered notebooks in order and write report/index.html.
 
@@ -55,7 +58,8 @@ def run(
     """
     from facestats.surfaces.runner import run_notebooks
 
-    run_notebooks(find_config(config), first=first, last=last)
+    given = {"retry_failed": True} if retry_failed else {}
+    run_notebooks(find_config(config), first=first, last=last, parameters=given)
 
 
 @app.command()

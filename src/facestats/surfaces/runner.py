@@ -48,7 +48,7 @@ def run_notebooks(
     first, last
         Numbers such as ``03``; empty for the whole way.
     parameters
-        Values for the parameters cell of these notebooks.
+        Values for the parameters cells; a notebook takes those that its cell names.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def run_notebooks(
     ConfigError
         If there is no notebook, or none with such a number.
     """
-    from papermill import execute_notebook
+    from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
     config = load_config(config_file)
@@ -73,10 +73,11 @@ def run_notebooks(
     try:
         with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
             for notebook in notebooks:
+                known = inspect_notebook(notebook)  # papermill warns of others
                 execute_notebook(
                     notebook,
                     report / notebook.name,
-                    dict(parameters or {}),
+                    {k: v for k, v in (parameters or {}).items() if k in known},
                     kernel_name="python3",
                     cwd=notebook.parent,
                     progress_bar={"desc": notebook.stem},

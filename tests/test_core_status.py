@@ -1,0 +1,90 @@
+"""What is fresh, what is stale and why: a failure that passes is a change, and so is a table that changed."""
+
+import polars as pl
+import pytest
+from test_core_store import CALLS, build, computed, ids, pictures
+
+import facestats as fs
+
+BROKEN: dict[str, str] = {}  # image_id -> status, until somebody mends the cause
+
+
+def embed(chunk):
+    """A stage with the contract of `embeddings`; rows in `BROKEN` fail."""
+    CALLS.append(chunk["image_id"].to_list())
+    if "stop" in [BROKEN.get(i) for i in chunk["image_id"]]:
+        raise KeyboardInterrupt
+    status = [BROKEN.get(i, "ok") for i in chunk["image_id"]]
+    vectors = [None if i in BROKEN else [1.0, 0.0] for i in chunk["image_id"]]
+    return chunk.select("image_id").with_columns(
+        pl.Series("status", status, dtype=fs.tables.STATUS),
+        pl.Series("error", [None if s == "ok" else "why" for s in status], dtype=pl.String),
+        *(pl.Series(c, vectors, dtype=pl.Array(pl.Float32, 2)) for c in ("embedding", "embedding_full")),
+    )
+
+
+@pytest.fixture
+def store(tmp_path):
+    CALLS.clear()
+    BROKEN.clear()
+    return fs.Store(tmp_path)
+
+
+def embeddings(store, n=6, **params):
+    return store.build("embeddings", pictures(ids(n)), embed, chunk_size=3, progress=False, **params)
+
+
+def states(store, expected=None):
+    return {r["table"]: (r["state"], r["why"]) for r in store.status(expected).iter_rows(named=True)}
+
+
+@pytest.mark.parametrize("lazy", [False, True])
+def test_a_failure_that_passes_or_becomes_another_one_is_a_change_for_the_next_stage(store, lazy):
+    BROKEN.update({"00001.png": "permission_denied", "00004.png": "permission_denied"})
+    rows = embeddings(store)
+    build(store, store.scan("embeddings") if lazy else rows)
+    assert states(store)["attributes"] == ("fresh", "")
+    BROKEN.clear()
+    BROKEN["00004.png"] = "no_face"  # decoded now
+    CALLS.clear()
+    rows = embeddings(store, retry_failed=True)
+    assert computed() == ["00001.png", "00004.png"]
+    assert rows["embedding"].null_count() == 1
+    assert states(store)["attributes"] == ("stale", "embeddings: 2 changed")
+    with pytest.raises(fs.core.parts.StoreError, match="embeddings: 2 changed"):
+        store.check_inputs("master")
+    build(store, store.scan("embeddings") if lazy else rows)
+    assert computed() == ["00001.png", "00004.png"]
+    assert states(store)["attributes"] == ("fresh", "")
+
+
+def test_a_failure_that_stays_changes_nothing(store):
+    BROKEN["00001.png"] = "not_image"
+    before = embeddings(store)
+    build(store, before)
+    CALLS.clear()
+    after = embeddings(store, retry_failed=True)
+    assert computed() == ["00001.png"]
+    assert after.equals(before)
+    build(store, after)
+    assert computed() == []
+    assert states(store)["attributes"] == ("fresh", "")
+
+
+def test_a_table_without_failures_is_stored_as_it_was(store):
+    well = embeddings(store)
+    BROKEN["00001.png"] = "not_image"
+    other = fs.Store(store.data_dir / "other")
+    marks = embeddings(other)["fingerprint"]
+    assert (marks != well["fingerprint"]).to_list() == [i == "00001.png" for i in ids(6)]
+
+
+def test_failures_of_an_interrupted_run_are_tried_again_too(store):
+    BROKEN["00001.png"] = "permission_denied"
+    BROKEN["00004.png"] = "stop"
+    with pytest.raises(KeyboardInterrupt):
+        embeddings(store)
+    BROKEN.clear()
+    CALLS.clear()
+    assert embeddings(store, retry_failed=True)["embedding"].null_count() == 0
+    assert computed() == ["00001.png", *ids(3, start=3)]
