@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 Rows = pl.DataFrame | pl.LazyFrame
 HASHED_AT_ONCE = 5_000  # rows of a lazy frame in memory while they are hashed
+READ_AT_ONCE = 20_000  # and while they wait for their chunk
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,12 @@ class Plan:
 def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:
     """Key and fingerprint of every row that the table should have, sorted by key."""
     marked = _marks(rows, table).sort(table.key)
+    if marked.is_empty():
+        msg = (
+            f"there are no rows to make table {table.name!r} from: the input is empty. Look at the filter or the"
+            " folder that it comes from. A table that is there already stays as it is."
+        )
+        raise TableError(msg)
     same = marked[table.key] == marked[table.key].shift()  # neighbours, now that they are in order
     if same.any():
         twice = marked.filter(same)[table.key][0]
@@ -110,17 +117,23 @@ def take_chunks(
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
     """Yield the rows of `todo` (key, fingerprint) in key order, `size` at a time, and the input rows they name."""
     step = size or todo.height
-    ordered = (
-        rows.join(todo.select(key), on=key, how="semi").sort(key) if isinstance(rows, pl.DataFrame) else None
-    )
-    for start in range(0, todo.height, step):
-        marks = todo.slice(start, step)
-        if ordered is not None:
-            yield marks, ordered.slice(start, step)
-            continue
-        first, last = pl.lit(marks[key][0]), pl.lit(marks[key][-1])
-        found = rows.lazy().filter(pl.col(key).is_between(first, last)).collect()
-        yield marks, marks.select(key).join(found, on=key, how="left", maintain_order="left")
+    # a file of a stored table is decoded whole even for one of its rows: take what several chunks need from it
+    batch = max(step, READ_AT_ONCE // step * step) if isinstance(rows, pl.LazyFrame) else todo.height
+    for start in range(0, todo.height, batch):
+        marks = todo.slice(start, batch)
+        found = _find_rows(rows, marks[key])
+        for place in range(0, marks.height, step):
+            yield marks.slice(place, step), found.slice(place, step)
+
+
+def _find_rows(rows: Rows, keys: pl.Series) -> pl.DataFrame:
+    """The rows that `keys` name, in that order."""
+    if isinstance(rows, pl.LazyFrame):
+        column = pl.col(keys.name)
+        # the bounds pass over files, and the list keeps what lies between few rows far apart out of memory
+        within = column.is_between(pl.lit(keys[0]), pl.lit(keys[-1]))
+        rows = rows.filter(within & column.is_in(keys.implode())).collect()
+    return keys.to_frame().join(rows, on=keys.name, how="left", maintain_order="left").select(rows.columns)
 
 
 def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:

@@ -142,7 +142,7 @@ class Store:
         Raises
         ------
         TableError
-            If `func` breaks the table's contract or does not return one row per input row.
+            If `rows` has none, or `func` breaks the table's contract or does not return one row per input row.
         StoreError
             If another run builds this table, or the disk refuses; finished chunks are kept.
         """
