@@ -10,7 +10,7 @@ import pytest
 
 from facestats.core.config import ConfigError
 from facestats.surfaces.report import write_report
-from facestats.surfaces.runner import find_notebooks, run_notebooks
+from facestats.surfaces.runner import NotebookError, find_notebooks, run_notebooks
 
 ROOT = Path(__file__).parents[1]
 
@@ -118,3 +118,25 @@ def test_the_report_leaves_out_widgets_and_fetches_nothing(tmp_path):
     assert "12 faces" in text
     assert "HBox" not in text
     assert "<script src" not in text
+
+
+def test_what_an_earlier_run_left_behind_is_marked(project):
+    for name in ("01_a", "02_b", "03_c"):
+        write_notebook(project / f"notebooks/{name}.ipynb", "n = 1", f"print('{name}', 'says', 1 / n)")
+    config, page = project / "config/c.yaml", project / "data/report/index.html"
+    run_notebooks(config)
+    assert "earlier run" not in page.read_text()
+    run_notebooks(config, last="02")
+    assert sections(page) == {"01_a": False, "02_b": False, "03_c": True}
+    write_notebook(project / "notebooks/02_b.ipynb", "n = 0", "print('02_b', 'says', 1 / n)")
+    with pytest.raises(NotebookError, match="ZeroDivisionError"):
+        run_notebooks(config)
+    assert sections(page) == {"01_a": False, "02_b": False, "03_c": True}
+    assert "02_b says" not in page.read_text()
+    assert '<a href="#03_c">03 c (earlier run)</a>' in page.read_text()
+
+
+def sections(page):
+    """Which sections of the page are marked as older than the last run."""
+    parts = page.read_text().split('<section id="')[1:]
+    return {part.partition('"')[0]: "From an earlier run: " in part for part in parts}

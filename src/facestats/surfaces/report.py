@@ -25,12 +25,29 @@ th, td { border: 1px solid #d6dbe0; padding: .2rem .5rem; text-align: left; max-
 .output_html, .output_area, .jp-OutputArea-output { overflow-x: auto; }
 pre { background: #f6f8fa; padding: .6rem .8rem; overflow-x: auto; font-size: .82rem; }
 .failed pre { background: #fdecea; }
+.earlier { background: #fff4d6; border-left: 4px solid #b7791f; padding: .6rem .8rem; }
 a.anchor-link { display: none; }
 """
+_EARLIER = (
+    '<p class="earlier">From an earlier run: the last one ended with {}. These figures may be of other pictures,'
+    " tables or settings than those above.</p>\n"
+)
 
 
-def write_report(folder: Path) -> Path:
-    """Bind the executed notebooks in `folder` into ``index.html`` there and return its path."""
+def write_report(folder: Path, *, last: str = "") -> Path:
+    """Bind the executed notebooks in `folder` into a page.
+
+    Parameters
+    ----------
+    folder
+        Where they lie.
+    last
+        File name of the last one that was run; what lies behind it is marked as older. Empty: none is.
+
+    Returns
+    -------
+    The page, ``index.html`` in `folder`.
+    """
     import nbformat
 
     sections, links = [], []
@@ -38,8 +55,11 @@ def write_report(folder: Path) -> Path:
         notebook = nbformat.read(path, as_version=4)
         failed = any(o.output_type == "error" for c in notebook.cells for o in c.get("outputs", []))
         kind = ' class="failed"' if failed else ""
-        sections.append(f'<section id="{path.stem}"{kind}>\n{_body(notebook)}\n</section>')
-        links.append(f'<a href="#{path.stem}">{html.escape(path.stem.replace("_", " "))}</a>')
+        older = bool(last) and path.name > last
+        note = _EARLIER.format(html.escape(last.removesuffix(".ipynb"))) if older else ""
+        sections.append(f'<section id="{path.stem}"{kind}>\n{note}{_body(notebook)}\n</section>')
+        title = html.escape(path.stem.replace("_", " ")) + " (earlier run)" * older
+        links.append(f'<a href="#{path.stem}">{title}</a>')
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>facestats report</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'

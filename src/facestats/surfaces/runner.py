@@ -57,7 +57,7 @@ def run_notebooks(
     Raises
     ------
     NotebookError
-        With notebook, cell and message; the report then ends at that cell.
+        With notebook, cell and message; the report says of all behind that notebook that it is from an earlier run.
     ConfigError
         If there is no notebook, or none with such a number.
     """
@@ -70,10 +70,12 @@ def run_notebooks(
     report.mkdir(parents=True, exist_ok=True)
     _draw_demo(config)
     os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())
+    notebook = notebooks[0]
     try:
         with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
             for notebook in notebooks:
                 known = inspect_notebook(notebook)  # papermill warns of others
+                (report / notebook.name).unlink(missing_ok=True)  # a kernel that does not start leaves none
                 execute_notebook(
                     notebook,
                     report / notebook.name,
@@ -87,7 +89,7 @@ def run_notebooks(
         message = f"{error.ename}: {error.evalue}".strip()
         raise NotebookError(notebook, error.cell_index, message) from None
     finally:
-        page = write_report(report)
+        page = write_report(report, last=notebook.name)
     say(f"report: {page}")
     return page
 
