@@ -1,6 +1,8 @@
 import os
 import signal
+import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -78,6 +80,49 @@ def test_an_item_that_hangs_is_named_and_costs_no_other():
     assert [r for r in out if not isinstance(r, WorkerLostError)] == [0, 2, 6, 8, 10]
     assert out[2].status == "decode_timeout"
     assert f"{SECONDS:g} s" in str(out[2])
+
+
+def test_threads_that_share_the_workers_never_pay_for_an_item_of_another():
+    """An item that kills or hangs is named in its own thread; no other item, and no thread, is lost with it."""
+    rounds = {"die": 4, "hang": 1, 7: 6}  # what comes first, before 20 numbers: two traps and one more number
+    found = {first: [] for first in rounds}
+    errors = []
+
+    def run(first):
+        try:
+            for _ in range(rounds[first]):
+                found[first].append(collect([first, *range(20)], workers=2, task_size=4))
+        except Exception as error:  # noqa: BLE001 - whatever a thread meets is what is looked for
+            errors.append((first, error))
+
+    threads = [threading.Thread(target=run, args=(first,)) for first in rounds]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    named = {first: [getattr(out[0], "status", out[0]) for out in outs] for first, outs in found.items()}
+    assert named == {"die": ["decode_crash"] * 4, "hang": ["decode_timeout"], 7: [14] * 6}
+    for outs in found.values():
+        assert all(out[1:] == [2 * i for i in range(20)] for out in outs)
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_a_pool_that_was_outgrown_ends():
+    """Also where one of its tasks hangs: that one is stopped as in any other pool."""
+    small = {pid for _, pids in map_tasks(process_ids, [0] * 4, workers=3, task_size=1) for pid in pids}
+    hanging = threading.Thread(target=lambda: out.extend(collect(["hang"], workers=3)))
+    out = []
+    hanging.start()
+    time.sleep(0.5)
+    large = {pid for _, pids in map_tasks(process_ids, [0] * 40, workers=4, task_size=1) for pid in pids}
+    hanging.join()
+    assert [result.status for result in out] == ["decode_timeout"]
+    assert collect([1, 2], workers=1) == [2, 4]
+    end = time.monotonic() + 20
+    while outgrown := [pid for pid in small - large if Path(f"/proc/{pid}").exists()]:
+        assert time.monotonic() < end, outgrown
+        time.sleep(0.1)
 
 
 def test_an_exception_of_the_function_reaches_the_caller_and_the_workers_live_on():

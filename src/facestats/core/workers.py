@@ -1,8 +1,9 @@
 """Worker processes for work that may crash or hang: decoding untrusted bytes, landmark models.
 
 The processes are started afresh (never forked: Mediapipe hangs after a fork), kept for the next call,
-and replaced when one dies. Work travels in small tasks; a task whose worker dies or hangs is run again
-item by item, and an item that takes its worker down twice is given up and named.
+shared by all threads, and replaced when one dies. Work travels in small tasks; a task whose worker dies or hangs
+is run again item by item in a process that no other thread uses, and an item that takes that one down twice is
+given up and named.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from concurrent.futures import Executor
 
     from loky import ProcessPoolExecutor
 
@@ -75,40 +75,54 @@ def map_tasks(
     ``(a, results)`` per task, in the order of `items`. The result of an item that took down its worker
     twice is a :class:`WorkerLostError`. At most a few tasks are under way, so memory stays bounded.
     """
+    from loky.process_executor import ShutdownExecutorError
+
     n_workers = workers or cpu_count()
     starts = deque(range(0, len(items), task_size))
-    running: deque[tuple[int, Future]] = deque()
+    running: deque[tuple[int, ProcessPoolExecutor, Future]] = deque()
     try:
         while starts or running:
             while starts and len(running) < _room(n_workers):
                 start = starts.popleft()
-                running.append(
-                    (start, _submit(func, items[start : start + task_size], shared, workers=n_workers))
-                )
-            start, future = running.popleft()
+                task = items[start : start + task_size]
+                running.append((start, *_submit(func, task, shared, workers=n_workers)))
+            start, pool, future = running.popleft()
             try:
                 results = _result(future, seconds)
+            except ShutdownExecutorError:  # another thread stopped the workers: the task is innocent
+                _take_back(running, starts)
+                starts.appendleft(start)
+                continue
             except (BrokenExecutor, TimeoutError):
-                _stop_workers()
-                task = items[start : start + task_size]
-                results = [_alone(func, item, shared, seconds=seconds) for item in task]
+                _stop_workers(pool)
                 # the tasks behind it lost their workers too: they start again, whole
-                starts.extendleft(reversed([begin for begin, _ in running]))
-                running.clear()
+                _take_back(running, starts)
+                results = _one_by_one(func, items[start : start + task_size], shared, seconds=seconds)
             yield start, results
     finally:  # the caller stopped early: nobody wants the rest
-        for _, future in running:
-            future.cancel()
+        _take_back(running, starts)
+
+
+def _take_back(running: deque[tuple[int, ProcessPoolExecutor, Future]], starts: deque[int]) -> None:
+    """Cancel the tasks under way, and put them before those that have not begun."""
+    for _, _, future in running:
+        future.cancel()
+    starts.extendleft(reversed([start for start, _, _ in running]))
+    running.clear()
 
 
 def _submit(
     func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any], *, workers: int
-) -> Future:
-    try:
-        return _executor(workers).submit(func, list(items), **shared)
-    except BrokenExecutor:  # a worker died while it had nothing to do
-        _stop_workers()
-        return _executor(workers).submit(func, list(items), **shared)
+) -> tuple[ProcessPoolExecutor, Future]:
+    """Hand a task to the shared workers; return it with the pool that has it, which may be another one soon."""
+    from loky.process_executor import ShutdownExecutorError
+
+    while True:
+        pool = _executor(workers)
+        try:
+            return pool, pool.submit(func, list(items), **shared)
+        except (BrokenExecutor, ShutdownExecutorError):  # a worker died idle, or another thread stopped them
+            _stop_workers(pool)
 
 
 def _room(workers: int) -> int:
@@ -116,23 +130,24 @@ def _room(workers: int) -> int:
     return workers if _pool is not None and _pool[0] > workers else 2 * workers + 1
 
 
-def _executor(workers: int) -> Executor:
+def _executor(workers: int) -> ProcessPoolExecutor:
     """Return the processes for all threads of this program; who needs more of them than there are, gets a new pool."""
     global _pool  # noqa: PLW0603
-    from loky import ProcessPoolExecutor
-
-    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
-    warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
     with _pool_lock:
         if _pool is None or _pool[0] < workers:
             if _pool is not None:
                 _pool[1].shutdown(wait=False)  # what it has still to do is done
-            _pool = (
-                workers,
-                ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts),
-            )
+            _pool = (workers, _new_pool(workers))
             _stop_at_exit()
         return _pool[1]
+
+
+def _new_pool(workers: int) -> ProcessPoolExecutor:
+    from loky import ProcessPoolExecutor
+
+    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
+    warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
+    return ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts)
 
 
 def _leave_interrupts() -> None:
@@ -147,22 +162,40 @@ def _result(future: Future, seconds: float) -> list:
     return future.result()
 
 
+def _one_by_one(
+    func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any], *, seconds: float
+) -> list[Any | WorkerLostError]:
+    """Results of the items of one task from a worker that nobody else uses: only its item can take it down."""
+    cell: ProcessPoolExecutor | None = None
+    results: list[Any | WorkerLostError] = []
+    try:
+        for item in items:
+            for _ in range(2):
+                cell = cell or _new_pool(1)
+                result = _alone(cell, func, item, shared, seconds=seconds)
+                if not isinstance(result, WorkerLostError):
+                    break
+                cell.shutdown(wait=True, kill_workers=True)
+                cell = None
+            results.append(result)
+    finally:
+        if cell is not None:
+            cell.shutdown(wait=True, kill_workers=True)
+    return results
+
+
 def _alone(
-    func: Callable[..., list], item: Any, shared: dict[str, Any], *, seconds: float
+    cell: ProcessPoolExecutor, func: Callable[..., list], item: Any, shared: dict[str, Any], *, seconds: float
 ) -> Any | WorkerLostError:
-    """Result of one item in a worker of its own, or what became of the worker, twice."""
-    error: WorkerLostError | None = None
-    for _ in range(2):
-        try:
-            # starting and importing take time that is not the item's fault
-            _result(_submit(_ready, [func], {}, workers=1), TASK_SECONDS)
-            return _result(_submit(func, [item], shared, workers=1), seconds)[0]
-        except BrokenExecutor:
-            error = WorkerLostError("decode_crash", "the worker process died on this picture, twice")
-        except TimeoutError:
-            error = WorkerLostError("decode_timeout", f"no result within {seconds:g} s, twice")
-        _stop_workers()
-    return error
+    """Result of one item, or what became of the worker."""
+    try:
+        # starting and importing take time that is not the item's fault
+        _result(cell.submit(_ready, [func]), TASK_SECONDS)
+        return _result(cell.submit(func, [item], **shared), seconds)[0]
+    except BrokenExecutor:
+        return WorkerLostError("decode_crash", "the worker process died on this picture, twice")
+    except TimeoutError:
+        return WorkerLostError("decode_timeout", f"no result within {seconds:g} s, twice")
 
 
 def _ready(items: Sequence[Any]) -> list:
@@ -171,12 +204,24 @@ def _ready(items: Sequence[Any]) -> list:
 
 @functools.cache
 def _stop_at_exit() -> None:
-    atexit.register(_stop_workers)
+    atexit.register(stop_workers)
 
 
-def _stop_workers() -> None:
+def stop_workers() -> None:
+    """End the shared worker processes now, whatever they do; the next task starts new ones."""
+    if (pool := _pool) is not None:
+        _stop_workers(pool[1])
+
+
+def _stop_workers(pool: ProcessPoolExecutor) -> None:
+    """Kill the processes of this pool, and of no other that has taken its place since."""
     global _pool  # noqa: PLW0603
     with _pool_lock:
-        if _pool is not None:
-            _pool[1].shutdown(wait=True, kill_workers=True)
-        _pool = None
+        current = _pool is not None and _pool[1] is pool
+        if current:
+            _pool = None
+    if current:
+        pool.shutdown(wait=True, kill_workers=True)
+    else:  # stopped by another thread, or outgrown while one of its tasks hangs
+        for process in list(pool._processes.values()):
+            process.terminate()
