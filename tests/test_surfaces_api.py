@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import io
 import threading
 import time
@@ -98,6 +99,27 @@ def test_a_picture_without_a_face_is_an_answer(tmp_path):
     assert response.status_code == 200
     assert response.json()["status"] == "no_face"
     assert response.json()["attributes"]["Dress"] is not None, "read from the whole picture"
+
+
+@pytest.mark.parametrize(
+    ("fault", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device: /srv/secret"), "(No space left on device)"),
+        (OSError("no folder below /srv/secret"), "(OSError)"),
+        (MemoryError("/srv/secret"), "no memory left"),
+    ],
+)
+def test_a_fault_of_the_machine_is_no_fault_of_the_request(tmp_path, fault, sentence):
+    class Ill(FakeTextClassifier):
+        def score(self, texts, hypotheses):
+            raise fault
+
+    with TestClient(api.create_app(make(tmp_path, classifier=Ill()))) as client:
+        response = client.post("/extract", data={"text": "a man"})
+    assert response.status_code == 503
+    assert sentence in response.json()["detail"]
+    assert "secret" not in response.text
+    assert response.headers["Retry-After"]
 
 
 def test_a_batch_keeps_its_order_and_reports_failures(client, face):

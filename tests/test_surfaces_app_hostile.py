@@ -201,7 +201,13 @@ def test_many_visitors_get_their_own_answers_or_are_told_to_wait(visitor, projec
 def test_a_failing_model_is_a_sentence(project, gr, monkeypatch):
     from facestats.surfaces.app import _in_words
 
-    for error in (RuntimeError("CUDA: /home/me"), KeyError("x"), PermissionError(13, "denied", "/home/me")):
+    for error in (
+        RuntimeError("CUDA: /home/me"),
+        KeyError("x"),
+        PermissionError(13, "denied", "/home/me"),
+        FileNotFoundError(2, "No usable temporary directory found in ['/home/me']"),
+        OSError("no room in /home/me"),
+    ):
         with pytest.raises(gr.Error) as caught, _in_words():
             raise error
         assert "/home" not in caught.value.message

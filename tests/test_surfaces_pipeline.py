@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import errno
 import json
+import logging
+import tempfile
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import facestats as fs
@@ -154,7 +158,75 @@ def test_a_model_that_fails_on_one_input_costs_only_that_one(config):
     texts = [Item("a", None, "a man"), Item("b", None, "boom"), Item("c", None, "a woman")]
     results = make(config, classifier=Moody()).process_batch(texts)
     assert [r.status for r in results] == ["ok", "model_error", "ok"]
-    assert "cannot read this" in results[1].error
+    assert "RuntimeError" in results[1].error
+
+
+class Passing(FakeEncoder):
+    """Fails as often as it is told to, then is well again."""
+
+    def __init__(self, *failures):
+        self.failures = list(failures)
+
+    def encode_images(self, pixels):
+        vectors = super().encode_images(pixels)
+        if not self.failures:
+            return vectors
+        if isinstance(failure := self.failures.pop(0), Exception):
+            raise failure
+        return vectors * failure
+
+
+class Shaky(FakeLandmarker):
+    def find(self, pixels):
+        msg = "no graph in /srv/secret/models"
+        raise RuntimeError(msg)
+
+
+@pytest.mark.parametrize("failure", [RuntimeError("CUDA out of memory: /srv/secret"), np.float32(np.nan)])
+def test_a_passing_fault_is_no_answer_for_ever(config, pictures, caplog, failure):
+    pipeline = make(config, encoder=Passing(failure))
+    with caplog.at_level(logging.WARNING):
+        first = pipeline.process_image(pictures[0], text="a child")
+    again = pipeline.process_image(pictures[0], text="a child")
+    assert (first.status, again.status, again.cached) == ("model_error", "ok", False)
+    assert first.error
+    assert again.attributes["age"].image is not None
+    assert "secret" not in first.to_json(scores=True)
+    assert not isinstance(failure, Exception) or "secret" in caplog.text, "the log has all of it"
+    assert pipeline.process_image(pictures[0], text="a child").cached
+
+
+def test_a_landmark_model_that_fails_tells_the_log_what_it_says(config, pictures, caplog):
+    with caplog.at_level(logging.WARNING):
+        result = make(config, landmarker=Shaky()).process_image(pictures[0])
+    assert (result.status, result.error) == (
+        "model_error",
+        "the landmark model failed (RuntimeError); try again",
+    )
+    assert "/srv/secret" in caplog.text
+    assert not make(config, landmarker=Shaky()).process_image(pictures[0]).cached
+
+
+def test_answers_of_an_earlier_version_are_not_read_again(config, monkeypatch):
+    with monkeypatch.context() as before:
+        before.setattr("facestats.surfaces.labeller.VERSION", 1)
+        make(config).process_text("a man")
+    assert not make(config).process_text("a man").cached
+    assert make(config).process_text("a man").cached
+
+
+class Full(FakeTextClassifier):
+    def score(self, texts, hypotheses):
+        raise OSError(errno.ENOSPC, "No space left on device", "/srv/secret")
+
+
+def test_a_fault_of_the_machine_is_no_fault_of_the_input(config, pictures, monkeypatch):
+    with pytest.raises(OSError, match="No space left"):
+        make(config, classifier=Full()).process_batch([Item("a", None, "a man"), Item("b", None, "a woman")])
+    monkeypatch.setattr(tempfile, "tempdir", "/srv/secret/gone")
+    with pytest.raises(OSError, match="set TMPDIR") as caught:
+        make(config).process_image(pictures[0])
+    assert not isinstance(caught.value, FileNotFoundError), "which would be a missing input"
 
 
 def test_a_missing_model_is_an_error_not_an_answer(config, pictures):

@@ -12,8 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFile
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
 from PIL import Image
 from prometheus_client import (
@@ -42,6 +41,7 @@ from facestats.surfaces.contract import (
 from facestats.surfaces.gather import BusyError, Gatherer
 from facestats.surfaces.limits import BODY_SECONDS, BodyDeadline
 from facestats.surfaces.pipeline import Item
+from facestats.surfaces.problems import add_handlers, problem
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SECONDS = 60.0
-RETRY_SECONDS = "1"
 WRONG_KIND = frozenset({"unsupported_format", "not_image"})
 # a face that was not found is an answer: the whole picture is labelled all the same
 ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
@@ -137,6 +136,7 @@ def create_app(
     metrics = _Metrics(gatherer, pipeline)
     app.add_middleware(BodyDeadline, seconds=body_seconds)  # innermost: its 408 is not wrapped by another
     _add_middleware(app, metrics)
+    add_handlers(app, SECONDS)
     _add_extract(app, gatherer, api_key)
     _add_looks(app, pipeline, metrics, state)
     return app
@@ -165,25 +165,6 @@ def _add_middleware(app: FastAPI, metrics: _Metrics) -> None:
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
-    @app.exception_handler(RequestValidationError)
-    async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
-        return _problem(
-            422, "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
-        )
-
-    @app.exception_handler(BusyError)
-    async def busy(_: Request, error: BusyError) -> JSONResponse:
-        return _problem(503, f"{error}; try again in a moment")
-
-    @app.exception_handler(TimeoutError)
-    async def late(_: Request, __: TimeoutError) -> JSONResponse:
-        return _problem(503, f"no answer within {SECONDS:g} seconds; try again later")
-
-    @app.exception_handler(ModelError)
-    async def missing(_: Request, error: ModelError) -> JSONResponse:
-        log.error("%s", error)
-        return _problem(503, "a model cannot be loaded; facestats doctor on the server says which")
-
 
 def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_key: str | None) -> None:
     async def allowed(key: Annotated[str | None, Depends(_KEY)]) -> None:
@@ -206,12 +187,12 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
     async def extract(image: Picture = None, text: Text = None, scores: Scores = False) -> Any:  # noqa: FBT002
         """Label one picture, one text, or both together."""
         if image is None and text is None:
-            return _problem(422, "give a picture (image), a text, or both", "empty")
+            return problem(422, "give a picture (image), a text, or both", "empty")
         content = None if image is None else await image.read()
         (result,) = await label([Item(_shown(image), content, text)])
         if result.status not in ANSWERS:
             code = 415 if result.status in WRONG_KIND else 422
-            return _problem(code, result.error or result.status, result.status)
+            return problem(code, result.error or result.status, result.status)
         return _answer(result, scores=scores)
 
     @post(
@@ -227,7 +208,7 @@ def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_ke
     ) -> Any:
         """Label up to 16 pictures and 16 texts, each by itself; one that fails says so in its answer."""
         if images is None and texts is None:
-            return _problem(422, f"give up to {MAX_INPUTS} pictures (images), texts, or both", "empty")
+            return problem(422, f"give up to {MAX_INPUTS} pictures (images), texts, or both", "empty")
         items = [Item(_shown(picture), await picture.read()) for picture in images or []]
         items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(texts or [], start=1)]
         return [_answer(result, scores=scores) for result in await label(items)]
@@ -260,7 +241,7 @@ def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, sta
     @app.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> Any:
         """Tell whether the models are loaded."""
-        return {"status": "ready"} if state["ready"] else _problem(503, "the models are being loaded")
+        return {"status": "ready"} if state["ready"] else problem(503, "the models are being loaded")
 
     @app.get("/metrics", response_class=PlainTextResponse)
     async def tell() -> Response:
@@ -270,11 +251,6 @@ def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, sta
 
 def _answer(result: CharacterResult, *, scores: bool) -> dict[str, Any]:
     return {**result.to_dict(scores=scores), "status": result.status}
-
-
-def _problem(code: int, detail: str, status: str | None = None) -> JSONResponse:
-    headers = {"Retry-After": RETRY_SECONDS} if code == 503 else None
-    return JSONResponse({"detail": detail, "status": status}, status_code=code, headers=headers)
 
 
 def _shown(image: UploadFile | None) -> str:

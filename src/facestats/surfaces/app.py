@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -158,7 +159,9 @@ def _in_words() -> Iterator[None]:
     except (ModelError, ValueError) as error:
         raise _refusal(str(error)) from error
     except OSError as error:  # its text would name folders of the server
-        msg = f"A file on the server cannot be read or written ({error.strerror}); run `facestats doctor` there."
+        log.exception("the page could not answer")
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        msg = f"A file on the server cannot be read or written ({why}); run `facestats doctor` there."
         raise _refusal(msg) from error
     except Exception as error:  # whatever a model raises is a sentence on the page, and a trace in the log
         log.exception("the page could not answer")

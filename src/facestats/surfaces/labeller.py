@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any
@@ -22,7 +24,7 @@ from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from PIL import Image
 
@@ -30,6 +32,12 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
 
 log = logging.getLogger(__name__)
+
+# of the answers, as VERSION is of a stage; 2: failures of stage 02, which used to be answers without labels
+VERSION = 2
+_DETAIL = re.compile(
+    r"\((\w+): .*\)", re.DOTALL
+)  # behind the kind of an error: may name folders of the server
 
 # a picture (its file's bytes, or why there are none) and a text
 Input = tuple[bytes | PictureError | None, str | None]
@@ -60,6 +68,7 @@ class Labeller:
         crop = {"size": faces.crop_size, "policy": faces.policy, "max_pixels": faces.max_pixels}
         said = {"threshold": texts.threshold, "ask_first": texts.ask_first, "lexicon": texts.lexicon}
         return {
+            "answers": VERSION,
             "align": describe_stage(fs.align_faces, {"landmarker": self.landmarker, **crop}),
             "embed": describe_stage(fs.embed_faces, {"encoder": self.encoder}),
             "label": describe_stage(fs.label_attributes, {"encoder": self.encoder, "attributes": attributes}),
@@ -70,16 +79,24 @@ class Labeller:
         }
 
     def label(self, todo: list[Input]) -> list[dict[str, Any]]:
-        """Compute a batch; where that fails as a whole, each input alone, so that only the guilty one fails."""
+        """Compute a batch; where that fails as a whole, each input alone, so that only the guilty one fails.
+
+        Raises
+        ------
+        ModelError
+            If a model cannot be had.
+        OSError
+            If the machine is at fault, not an input: no folder for temporary files, no space.
+        """
         try:
             with no_bar():
                 return self._label_all(todo)
-        except (ModelError, KeyboardInterrupt, MemoryError):
+        except (ModelError, OSError, MemoryError):
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a model raises on one input must not cost the others
+        except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - models raise anything
             if len(todo) == 1:
                 log.warning("an input failed: %s: %s", type(error).__name__, error)
-                text = f"the models failed on this input ({type(error).__name__}: {error})"[:300]
+                text = f"the models failed on this input ({type(error).__name__}); the log says more"
                 return [{"status": "model_error", "error": text, "labels": {}}]
             return [self.label([one])[0] for one in todo]
 
@@ -103,8 +120,7 @@ class Labeller:
         """Align one picture and draw its landmarks on the crop; None where there is no face."""
         from PIL import ImageDraw
 
-        with tempfile.TemporaryDirectory(prefix="facestats-") as temporary, no_bar():
-            raw, crops = Path(temporary, "raw"), Path(temporary, "crops")
+        with _folders() as (raw, crops), no_bar():
             row = self._align(_write_pictures([("face", content)], raw), crops).row(0, named=True)
             if row["crop"] is None:
                 return None
@@ -146,8 +162,7 @@ class Labeller:
     ) -> pl.DataFrame:
         """Put pictures through the stages, and merge them with what their texts say."""
         attributes = self.config.attributes
-        with tempfile.TemporaryDirectory(prefix="facestats-") as temporary:
-            raw, crops = Path(temporary, "raw"), Path(temporary, "crops")
+        with _folders() as (raw, crops):
             images = _write_pictures(pictures, raw)
             found = self._time("faces", lambda: self._align(images, crops))
             vectors = self._time(
@@ -157,6 +172,9 @@ class Labeller:
                 ),
             )
         labels = self._time("attributes", lambda: fs.label_attributes(vectors, self.encoder, attributes))
+        found = found.with_columns(
+            vectors["status"], vectors["error"]
+        )  # stage 02 may have failed where 01 did not
         return fs.merge_master(found, attributes=labels, text_labels=said.join(found, on=KEY, how="semi"))
 
     def _time(self, stage: str, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -180,7 +198,7 @@ class Labeller:
                 "text": row[f"text_{name}"],
                 "probs": dict(zip(attribute.options, probs, strict=bool(probs))),
             }
-        return {"status": row["status"], "error": row["error"], "labels": labels}
+        return {"status": row["status"], "error": _outward(row["status"], row["error"]), "labels": labels}
 
     def _answer_text(self, row: dict[str, Any]) -> dict[str, Any]:
         labels = {}
@@ -196,6 +214,26 @@ class Labeller:
         silent = all(row[f"text_{name}_score"] is None for name in self.config.attributes)
         error = "there is neither a picture nor a text; give one of them" if silent else None
         return {"status": "empty" if silent else "ok", "error": error, "labels": labels}
+
+
+def _outward(status: str, error: str | None) -> str | None:
+    """Say what went wrong as others may read it; what a model said of it goes to the log."""
+    if status != "model_error" or error is None:
+        return error
+    log.warning("an input failed: %s", error)
+    return _DETAIL.sub(r"(\1)", error)
+
+
+@contextmanager
+def _folders() -> Iterator[tuple[Path, Path]]:
+    """Give folders for pictures and crops, for as long as the block lasts."""
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="facestats-")
+    except FileNotFoundError as error:  # an input that is missing is another matter
+        msg = "there is no folder for temporary files that can be written: set TMPDIR, or make room"
+        raise OSError(msg) from error
+    with temporary as folder:
+        yield Path(folder, "raw"), Path(folder, "crops")
 
 
 def _write_pictures(pictures: list[tuple[str, bytes | PictureError]], raw: Path) -> pl.DataFrame:

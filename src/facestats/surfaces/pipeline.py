@@ -158,7 +158,16 @@ class CharacterPipeline:
 
 # what may be otherwise next time: not worth remembering
 _PASSING = frozenset(
-    {"vanished", "changed_during_run", "permission_denied", "decode_memory", "decode_timeout"}
+    {
+        "vanished",
+        "changed_during_run",
+        "permission_denied",
+        "unreadable",
+        "decode_crash",
+        "decode_memory",
+        "decode_timeout",
+        "model_error",
+    }
 )
 
 
