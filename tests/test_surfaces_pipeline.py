@@ -8,12 +8,15 @@ import threading
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 import facestats as fs
 from facestats.core.config import Config
+from facestats.core.probes import CURVE, REPORT, Probe, Probes
 from facestats.core.protocols import ModelError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.surfaces.cards import draw_answer
 from facestats.surfaces.pipeline import Item
 
 ROOT = Path(__file__).parents[1]
@@ -255,6 +258,71 @@ def test_threads_share_a_pipeline(config):
         thread.join()
     assert set(answers.values()) == {"red"}
     assert len(answers) == pipeline.get_stats()["processed"] == 12
+
+
+def promote(config, *, encoder=FakeEncoder.name, options=None, promoted=True, name="probes@1"):
+    """Keep a probe of hair_color that says red whatever it sees, as notebook 03 would; it learnt from picture 000000."""
+    options = options or tuple(config.attributes["hair_color"].options)
+    bias = np.array([2.0 if option == "red" else 0.0 for option in options], np.float32)
+    weights = np.zeros((len(options), FakeEncoder.dim), np.float32)
+    held_out = np.eye(1, len(options), dtype=np.float32)
+    probe = Probe(options, config.attributes["hair_color"].view, weights, bias, held_out, ("000000",))
+    report = pl.DataFrame([{"attribute": "hair_color", "promoted": promoted}], schema=REPORT)
+    probes = Probes(name, encoder, {"hair_color": probe}, report, pl.DataFrame(schema=CURVE))
+    probes.save(fs.Store(config.data_dir).tables_dir / "probes.safetensors")
+    return probes
+
+
+def test_a_promoted_probe_labels_as_it_does_in_the_notebooks(config, pictures):
+    before = make(config).process_image(pictures[0], text="black hair")
+    probes = promote(config)
+    images = fs.list_images(pictures[0].parent)
+    faces = fs.align_faces(images, FakeLandmarker(), config.data_dir / "crops")
+    vectors = fs.embed_faces(faces, FakeEncoder(), config.data_dir / "crops", raw_dir=pictures[0].parent)
+    labels = fs.label_attributes(vectors, FakeEncoder(), config.attributes, probes=probes)
+    texts = images.select("image_id", text=pl.lit("black hair"))
+    said = fs.label_texts(texts, FakeTextClassifier(), config.attributes)
+    row = fs.merge_master(faces, attributes=labels, text_labels=said).row(0, named=True)
+    pipeline = make(config)
+    result = pipeline.process_image(pictures[0], text="black hair")
+    assert not result.cached, "the probe is part of the recipe"
+    for name, label in result.attributes.labels.items():
+        assert label.source == row[f"{name}_source"], name
+        assert (label.value, label.image, label.text, label.conflict) == (
+            row[name],
+            row[f"image_{name}"],
+            row[f"text_{name}"],
+            row[f"{name}_conflict"],
+        )
+        assert label.score == pytest.approx(row[f"{name}_score"], abs=1e-4)
+    hair = result.attributes["hair_color"]
+    assert (hair.value, hair.source, hair.conflict) == ("red", "probe", True)
+    assert list(hair.probs.values()) == pytest.approx(row["probe_hair_color_probs"], abs=1e-4)
+    assert hair.image == before.attributes["hair_color"].image
+    assert "the picture says <b>red</b>, the text <b>black</b>" in draw_answer(result)
+    assert make(config).process_image(pictures[0], text="black hair").cached
+    promote(config, name="probes@2")
+    assert not make(config).process_image(pictures[0], text="black hair").cached
+
+
+@pytest.mark.parametrize(
+    ("change", "warning"),
+    [
+        ({"promoted": False}, None),
+        ({"encoder": "another"}, "read vectors of 'another'"),
+        ({"options": ("red", "green")}, "knows the options ['red', 'green']"),
+    ],
+)
+def test_probes_that_do_not_belong_here_are_left_out_with_a_warning(
+    config, pictures, caplog, change, warning
+):
+    before = make(config).process_image(pictures[0])
+    promote(config, **change)
+    with caplog.at_level(logging.WARNING):
+        after = make(config).process_image(pictures[0])
+    assert after.cached
+    assert after.attributes == before.attributes
+    assert (warning in caplog.text) if warning else not caplog.text
 
 
 def test_settings_may_come_from_a_file(tmp_path):

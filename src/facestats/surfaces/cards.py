@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from facestats.surfaces.results import CharacterResult, Label
 
-_SOURCES = {"image": "from the picture", "text": "from the text", "agreement": "picture and text agree"}
+_SOURCES = {
+    "probe": "from the picture, as people labelled others",
+    "image": "from the picture",
+    "text": "from the text",
+    "agreement": "picture and text agree",
+}
 
 
 def draw_answer(result: CharacterResult) -> str:
@@ -40,7 +45,8 @@ def name_attribute(title: str) -> str:
 def _card(name: str, label: Label) -> str:
     torn = ""
     if label.conflict:
-        image, text = escape(label.image or "nothing"), escape(label.text or "nothing")
+        seen = label.value if label.source == "probe" else label.image
+        image, text = escape(seen or "nothing"), escape(label.text or "nothing")
         torn = f'<p class="fs-torn">the picture says <b>{image}</b>, the text <b>{text}</b></p>'
     # of options of which none is likely, the least unlikely is no finding
     ranked = sorted(label.probs.items(), key=lambda pair: -pair[1]) if label.value else []

@@ -22,6 +22,7 @@ from facestats.core.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
+from facestats.surfaces.promoted import PROBES_FILE, load_promoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from facestats.core.config import Config
+    from facestats.core.probes import Probes
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,8 @@ Input = tuple[bytes | PictureError | None, str | None]
 class Labeller:
     """Aligns, embeds, labels and merges as the notebooks do; counts the seconds of each stage.
 
+    Where notebook 03 promoted probes, they label here as well. They are read when the first picture comes.
+
     Parameters
     ----------
     config
@@ -61,6 +65,16 @@ class Labeller:
         self.landmarker, self.encoder, self.classifier = landmarker, encoder, classifier
         self.seconds: dict[str, float] = {}
         self._lock = Lock()
+        self._probes: tuple[Probes | None] | None = None  # not yet looked for
+
+    @property
+    def probes(self) -> Probes | None:
+        """The promoted probes of the collection, if any."""
+        with self._lock:
+            if self._probes is None:
+                file = fs.Store(self.config.data_dir).tables_dir / PROBES_FILE
+                self._probes = (load_promoted(file, self.encoder.name, self.config.attributes),)
+            return self._probes[0]
 
     def recipe(self) -> dict[str, Any]:
         """Everything that decides an answer besides the input: models with revisions, crop settings, prompts."""
@@ -71,7 +85,10 @@ class Labeller:
             "answers": VERSION,
             "align": describe_stage(fs.align_faces, {"landmarker": self.landmarker, **crop}),
             "embed": describe_stage(fs.embed_faces, {"encoder": self.encoder}),
-            "label": describe_stage(fs.label_attributes, {"encoder": self.encoder, "attributes": attributes}),
+            "label": describe_stage(
+                fs.label_attributes,
+                {"encoder": self.encoder, "attributes": attributes, "probes": self.probes},
+            ),
             "texts": describe_stage(
                 fs.label_texts, {"classifier": self.classifier, "attributes": attributes, **said}
             ),
@@ -171,7 +188,10 @@ class Labeller:
                     found, self.encoder, crops, raw_dir=raw, batch_size=self.config.embeddings.batch_size
                 ),
             )
-        labels = self._time("attributes", lambda: fs.label_attributes(vectors, self.encoder, attributes))
+        labels = self._time(
+            "attributes",
+            lambda: fs.label_attributes(vectors, self.encoder, attributes, probes=self.probes),
+        )
         found = found.with_columns(
             vectors["status"], vectors["error"]
         )  # stage 02 may have failed where 01 did not
@@ -188,7 +208,8 @@ class Labeller:
         """Turn a row of master into what the cache holds."""
         labels = {}
         for name, attribute in self.config.attributes.items():
-            probs = row.get(f"{name}_probs") or row.get(f"text_{name}_probs") or ()
+            said = (row.get(f"{prefix}{name}_probs") for prefix in ("probe_", "", "text_"))
+            probs = next(filter(None, said), ())
             labels[name] = {
                 "value": row[name],
                 "score": row[f"{name}_score"],

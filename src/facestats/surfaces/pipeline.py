@@ -43,6 +43,10 @@ class Item:
 class CharacterPipeline:
     """Labels pictures and texts as the notebooks do, one at a time or in batches, and remembers the answers.
 
+    Probes that notebook 03 promoted (``probes.safetensors`` beside the tables) count here as they do there; they are
+    read once. A picture that a probe learnt from gets the answer of the whole probe, where the table has that of the
+    fold that had not seen it.
+
     Parameters
     ----------
     config

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 class Label:
     """One attribute of one character.
 
-    `value` is None where nothing is known; `source` is image, text or agreement; `image` and `text` are what each of
-    them says, `probs` the probability of every option, of the picture where there is one.
+    `value` is None where nothing is known; `source` is probe, agreement, image or text, the first that has a value;
+    `image` is what the prompts say of the picture, `text` what the text says; `probs` is the probability of every
+    option: that of the probe where there is one, else of the picture, else of the text.
     """
 
     value: str | None
