@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import time
 import tracemalloc
 import zlib
 from importlib.metadata import version
@@ -19,6 +20,7 @@ from facestats.core.images import (
     open_picture,
     read_picture_bytes,
 )
+from facestats.core.jpeg import count_scans
 from facestats.core.tables import STATUSES
 
 ORIENTATION = 274  # EXIF tag
@@ -275,6 +277,58 @@ def test_a_bomb_is_refused_before_a_pixel_is_loaded(data):
     assert status_of(data) == "too_large"
     assert tracemalloc.get_traced_memory()[1] < 20_000_000
     tracemalloc.stop()
+
+
+def repeated_scans(side, n, *, progressive):
+    """A JPEG whose last pass over the picture comes `n` times more, a few bytes each."""
+    data = encode(Image.new("RGB", (side, side), (90, 90, 90)), "JPEG", progressive=progressive)
+    if progressive:
+        scan = data[data.rindex(b"\xff\xda") : -2]
+        return data[:-2] + scan * n + data[-2:]
+    # the components one by one instead of together, without data: a decoder then buffers all scans
+    start = data.index(b"\xff\xda")
+    return data[:start] + b"\xff\xda\0\x08\x01\x01\0\0\x3f\0" * n + data[-2:]
+
+
+@pytest.mark.parametrize("progressive", [True, False])
+def test_a_jpeg_that_repeats_its_scans_is_refused_before_they_are_decoded(progressive):
+    data = repeated_scans(4000, 1000, progressive=progressive)
+    assert len(data) < 200_000
+    begun = time.process_time()
+    assert status_of(data) == "too_large"
+    assert time.process_time() - begun < 1
+    assert status_or_ok(repeated_scans(400, 100, progressive=progressive)) == "ok"
+    small = repeated_scans(16, 60_000, progressive=progressive)
+    assert status_of(small) == "too_large", "a scan of nothing takes time, too"
+
+
+def test_scans_are_counted_as_a_decoder_meets_them():
+    plain, progressive = (encode(picture(), "JPEG", progressive=p) for p in (False, True))
+    assert count_scans(plain, enough=9) == 1
+    assert count_scans(progressive, enough=99) == progressive.count(b"\xff\xda") == 10
+    assert count_scans(progressive, enough=4) == 4
+    assert count_scans(encode(picture()), enough=9) == 0, "no JPEG"
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400, 3), dtype=np.uint8))
+    assert count_scans(encode(noise, "JPEG", quality=98, restart_marker_rows=1), enough=9) == 1
+    # a thumbnail within, and a video behind
+    within = encode(picture(), "JPEG", comment=plain * 3) + plain * 3
+    assert count_scans(within, enough=9) == 1
+    # what a decoder skips within a scan does not hide the next one
+    hidden = plain[:-2] + (b"\xff\x02\xff\xff" + progressive[progressive.rindex(b"\xff\xda") : -2]) * 5
+    assert count_scans(hidden + plain[-2:], enough=9) == 6
+    begun = time.process_time()
+    assert count_scans(plain[:-2] + b"\xff\xe0\0\0" * 5_000_000, enough=9) == 9, "markers without end"
+    assert time.process_time() - begun < 3
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_counting_scans_survives_any_bytes(data):
+    broken = bytearray(encode(picture(), "JPEG", progressive=True))
+    for _ in range(data.draw(st.integers(0, 8))):
+        broken[data.draw(st.integers(2, len(broken) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(broken[: data.draw(st.integers(0, len(broken)))])
+    assert 0 <= count_scans(cut, enough=20) <= 20
 
 
 def test_the_pixel_limit_is_the_callers():

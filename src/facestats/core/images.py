@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facestats.core.jpeg import count_scans
+
 if TYPE_CHECKING:
     import os
 
@@ -29,6 +31,7 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100_000_000
 MIN_SIDE = 16
+MAX_PASSED = 5_000_000_000  # pixels that the scans of a JPEG may pass over: about 5 s, and 100 scans of 50 MP
 _MATTE = (128, 128, 128)  # transparent pixels lie on mid-grey, whatever colour hides beneath them
 
 # first bytes of what is found under a picture's name (WHATWG MIME Sniffing; ISO 14496-12 for ftyp)
@@ -148,6 +151,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, max_pixels)
+                _check_scans(data, image.size)
                 kind, animated = image.format or "unknown", _is_animated(image)
                 if at_least:
                     image.draft(None, (at_least, at_least))
@@ -240,6 +244,14 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
         raise PictureError(
             status="too_small", text=f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}"
         )
+
+
+def _check_scans(data: bytes, size: tuple[int, int]) -> None:
+    width, height = size
+    most = MAX_PASSED // max(width * height, 100_000)  # a scan of nothing takes time, too
+    if count_scans(data, enough=most + 1) > most:
+        text = f"{width}x{height} pixels in more than {most} scans take minutes to decode; save it anew"
+        raise PictureError(status="too_large", text=text)
 
 
 def _is_animated(image: Image.Image) -> bool:
