@@ -140,3 +140,14 @@ def sections(page):
     """Which sections of the page are marked as older than the last run."""
     parts = page.read_text().split('<section id="')[1:]
     return {part.partition('"')[0]: "From an earlier run: " in part for part in parts}
+
+
+@pytest.mark.slow
+def test_run_ends_with_the_code_of_the_error_in_the_notebook(project):
+    (project / "notebooks").mkdir()
+    cell = "from facestats.core.parts import LockedError\nraise LockedError('table is being built')"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
+    nbformat.write(notebook, project / "notebooks/01_faces.ipynb")
+    out = facestats("run", "--config", project / "config/c.yaml", cwd=project)
+    assert out.returncode == 6, out.stderr
+    assert "01_faces.ipynb, cell 0: LockedError: table is being built" in out.stderr

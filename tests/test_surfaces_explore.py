@@ -283,3 +283,11 @@ def test_before_the_clusters_the_command_names_their_notebook(project):
     out = run_explore(project, "")
     assert out.returncode == 4
     assert "notebooks/07_clusters.ipynb" in out.stderr
+
+
+def test_a_crop_that_is_gone_is_exit_4_and_a_sentence(project):
+    (fs.Store(project.parent).crops_dir / "1.jpg").unlink()
+    out = run_explore(project, "")
+    assert out.returncode == 4, out.stderr
+    assert "Align the faces again" in out.stderr
+    assert "Traceback" not in out.stderr

@@ -1,9 +1,4 @@
-"""The command line: thin, every command calls what the notebooks call.
-
-Exit codes: 0 finished; 1 a notebook failed, or a bug; 2 wrong usage or configuration; 3 finished, but more than a
-fifth of the inputs failed; 4 no pictures; 5 the environment (disk, permission, missing model); 6 another run holds
-the table; 130 interrupted.
-"""
+"""The command line: thin, every command calls what the notebooks call. Exit codes: `surfaces.exits`."""
 
 from __future__ import annotations
 
@@ -18,29 +13,20 @@ from typing import Annotated
 import typer
 
 import facestats as fs
-from facestats.core.config import ConfigError, find_config
-from facestats.core.parts import LockedError, StoreError
-from facestats.core.protocols import ModelError
+from facestats.core.config import find_config
+from facestats.surfaces.exits import TABLE, Commands, leave, stopped_by_sigterm
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
+    epilog=TABLE,
     help="From a folder of face or character pictures to tables, maps and average faces.",
 )
 ConfigOption = Annotated[
     Path | None,
     typer.Option("--config", "-c", help="A YAML file; by default $FACESTATS_CONFIG or config/demo.yaml."),
 ]
-_CODES: dict[type[BaseException], int] = {
-    ConfigError: 2,
-    FileNotFoundError: 4,
-    LockedError: 6,
-    StoreError: 5,
-    ModelError: 5,
-    fs.TableError: 2,
-    fs.CaptionError: 2,
-    FileExistsError: 2,
-}
 
 
 @app.command()
@@ -64,7 +50,10 @@ def run(
 
 @app.command()
 def status(config: ConfigOption = None) -> None:
-    """List every table: rows, failures, fresh or stale, and why."""
+    """List every table: rows, failures, fresh or stale, and why.
+
+    Example: facestats status --config config/default.yaml
+    """
     from facestats.surfaces.recipe import expected_tables
 
     settings = fs.load_config(find_config(config))
@@ -80,7 +69,10 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("data/demo/raw"),
 ) -> None:
-    """Draw a gallery of characters with known attributes, captions and ratings."""
+    """Draw a gallery of characters with known attributes, captions and ratings.
+
+    Example: facestats demo --n 60 --out data/demo/raw
+    """
     from facestats.demo.gallery import write_gallery
 
     write_gallery(out, n=n, seed=seed)
@@ -184,7 +176,10 @@ def serve(
 
 @app.command()
 def doctor(config: ConfigOption = None) -> None:
-    """Print versions, devices and models: which are there, which are missing, and the line that mends it."""
+    """Print versions, devices and models: which are there, which are missing, and the line that mends it.
+
+    Nothing is fetched. Example: facestats doctor --config config/default.yaml
+    """
     from facestats.surfaces.doctor import examine
 
     healthy = True
@@ -206,8 +201,10 @@ def explore(
 
     Needs notebooks 01 to 07 to have run, and uvx, which fetches embedding-atlas on first use. Ctrl-C ends it.
 
-    Exit codes: 0 closed; 2 wrong usage or configuration; 4 a table is missing; 5 uvx is missing (the file is
-    written, and the command printed); any other is that of embedding-atlas.
+    Exit codes: 0 closed; 2 wrong usage or configuration; 4 a table or crop is missing, or no face has a place; 5 uvx
+    is missing (the file is written, and the command printed); any other is that of embedding-atlas. Example:
+
+    facestats explore --config config/default.yaml --thumbnails 5000
     """
     from facestats.surfaces.explore import atlas_command, write_explore_table
 
@@ -216,10 +213,16 @@ def explore(
     layout = store.read("clusters").drop("fingerprint", strict=False)
     faces = store.read("master").join(layout, on="image_id", how="left", validate="1:1")
     target = settings.data_dir / "report" / "explore.parquet"
-    command = atlas_command(write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails))
+    try:
+        write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails)
+    except fs.TableError:
+        raise
+    except ValueError as error:  # no face on the map, or crops that are gone
+        leave(str(error), 4)
+    command = atlas_command(target)
     typer.echo(shlex.join(command))
     if shutil.which("uvx") is None:
-        _leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
+        leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, check=False).returncode)
 
@@ -265,19 +268,5 @@ def audit(
 
 def main() -> None:
     """Run the command line; every expected failure is one line and an exit code."""
-    from facestats.surfaces.runner import NotebookError
-
-    try:
+    with stopped_by_sigterm():
         app()
-    except KeyboardInterrupt:
-        _leave("interrupted; finished chunks are kept, run the same again", 130)
-    except NotebookError as error:
-        _leave(str(error), 1)
-    except tuple(_CODES) as error:
-        code = next(c for kind, c in _CODES.items() if isinstance(error, kind))
-        _leave(str(error), code)
-
-
-def _leave(text: str, code: int) -> None:
-    typer.echo(f"facestats: error: {text}", err=True)
-    sys.exit(code)

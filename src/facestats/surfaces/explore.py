@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.crops import read_thumbnails
+from facestats.core.parts import write_part
 from facestats.core.progress import say
 from facestats.core.tables import KEY, check_columns
 
@@ -146,11 +147,8 @@ def write_explore_table(
     """
     faces = placed_faces(master, KEY)
     flat = [name for name, dtype in faces.schema.items() if not dtype.is_nested()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    tmp = path.with_suffix(".tmp")
     thumbnails = _thumbnails(faces, crops_dir, max_thumbnails)
-    faces.select(flat).with_columns(thumbnails).write_parquet(tmp)
-    tmp.replace(path)
+    write_part(faces.select(flat).with_columns(thumbnails), path, {"source": "facestats explore"})
     return path
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import sys
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(eq=False)  # frozen, it could not be given its traceback
 class NotebookError(Exception):
-    """A cell failed: which notebook, which cell, and what it said."""
+    """A cell failed: which notebook, which cell, what it said, and the class of its error."""
 
     notebook: Path
     cell: int
     message: str
+    kind: str = ""
 
     def __str__(self) -> str:
         number = self.notebook.name[:2]
@@ -64,6 +66,8 @@ def run_notebooks(
     from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
+    # what nbclient leaves behind when it is stopped is no news for the user
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     config = load_config(config_file)
     notebooks = _select(find_notebooks(config_file), first, last)
     report = config.data_dir / "report"
@@ -87,7 +91,7 @@ def run_notebooks(
                 )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
-        raise NotebookError(notebook, error.cell_index, message) from None
+        raise NotebookError(notebook, error.cell_index, message, error.ename) from None
     finally:
         page = write_report(report, last=notebook.name)
     say(f"report: {page}")

@@ -1,0 +1,133 @@
+"""How a command ends: expected failures are one sentence and an exit code, a stop leaves nothing behind."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+import signal
+import sys
+import threading
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from facestats.surfaces.runner import NotebookError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+TABLE = (
+    "Exit codes: 0 finished; 1 a bug; 2 wrong usage, configuration or file of yours; 3 finished, but more than a fifth"
+    " of the inputs failed; 4 no pictures, or a table that is not made yet; 5 the environment: disk full, no"
+    " permission, out of memory, a package or model missing; 6 another run holds the table or output; 7 an output was"
+    " begun with other inputs or settings; 130 interrupted; 143 terminated. After 5, 6, 130 and 143 the same command"
+    " goes on where it ended."
+)
+# by name, because a notebook tells no more of an error; a class counts as those it derives from
+CODES = {
+    "ConfigError": 2,
+    "TableError": 2,
+    "CaptionError": 2,
+    "LabelError": 2,
+    "FileExistsError": 2,
+    "FileNotFoundError": 4,
+    "StoreError": 5,
+    "ModelError": 5,
+    "OSError": 5,
+    "MemoryError": 5,
+    "ImportError": 5,
+    "DeadKernelError": 5,
+    "LockedError": 6,
+    "StateError": 7,
+    "KeyboardInterrupt": 130,
+}
+_REMEDIES = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS), "mend the permissions, or choose another place"
+    ),
+    errno.EMFILE: "allow more open files (ulimit -n)",
+}
+_INTERRUPTED = "interrupted; finished chunks are kept, run the same again"
+_TERMINATED = 128 + signal.SIGTERM
+
+
+class Commands(TyperGroup):
+    """Commands whose expected failures end with a sentence and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; what is in `CODES` needs no trace."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:  # whoever read has enough, as in `facestats extract ... | head`
+            raise
+        except BaseException as error:
+            code = exit_code(error)
+            if code is None:
+                raise
+            leave(sentence(error), code)
+
+
+def exit_code(error: BaseException) -> int | None:
+    """Look up what an error means; None for what nobody expected.
+
+    An error of a notebook means what the error in its cell does, else 1.
+    """
+    if not isinstance(error, NotebookError):
+        return _find([c.__name__ for c in type(error).__mro__])
+    known = getattr(builtins, error.kind, None)
+    return _find([c.__name__ for c in known.__mro__] if isinstance(known, type) else [error.kind]) or 1
+
+
+def _find(names: list[str]) -> int | None:
+    return next((CODES[name] for name in names if name in CODES), None)
+
+
+def sentence(error: BaseException) -> str:
+    """Say what happened and what to do, where the error itself does not."""
+    if isinstance(error, KeyboardInterrupt):
+        return _INTERRUPTED
+    if isinstance(error, MemoryError):
+        return "there is not enough memory; give the machine more of it, or choose a smaller batch_size, and run again"
+    if isinstance(error, ImportError):
+        return f"a package is missing or broken ({error}); `facestats doctor` says what mends it"
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        remedy = _REMEDIES.get(error.errno or 0, "mend that")
+        return f"{where}{error.strerror}; {remedy}, and run the same again"
+    if type(error).__name__ == "DeadKernelError":
+        return "the process of a notebook died, perhaps for want of memory; what it had finished is kept, run it again"
+    return str(error)
+
+
+def leave(text: str, code: int) -> NoReturn:
+    """End the program with one line on standard error."""
+    try:
+        sys.stdout.flush()
+    except OSError:  # a full disk: Python would try again at its end, and leave with 120
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    typer.echo(f"facestats: error: {text}", err=True)
+    sys.exit(code)
+
+
+@contextmanager
+def stopped_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM end the block as an exception does, so that temporary folders go and locks are released."""
+    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the clearing away short
+    raise SystemExit(_TERMINATED)
