@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.answers import LabelError
 from facestats.core.captions import metadata_files
 from facestats.core.tables import KEY, TableError
 from facestats.core.textfiles import READERS, CaptionError, read_table
@@ -30,7 +31,8 @@ def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, Attribut
     source
         A folder of pictures, whose ``metadata.csv`` (or .jsonl, .parquet) has columns ``true_<attribute>``; or a
         file (CSV, TSV, JSON Lines, Parquet) with `image_id` or `file_name` and columns ``<attribute>`` or
-        ``true_<attribute>``.
+        ``true_<attribute>``, in any case, or with the title (``Hair_Color``); or a CSV of answers as
+        :func:`read_labels` reads it, of which the majority counts.
     attributes
         ``cfg.attributes``: what the options are.
 
@@ -42,20 +44,30 @@ def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, Attribut
     Raises
     ------
     TableError
-        If the file cannot be read, names a picture twice, or holds a value that is no option.
+        If the file cannot be read, has no attribute among its columns, names a picture twice, or holds a value that
+        is no option.
     """
     path = Path(source)
     try:
-        frame = _metadata(path) if path.is_dir() else _named(read_table(path), path)
+        frame = _metadata(path) if path.is_dir() else _file(path, attributes)
     except CaptionError as error:
         raise TableError(str(error)) from error
+    # in a file given as truth a bare name is truth; in the metadata of pictures it could be anything
+    found = {
+        name: column
+        for name, attribute in attributes.items()
+        if (column := _find(frame.columns, name, attribute.title, bare=not path.is_dir()))
+    }
+    if not found and not path.is_dir():
+        msg = (
+            f"{path} speaks of no attribute: it has the columns {frame.columns}, expected are some of"
+            f" {list(attributes)}, with or without {PREFIX!r} before them. Rename its columns."
+        )
+        raise TableError(msg)
     columns = {KEY: pl.col(KEY).cast(pl.String)}
-    for name, attribute in attributes.items():
-        # in a file given as truth a bare name is truth; in the metadata of pictures it could be anything
-        names = (f"{PREFIX}{name}",) if path.is_dir() else (f"{PREFIX}{name}", name)
-        if found := next((c for c in names if c in frame.columns), None):
-            options = list(attribute.options)
-            columns[f"{PREFIX}{name}"] = _options(frame[found], options, f"{path}, column {found!r}")
+    for name, column in found.items():
+        where = f"{path}, column {column!r}"
+        columns[f"{PREFIX}{name}"] = _options(frame[column], list(attributes[name].options), where)
     truth = frame.select(**columns)
     if truth[KEY].is_duplicated().any():
         twice = truth.filter(pl.col(KEY).is_duplicated())[KEY][0]
@@ -64,6 +76,25 @@ def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, Attribut
     known = [s.name for s in truth if s.name != KEY and s.null_count() < len(s)]
     rows = truth.select(KEY, *known)
     return rows.filter(pl.any_horizontal(pl.col(known).is_not_null())) if known else rows.clear()
+
+
+def match_truth(truth: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
+    """Keep the rows of the truth whose picture is in `table`.
+
+    Raises
+    ------
+    TableError
+        If there is truth, but of no picture in `table`: nothing would be scored.
+    """
+    matched = truth.join(table.select(KEY), on=KEY, how="semi", maintain_order="left")
+    if truth.height and table.height and matched.is_empty():
+        msg = (
+            f"none of the {truth.height} pictures with known truth, such as {truth[KEY][0]!r}, is in the table; it"
+            f" names {table[KEY].head(1).to_list()} and others. Write {KEY} as the table does, relative to the folder"
+            " of the pictures, or take the truth that belongs to them."
+        )
+        raise TableError(msg)
+    return matched
 
 
 def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
@@ -94,6 +125,34 @@ def _metadata(folder: Path) -> pl.DataFrame:
         ids = [posixpath.normpath(posixpath.join(place, str(name).replace("\\", "/"))) for name in frame[KEY]]
         frames.append(frame.with_columns(pl.Series(KEY, ids)).cast(pl.String))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={KEY: pl.String})
+
+
+def _file(path: Path, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
+    """Read a file of truth; answers of people, a row each, become a column per attribute."""
+    from facestats.core.labels import read_labels  # imports this module
+
+    frame = read_table(path)
+    if not {"attribute", "value"} <= set(frame.columns):
+        return _named(frame, path)
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        msg = f"{path} has a row per answer; such files are read from CSV. Save it as CSV, or with a column per attribute."
+        raise TableError(msg)
+    try:
+        said = read_labels(path, attributes).drop_nulls("value")
+    except LabelError as error:
+        raise TableError(str(error)) from error
+    if said.is_empty():
+        return pl.DataFrame(schema={KEY: pl.String, **dict.fromkeys(attributes, pl.String)})
+    return said.pivot("attribute", index=KEY, values="value", maintain_order=True)
+
+
+def _find(columns: list[str], name: str, title: str, *, bare: bool) -> str | None:
+    """Return the column that speaks of an attribute: exactly so called before in other case, or with its title."""
+    exact = [f"{PREFIX}{name}", *([name] if bare else [])]
+    if known := next((c for c in exact if c in columns), None):
+        return known
+    loose = {n.casefold() for n in (*exact, f"{PREFIX}{title}", *([title] if bare else []))}
+    return next((c for c in columns if c.strip().replace(" ", "_").casefold() in loose), None)
 
 
 def _named(frame: pl.DataFrame, file: Path) -> pl.DataFrame:
