@@ -7,6 +7,7 @@ from facestats.core.calibration import (
     apply_temperature,
     calibration_bins,
     calibration_error,
+    chance_errors,
     conformal_threshold,
     coverage_accuracy,
     fit_temperature,
@@ -81,3 +82,30 @@ def test_bins_lose_no_label(rows):
 def test_halves_share_no_row():
     for a, b in split_folds(21, repeats=3, seed=0):
         assert sorted([*a, *b]) == list(range(21))
+
+
+@pytest.mark.parametrize("n", [60, 240])
+def test_sound_probabilities_seem_as_wrong_as_chance_says(n):
+    """The error of few labels is mostly noise: it exceeds the 95 % quantile of chance about one time in twenty."""
+    beyond, errors, expected = [], [], []
+    for seed in range(150):
+        probs, truth = world(n, sharpness=1, seed=seed)
+        confidence = probs.max(axis=1)
+        folds = [half for pair in split_folds(n, repeats=3, seed=seed) for half in pair[1:]]
+        right = probs.argmax(axis=1) == truth
+        found = np.mean([calibration_error(confidence[f], right[f]) for f in folds])
+        chance = chance_errors(confidence, folds, seed=seed + 1)
+        beyond.append(found > np.quantile(chance, 0.95))
+        errors.append(found)
+        expected.append(chance.mean())
+    assert np.mean(beyond) < 0.1
+    assert np.mean(expected) == pytest.approx(np.mean(errors), rel=0.1)
+    assert np.mean(errors) > (0.1 if n == 60 else 0.05)
+
+
+def test_false_pride_exceeds_chance():
+    probs, truth = world(240, sharpness=4)
+    folds = [held for _, held in split_folds(240, repeats=3, seed=0)]
+    right = probs.argmax(axis=1) == truth
+    found = np.mean([calibration_error(probs.max(axis=1)[f], right[f]) for f in folds])
+    assert found > np.quantile(chance_errors(probs.max(axis=1), folds), 0.95) + 0.05

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
@@ -17,6 +17,7 @@ PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, ma
 
 
 @pytest.mark.filterwarnings("ignore:y_pred contains classes")
+@settings(deadline=None)
 @given(PAIRS)
 def test_scores_are_those_of_scikit_learn(pairs):
     truth, label = np.array(pairs).T
@@ -61,3 +62,30 @@ def test_association_is_zero_by_chance_and_one_by_rule():
     assert np.mean(chance) < 0.06
     assert association(np.diag([50, 60, 70])) == pytest.approx(1, abs=0.02)
     assert np.isnan(association(np.array([[3, 4]])))
+
+
+@pytest.mark.filterwarnings("ignore:y_pred contains classes")
+@settings(deadline=None)
+@given(PAIRS)
+def test_scores_over_the_true_options_ignore_those_only_labelled(pairs):
+    truth, label = np.array(pairs).T
+    known = sorted(set(truth))
+    expected = metrics.f1_score(truth, label, average="macro", labels=known, zero_division=0)
+    assert macro_f1(count_pairs(truth, label, 4), of_truth=True) == pytest.approx(expected)
+
+
+@settings(deadline=None)
+@given(PAIRS, st.booleans())
+def test_no_interval_is_narrower_than_that_of_the_accuracy(pairs, of_truth):
+    truth, label = np.array(pairs).T
+    right, *others = score_pairs(count_pairs(truth, label, 4), of_truth=of_truth, n_resamples=50).values()
+    for score in others:
+        assert 0 <= score.low <= score.value <= score.high <= 1
+        assert score.low <= max(0, score.value - (right.value - right.low)) + 1e-9
+    assert right.low < right.high
+
+
+def test_sixteen_of_sixteen_right_is_not_certainty():
+    both = np.arange(16) % 2
+    for score in score_pairs(count_pairs(both, both, 2)).values():
+        assert score == pytest.approx((1, 0.806, 1), abs=0.001)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.stats import adjust_p_values, wilson_interval
+from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
 
 
 def test_wilson_is_that_of_statsmodels():
@@ -40,3 +40,21 @@ def test_adjusting_is_that_of_scipy():
 
     p = np.random.default_rng(0).uniform(size=40)
     assert np.allclose(adjust_p_values(p), false_discovery_control(p))
+
+
+@pytest.mark.parametrize(("n", "others", "share"), [(40, 200, 0.95), (150, 850, 0.98), (300, 300, 0.7)])
+def test_a_group_with_the_smallest_gap_is_found_four_times_in_five(n, others, share):
+    from scipy.stats import fisher_exact
+
+    gap = smallest_gap(n, others, share)
+    rng = np.random.default_rng(0)
+    inside, rest = rng.binomial(n, share - gap, 300), rng.binomial(others, share, 300)
+    p = [fisher_exact([[a, n - a], [b, others - b]]).pvalue for a, b in zip(inside, rest, strict=True)]
+    assert 0.65 < np.mean(np.array(p) < 0.05) < 0.95
+
+
+def test_larger_groups_show_smaller_gaps_and_tiny_ones_none():
+    gaps = [smallest_gap(n, 1000, 0.95) for n in (10, 40, 160, 640)]
+    assert gaps == sorted(gaps, reverse=True)
+    assert smallest_gap(1, 2, 0.6) is None
+    assert smallest_gap(0, 10, 0.9) is None

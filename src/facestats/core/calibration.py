@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -62,6 +62,24 @@ def calibration_error(
     """Expected calibration error: mean distance of confidence and share right, over bins (Naeini et al. 2015)."""
     said, was, n = calibration_bins(confidence, right, n_bins=n_bins)
     return float((np.abs(said - was) * n).sum() / max(n.sum(), 1))
+
+
+def chance_errors(
+    confidence: NDArray[np.float64], folds: Sequence[NDArray[np.intp]], *, draws: int = 200, seed: int = 0
+) -> NDArray[np.float64]:
+    """Calibration errors, (draws,), of confidences that mean what they say: the mean over `folds`, right by lot.
+
+    Few labels per bin make an error out of nothing; what is measured has to be compared with this.
+    """
+    right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
+    total = np.zeros(draws)
+    for fold in folds:
+        order = fold[np.argsort(confidence[fold], kind="stable")]
+        for part in np.array_split(order, min(N_BINS, max(len(order), 1))):
+            if len(part):
+                off = np.abs(confidence[part].mean() - right[:, part].mean(axis=1))
+                total += off * len(part) / len(fold)
+    return total / max(len(folds), 1)
 
 
 def conformal_threshold(probs: NDArray[np.floating], truth: NDArray[np.integer], coverage: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -42,14 +43,25 @@ def balanced_accuracy(counts: NDArray) -> NDArray[np.float64]:
     return _mean(recall(counts))
 
 
-def macro_f1(counts: NDArray) -> NDArray[np.float64]:
-    """Mean over the options that occur in truth or labels of the harmonic mean of precision and recall."""
-    given = counts[..., :-1].sum(axis=-2)
-    return _mean(_ratio(2 * _right(counts), counts.sum(axis=-1) + given))
+def macro_f1(counts: NDArray, *, of_truth: bool = False) -> NDArray[np.float64]:
+    """Mean over the options that occur in truth or labels of the harmonic mean of precision and recall.
+
+    With `of_truth`, over those that occur in the truth: in a group of faces that has few options, one label of an
+    option that the group has not would else count as much as a whole option that is never found.
+    """
+    true, given = counts.sum(axis=-1), counts[..., :-1].sum(axis=-2)
+    scores = _ratio(2 * _right(counts), true + given)
+    return _mean(np.where(true > 0, scores, np.nan) if of_truth else scores)
 
 
-def score_pairs(counts: NDArray[np.int64], *, n_resamples: int = 400, seed: int = 0) -> dict[str, Score]:
-    """Score a confusion matrix: Wilson interval for accuracy, bootstrap over the rows for the others (95 %)."""
+def score_pairs(
+    counts: NDArray[np.int64], *, of_truth: bool = False, n_resamples: int = 400, seed: int = 0
+) -> dict[str, Score]:
+    """Score a confusion matrix: Wilson interval for accuracy, bootstrap over the rows for the others (95 %).
+
+    A bootstrap of labels that are all right never errs; the others are therefore at least as uncertain, in either
+    direction, as the accuracy is. `of_truth` as in :func:`macro_f1`.
+    """
     n = int(counts.sum())
     if not n:
         nothing = Score(np.nan, np.nan, np.nan)
@@ -59,9 +71,14 @@ def score_pairs(counts: NDArray[np.int64], *, n_resamples: int = 400, seed: int 
     # drawing n rows with replacement is a multinomial draw of the cells of the matrix
     drawn = np.random.default_rng(seed).multinomial(n, counts.ravel() / n, size=n_resamples)
     resampled = drawn.reshape(n_resamples, *counts.shape)
-    for name, measure in (("balanced_accuracy", balanced_accuracy), ("macro_f1", macro_f1)):
-        ends = np.nanquantile(measure(resampled), [0.025, 0.975])
-        out[name] = Score(float(measure(counts)), float(ends[0]), float(ends[1]))
+    right, low, high = out["accuracy"]
+    for name, measure in (
+        ("balanced_accuracy", balanced_accuracy),
+        ("macro_f1", partial(macro_f1, of_truth=of_truth)),
+    ):
+        value, ends = float(measure(counts)), np.nanquantile(measure(resampled), [0.025, 0.975])
+        least, most = max(0.0, value - (right - low)), min(1.0, value + (high - right))
+        out[name] = Score(value, min(float(ends[0]), least), max(float(ends[1]), most))
     return out
 
 

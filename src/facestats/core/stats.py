@@ -40,6 +40,39 @@ def wilson_interval(
     return low, np.where((n > 0) & (k < n), np.clip(high, 0, 1), 1.0)
 
 
+def smallest_gap(
+    n: int, others: int, share: float, *, level: float = 0.05, power: float = 0.8
+) -> float | None:
+    """How far a share must lie below that of the others for a test to find it.
+
+    Parameters
+    ----------
+    n, others
+        Size of the group and of the rest.
+    share
+        Share among the rest.
+    level
+        Two-sided p-value that counts; 0.05 over the number of groups where all of them are compared.
+    power
+        Chance to find it.
+
+    Returns
+    -------
+    The smallest difference, in steps of 0.005 (Fleiss, Levin & Paik 2003, section 4.2); None where even a group in
+    which nothing is right would be missed.
+    """
+    from scipy.stats import norm
+
+    if not (n and others):
+        return None
+    gap = np.arange(0.005, share + 1e-9, 0.005)
+    own = np.clip(share - gap, 0, 1)
+    pooled = (own * n + share * others) / (n + others)
+    noise = norm.isf(level / 2) * np.sqrt(pooled * (1 - pooled) * (1 / n + 1 / others))
+    needed = noise + norm.ppf(power) * np.sqrt(own * (1 - own) / n + share * (1 - share) / others)
+    return float(gap[gap >= needed][0]) if (gap >= needed).any() else None
+
+
 def adjust_p_values(p: ArrayLike) -> NDArray[np.float64]:
     """Correct p-values for their number: false discovery rate (Benjamini & Hochberg 1995)."""
     p = np.asarray(p, dtype=np.float64)
