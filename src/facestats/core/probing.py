@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from facestats.core.nonsense import NEAR, measure_meaning, spoken_of
 from facestats.core.scoring import association, cohen_kappa, count_pairs
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY
-from facestats.core.truth import PREFIX
+from facestats.core.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder
 
 MIN_PAIRS = 20
+VIEWS = {"face": "embedding", "full": "embedding_full"}
 
 
 class Remembering:
@@ -50,7 +52,8 @@ def audit_prompts(
     """Leave out each template and each phrase in turn, label again from the stored vectors, and count what flips.
 
     Labels that hang on one wording are no property of the picture. A phrase is `astray` if its own prompts lie nearer
-    to another option than to the other phrases of its own, or to no option more than to a meaningless text.
+    to another option than to the other phrases of its own. It is `nonsense` if it lies no further from random letters
+    than these do from each other, and shares no word with the name, the texts or the tags of its option.
 
     Parameters
     ----------
@@ -66,38 +69,54 @@ def audit_prompts(
     Returns
     -------
     `attribute`, `kind` (template, phrase), `option` (null for templates), `prompt` (what was left out), `n` (labels
-    compared), `flips` (share of labels that change) with `low` and `high` (95 % Wilson), `astray` (Boolean, null for
-    templates and for options of one phrase).
+    compared), `flips` (share of labels that change) with `low` and `high` (95 % Wilson), `astray` (Boolean), these
+    null for options of one phrase; `meaning` (distance from random letters in SDs of these) and `nonsense` (Boolean).
+    The last three are null for templates.
     """
     memory = Remembering(encoder)
     usual = label(embeddings, memory, attributes)
     rows = []
     for name, attribute in attributes.items():
+        vectors = embeddings[VIEWS[attribute.view]].drop_nulls().to_numpy()
+        meaning = measure_meaning(memory, attribute, vectors)
         for kind, option, prompt, changed in _leave_one_out(attribute):
-            found = label(embeddings, memory, {name: changed})[name]
-            both = usual[name].is_not_null() & found.is_not_null()
-            flips, n = int((usual[name].cast(pl.String) != found.cast(pl.String)).sum() or 0), int(both.sum())
-            low, high = wilson_interval(flips, n)
-            astray = _is_astray(memory, attribute, option, prompt) if option is not None else None
-            rows.append((name, kind, option, prompt, n, flips / max(n, 1), float(low), float(high), astray))
+            compared = (0, None, None, None)
+            if changed is not None:
+                found = label(embeddings, memory, {name: changed})[name]
+                compared = _compare(usual[name], found)
+            said: tuple[bool | None, float | None, bool | None] = (None, None, None)
+            if option is not None:
+                astray = None if changed is None else _is_astray(memory, attribute, option, prompt)
+                far = meaning[option, prompt]
+                said = astray, far, far < NEAR and not spoken_of(attribute, option, prompt)
+            rows.append((name, kind, option, prompt, *compared, *said))
     texts = dict.fromkeys(("attribute", "kind", "option", "prompt"), pl.String)
     shares = dict.fromkeys(("flips", "low", "high"), pl.Float64)
-    schema = {**texts, "n": pl.Int64, **shares, "astray": pl.Boolean}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    judged = {"astray": pl.Boolean, "meaning": pl.Float64, "nonsense": pl.Boolean}
+    return pl.DataFrame(rows, schema={**texts, "n": pl.Int64, **shares, **judged}, orient="row")
+
+
+def _compare(usual: pl.Series, found: pl.Series) -> tuple[int, float, float, float]:
+    """Count labels that both have, and the share that differs with its interval."""
+    n = int((usual.is_not_null() & found.is_not_null()).sum())
+    flips = int((usual.cast(pl.String) != found.cast(pl.String)).sum() or 0)
+    low, high = wilson_interval(flips, n)
+    return n, flips / max(n, 1), float(low), float(high)
 
 
 def _leave_one_out(
     attribute: AttributeSettings,
-) -> list[tuple[str, str | None, str, AttributeSettings]]:
-    """List the attribute without each template, and without each phrase of options that have several."""
+) -> list[tuple[str, str | None, str, AttributeSettings | None]]:
+    """List the attribute without each template and each phrase; None where an option has but one."""
     templates = attribute.image_templates
-    out: list[tuple[str, str | None, str, AttributeSettings]] = []
+    out: list[tuple[str, str | None, str, AttributeSettings | None]] = []
     if len(templates) > 1:
         for left in templates:
             kept = tuple(t for t in templates if t != left)
             out.append(("template", None, left, attribute.model_copy(update={"image_templates": kept})))
     for option, settings in attribute.options.items():
         if len(settings.image) < 2:
+            out.append(("phrase", option, settings.image[0], None))
             continue
         for left in settings.image:
             kept = tuple(p for p in settings.image if p != left)
@@ -145,7 +164,11 @@ def audit_crosstalk(
     truth) with `low` and `high` (95 %), null without truth; `example`: the pair of options that the labels join more often
     than the truth does or, without truth, than chance would.
     """
-    faces = master if truth is None else truth.join(master, on=KEY, how="inner", validate="1:1")
+    faces = (
+        master
+        if truth is None
+        else match_truth(truth, master).join(master, on=KEY, how="inner", validate="1:1")
+    )
     rng, names, rows = np.random.default_rng(seed), list(attributes), []
     for i, a in enumerate(names):
         for b in names[i + 1 :]:
