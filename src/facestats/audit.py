@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from facestats.core.scoring import count_pairs, score_pairs
-from facestats.core.stats import adjust_p_values, wilson_interval
+from facestats.core.sources import MERGED, TEXT, label_sources
+from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, check_columns, check_table
-from facestats.core.truth import PREFIX
+from facestats.core.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -20,9 +22,10 @@ if TYPE_CHECKING:
 
     from facestats.core.config import AttributeSettings
 
-VERSION = 1
+VERSION = 2
+log = logging.getLogger(__name__)
 EVERY = "all"  # the name of the slice of all faces, and of all attributes together
-_SOURCES = {"merged": "{}", "image": "image_{}", "text": "text_{}"}
+CLEAR = 0.05  # p-value, shared by the groups of a comparison, that counts
 _MADE_BY = "fs.merge_master (notebooks/06_master.ipynb)"
 
 
@@ -39,7 +42,8 @@ def audit_labels(
     Parameters
     ----------
     master
-        Table of stage 06: labels of the picture (`image_a`), of the text (`text_a`) and merged (`a`).
+        Table of stage 06: labels of the picture (`image_a`), of the text (`text_a`), merged (`a`), and where there are
+        any, of the probe (`probe_a`) and of classifiers.
     truth
         As :func:`read_truth` returns it; pictures that are not in it do not count.
     attributes
@@ -51,29 +55,41 @@ def audit_labels(
 
     Returns
     -------
-    Table `audit`, a row per `attribute` (and ``all``: the mean over attributes), `source` (merged, image, text), `by`
-    (``all``, an attribute, or several joined by ``+``) and `group`; `n` faces (a missing label of a picture counts as
-    wrong, a text that says nothing does not count); `accuracy` (95 % Wilson interval; t interval over faces for ``all``
-    attributes), `balanced_accuracy` and `macro_f1` (bootstrap), each with `_low` and `_high`; `p_value` of the group's
-    accuracy against that of all others (Fisher's exact test, Student's t test for ``all``), adjusted for the number
-    of groups compared (Benjamini & Hochberg 1995).
+    Table `audit`, a row per `attribute` (and ``all``: the mean over attributes), `source` (merged, image, text, probe,
+    the prefix of a classifier), `by` (``all``, an attribute, or several joined by ``+``) and `group`; `n` faces (a
+    missing label of a picture counts as wrong; a text that says nothing, and a merged value that a person gave, do not
+    count); `accuracy` (95 % Wilson interval; t interval over faces for ``all`` attributes), `balanced_accuracy` and
+    `macro_f1` (bootstrap; in groups over their true options, null where the groups are made by the attribute itself),
+    each with `_low` and `_high`; `p_value` of the group's accuracy against that of all others (Fisher's exact test,
+    Welch's t test for ``all``), adjusted for the number of groups compared within the attribute (Benjamini & Hochberg
+    1995); `smallest_gap` to the others that a group of this size would have shown four times in five.
+
+    Raises
+    ------
+    TableError
+        If there is truth, but of none of these pictures.
     """
     check_columns(master, KEY, made_by=_MADE_BY)
-    faces = truth.join(master, on=KEY, how="inner", validate="1:1", maintain_order="left")
+    matched = match_truth(truth, master)
+    if lost := truth.height - matched.height:
+        log.warning("%d of %d pictures with known truth are not in master", lost, truth.height)
+    faces = matched.join(master, on=KEY, how="inner", validate="1:1", maintain_order="left")
     known = [name for name in attributes if PREFIX + name in truth.columns]
     slices = list(_slices(faces, [name for name in by if name in known]))
     rows: list[dict[str, Any]] = []
-    for source, pattern in _SOURCES.items():
+    for source, pattern in label_sources(master.columns, attributes).items():
         right: dict[str, NDArray[np.float64]] = {}
         for name in known:
             if pattern.format(name) in faces.columns:
                 pairs = _pairs(faces, name, pattern.format(name), list(attributes[name].options))
-                counts = pairs[0] >= 0 if source != "text" else (pairs[0] >= 0) & (pairs[1] >= 0)
+                counts = _counting(faces, name, source, pairs)
                 right[name] = np.where(counts, pairs[0] == pairs[1], np.nan)
                 n_options = len(attributes[name].options)
                 rows += [
                     {"attribute": name, "source": source, "by": b, "group": g}
-                    | _score_slice(*pairs, mask & counts, counts, n_options=n_options, seed=seed)
+                    | _score_slice(
+                        *pairs, mask & counts, counts, n_options=n_options, of_truth=b != EVERY, seed=seed
+                    )
                     for b, g, mask in slices
                 ]
         if right:
@@ -83,6 +99,19 @@ def audit_labels(
                 for b, g, mask in slices
             ]
     return check_table(_audit_table(rows), AUDIT)
+
+
+def _counting(
+    faces: pl.DataFrame, name: str, source: str, pairs: tuple[NDArray[np.int64], NDArray[np.int64]]
+) -> NDArray[np.bool_]:
+    """Which faces a source is scored on: those of known truth on which it could speak."""
+    counts = pairs[0] >= 0
+    if source == TEXT:
+        return counts & (pairs[1] >= 0)
+    if source == MERGED and f"{name}_source" in faces.columns:  # what a person said is itself the truth
+        human = faces[f"{name}_source"].cast(pl.String) == "human"
+        return counts & ~human.fill_null(value=False).to_numpy()
+    return counts
 
 
 def _slices(faces: pl.DataFrame, by: list[str]) -> Iterator[tuple[str, str, NDArray[np.bool_]]]:
@@ -116,11 +145,12 @@ def _score_slice(
     every: NDArray[np.bool_],
     *,
     n_options: int,
+    of_truth: bool,
     seed: int,
 ) -> dict[str, Any]:
     from scipy.stats import fisher_exact
 
-    scores = score_pairs(count_pairs(truth[mask], label[mask], n_options), seed=seed)
+    scores = score_pairs(count_pairs(truth[mask], label[mask], n_options), of_truth=of_truth, seed=seed)
     inside, rest = (truth == label)[mask], (truth == label)[every & ~mask]
     table = [[int(inside.sum()), int((~inside).sum())], [int(rest.sum()), int((~rest).sum())]]
     p = float(fisher_exact(table).pvalue) if len(inside) and len(rest) else np.nan
@@ -144,16 +174,21 @@ def _score_faces(shares: NDArray[np.float64], mask: NDArray[np.bool_]) -> dict[s
     inside, rest = (v[np.isfinite(v)] for v in (shares[mask], shares[~mask]))
     n = len(inside)
     out: dict[str, Any] = {"n": n, "p_value": np.nan, "accuracy": inside.mean() if n else np.nan}
-    if n > 1:
+    if (
+        n and inside.std() == 0
+    ):  # faces that are all alike show no spread, which is not to say that there is none
+        low, high = wilson_interval(n * out["accuracy"], n)
+        out |= {"accuracy_low": float(low), "accuracy_high": float(high)}
+    elif n:
         half = student.ppf(0.975, n - 1) * inside.std(ddof=1) / np.sqrt(n)
         out |= {
             "accuracy_low": max(0.0, out["accuracy"] - half),
             "accuracy_high": min(1.0, out["accuracy"] + half),
         }
-        if len(rest) > 1 and inside.std() + rest.std() > 0:
-            with warnings.catch_warnings():  # a group in which all faces are right has no spread of its own
-                warnings.filterwarnings("ignore", message="Precision loss", category=RuntimeWarning)
-                out["p_value"] = float(ttest_ind(inside, rest).pvalue)
+    if min(n, len(rest)) > 1 and inside.std() + rest.std() > 0:
+        with warnings.catch_warnings():  # a group in which all faces are right has no spread of its own
+            warnings.filterwarnings("ignore", message="Precision loss", category=RuntimeWarning)
+            out["p_value"] = float(ttest_ind(inside, rest, equal_var=False).pvalue)
     return out
 
 
@@ -161,11 +196,32 @@ def _audit_table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     schema = {c: t for c, t in AUDIT.columns.items() if c != "slice"}
     table = pl.DataFrame([{c: row.get(c) for c in schema} for row in rows], schema=schema, orient="row")
     table = table.with_columns(pl.selectors.float().fill_nan(None)).filter(pl.col("n") > 0)
-    family = ["source", "by", pl.col("attribute") == EVERY]
+    family = ["source", "by", "attribute"]
     adjusted = pl.col("p_value").map_batches(_adjust, return_dtype=pl.Float64).over(family)
-    return table.with_columns(p_value=adjusted).select(
-        pl.concat_str("attribute", "source", "by", "group", separator="|").alias("slice"), *schema
-    )
+    # recall of the only true option is the accuracy of the group once more
+    itself = pl.col("by").str.split("+").list.contains(pl.col("attribute"))
+    spread = pl.selectors.starts_with("balanced_accuracy", "macro_f1")
+    return table.with_columns(
+        pl.when(~itself).then(spread),
+        p_value=adjusted,
+        smallest_gap=pl.Series(_gaps(table), dtype=pl.Float64),
+    ).select(pl.concat_str("attribute", "source", "by", "group", separator="|").alias("slice"), *schema)
+
+
+def _gaps(table: pl.DataFrame) -> list[float | None]:
+    """Smallest gap that each group could have shown, as one of all that are compared with it."""
+    whole = {(r["attribute"], r["source"]): r for r in table.filter(by=EVERY).iter_rows(named=True)}
+    groups = table.select(pl.len().over("source", "by", "attribute")).to_series()
+    out = []
+    for row, compared in zip(table.iter_rows(named=True), groups, strict=True):
+        every = whole[row["attribute"], row["source"]]
+        others = every["n"] - row["n"]
+        if row["attribute"] == EVERY or not others:
+            out.append(None)
+            continue
+        share = (every["accuracy"] * every["n"] - row["accuracy"] * row["n"]) / others
+        out.append(smallest_gap(row["n"], others, min(1.0, share), level=CLEAR / compared))
+    return out
 
 
 def _adjust(p: pl.Series) -> pl.Series:
@@ -190,7 +246,11 @@ def audit_options(
     `recall` with `recall_low` and `recall_high` (Wilson), null without truth.
     """
     rows: list[tuple[Any, ...]] = []
-    faces = master if truth is None else master.join(truth, on=KEY, how="left", validate="1:1")
+    faces = (
+        master
+        if truth is None
+        else master.join(match_truth(truth, master), on=KEY, how="left", validate="1:1")
+    )
     for name, attribute in attributes.items():
         column = f"image_{name}" if f"image_{name}" in faces.columns else name
         label = faces[column].cast(pl.String)

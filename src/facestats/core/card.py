@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from facestats.core.fingerprint import package_versions
+from facestats.core.tables import KEY
 from facestats.core.truth import read_rights
 
 if TYPE_CHECKING:
@@ -90,23 +91,30 @@ def _parts(
     truth: pl.DataFrame | None,
     top: int,
 ) -> Iterator[str]:
-    known = 0 if truth is None else truth.height
+    given = 0 if truth is None else truth.height
+    known = 0 if truth is None else _matched(store, truth)
     yield f"# Run card\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {config.seed}"
     yield "## Most alarming findings\n\n" + (
         _listed(findings.head(top)) or "Nothing alarming was found. Read the limits before being reassured."
     )
-    if not known:
+    if given and not known:
+        yield (
+            f"**The truth names {given} pictures, and none of these: nothing was scored.** Write `image_id` as the"
+            " tables do, relative to the folder of the pictures."
+        )
+    elif not known:
         yield (
             "**No truth is known of these pictures: accuracy, calibration and group differences were not"
             " measured.** What follows are checks that need no truth. Give some: `facestats audit --truth FILE`."
         )
     yield "## Intended use\n\n" + _USE
-    yield "## Data\n\n" + _data(config, store, known)
+    yield "## Data\n\n" + _data(config, store, known, given=given)
     yield "## Licence and consent\n\n" + _rights(config)
     yield "## Models and settings\n\n" + _models(store)
     yield "## Counts\n\n" + _table(store.status().select("table", "rows", "failed", "state"))
     for title, table in tables.items():
-        yield f"## {title}\n\n" + (_table(table) if table.height else "Nothing could be measured.")
+        show = _scores if {"by", "group", "smallest_gap"} <= set(table.columns) else _table
+        yield f"## {title}\n\n" + (show(table) if table.height else "Nothing could be measured.")
     yield "## Prompts\n\n" + _prompts(config)
     yield "## Limits\n\n" + _LIMITS
     if findings.height > top:
@@ -119,8 +127,19 @@ def _listed(findings: pl.DataFrame) -> str:
     )
 
 
-def _data(config: Config, store: Store, known: int) -> str:
+def _matched(store: Store, truth: pl.DataFrame) -> int:
+    """Pictures of the store that the truth knows; all of it where there is no table of pictures yet."""
+    if "faces" not in _present(store):
+        return truth.height
+    return truth.join(store.read("faces", columns=[KEY]), on=KEY, how="semi").height
+
+
+def _data(config: Config, store: Store, known: int, *, given: int) -> str:
     lines = [f"Pictures in `{config.raw_dir.name}/`; truth is known of {known}."]
+    if given > known:
+        lines.append(
+            f"**{given - known} of {given} rows of the truth name pictures that are not among these.**"
+        )
     if "faces" in _present(store):
         counts = store.read("faces", columns=["status"])["status"].value_counts(sort=True)
         lines.append(_table(counts.rename({"count": "pictures"})))
@@ -169,6 +188,35 @@ def _prompts(config: Config) -> str:
         pl.DataFrame(rows, schema=["attribute", "view", "option", "pictures", "texts"], orient="row")
     )
     return "\n".join(map(_plain, templates)) + "\n\n" + table
+
+
+def _scores(audit: pl.DataFrame) -> str:
+    """Show scores of all faces, then of groups of one attribute, clearest first; combinations stay in the table."""
+    first = pl.col("attribute") != "all"
+    whole = audit.filter(by="all").sort(first, maintain_order=True)
+    single = (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True)
+    groups = audit.filter(single).sort(first, "p_value", nulls_last=True, maintain_order=True)
+    parts = [_table(whole.drop("by", "group", "p_value", "smallest_gap"))]
+    gaps = groups.drop_nulls("smallest_gap")
+    missed = groups.filter(first & pl.col("smallest_gap").is_null()).height
+    if gaps.height:
+        middle = gaps["smallest_gap"].median()
+        small = gaps.sort("n").row(0, named=True)
+        parts.append(
+            f"What such groups could have shown: with the median group, labels that are right {middle:.0%} less often"
+            f" than those of the others would have been found four times in five; with the smallest ({small['group']},"
+            f" {small['n']} faces), {small['smallest_gap']:.0%}. Smaller differences may be there unseen."
+        )
+    if missed:
+        parts.append(f"In {missed} rows a group is too small to show any difference (no smallest_gap).")
+    if groups.height:
+        shown = groups.drop(
+            "balanced_accuracy_low", "balanced_accuracy_high", "macro_f1_low", "macro_f1_high"
+        )
+        parts.append(_table(shown))
+    if more := audit.height - whole.height - groups.height:
+        parts.append(f"{more} rows on combinations of groups are in table `audit`.")
+    return "\n\n".join(parts)
 
 
 def _table(table: pl.DataFrame) -> str:

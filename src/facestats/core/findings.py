@@ -12,8 +12,10 @@ if TYPE_CHECKING:
 LEVELS = pl.Enum(["alarm", "warning"])
 CLEAR = 0.05  # adjusted p-value below which a difference between groups counts
 LARGE_GAP = 0.05  # difference in accuracy from which on it is an alarm
+MISCALIBRATED = 0.05  # calibration error beyond that of sound probabilities
 FEW_FLIPS, MANY_FLIPS = 0.05, 0.1
 MIN_LABELS = 100  # labels from which on an option that hardly occurs is worth a word
+_WHOSE = {"merged": "Labels", "image": "Labels by prompts", "text": "Labels of texts"}
 
 
 class Finding(NamedTuple):
@@ -36,13 +38,13 @@ def list_findings(
     texts: pl.DataFrame | None = None,
     stability: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Say what the audit found that is alarming, the worst first.
+    """Say what the audit found that is alarming: the worst of each kind, then the second worst of each, and on.
 
-    Alarms: a picture's labels contradict its text (upper end of their agreement below one half); a phrase lies
-    nearer to another option; an option is found less often than by guessing; a group whose labels are clearly less
+    Alarms: a picture's labels contradict its text (upper end of their agreement below one half); a phrase means
+    nothing to the model, or lies nearer to another option; an option is found less often than by guessing; a group whose labels are clearly less
     often right (adjusted p below .05) by 5 points or more; an attribute right in less than half of the faces.
-    Warnings: the milder forms of these, labels that flip with the wording or a moved crop, probabilities that are
-    off by more than 10 points, and attributes that hang together more than the truth does.
+    Warnings: the milder forms of these, labels that flip with the wording or a moved crop, probabilities
+    clearly more off than sound ones would be (by 5 points), and attributes that hang together more than the truth does.
 
     Parameters
     ----------
@@ -66,16 +68,20 @@ def list_findings(
     rows = [finding for table, look in given if table is not None for finding in look(table)]
     texts_of = dict.fromkeys(("kind", "attribute"), pl.String)
     schema: dict[str, Any] = {"level": LEVELS, **texts_of, "size": pl.Float64, "finding": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row").sort(
-        "level", "size", descending=[False, True], maintain_order=True
-    )
+    table = pl.DataFrame(rows, schema=schema, orient="row")
+    # sizes of two kinds cannot be compared: the worst of each comes before the second worst of any
+    place = pl.col("size").rank("ordinal", descending=True).over("level", "kind")
+    return table.sort("level", place, "size", descending=[False, False, True], maintain_order=True)
 
 
 def _of_audit(audit: pl.DataFrame) -> Iterator[Finding]:
     whole = {(r["attribute"], r["source"]): r for r in audit.filter(by="all").iter_rows(named=True)}
-    for row in audit.filter(pl.col("source") != "image").iter_rows(named=True):
+    sources = audit["source"].unique().to_list()
+    # the picture's own labels are the merged ones, but for a few; where people gave all of these, they speak
+    kept = pl.col("source") != "image" if "merged" in sources else pl.lit(value=True)
+    for row in audit.filter(kept).iter_rows(named=True):
         name, value = row["attribute"], row["accuracy"]
-        what = f"{'Labels of texts' if row['source'] == 'text' else 'Labels'} of {_of(name)}"
+        what = f"{_WHOSE.get(row['source'], 'Labels by the ' + row['source'])} of {_of(name)}"
         if row["by"] == "all":
             if name != "all" and row["accuracy_high"] < 0.8:
                 level = "alarm" if row["accuracy_high"] < 0.5 else "warning"
@@ -113,24 +119,34 @@ def _of_options(options: pl.DataFrame) -> Iterator[Finding]:
 
 
 def _of_calibration(calibration: pl.DataFrame) -> Iterator[Finding]:
-    for row in calibration.filter(pl.col("ece") > 0.1).iter_rows(named=True):
+    beyond = pl.col("ece") - pl.col("ece_chance")
+    clear = (pl.col("ece") > pl.col("ece_chance_high")) & (beyond > MISCALIBRATED)
+    for row in calibration.filter(clear).iter_rows(named=True):
         text = (
-            f"Probabilities of {_of(row['attribute'])} are off by {row['ece']:.0%} on average (after temperature"
+            f"Probabilities of {_of(row['attribute'])} ({row['source']}) are off by {row['ece']:.0%} on average,"
+            f" where sound ones of {row['n']} faces would seem off by {row['ece_chance']:.0%} (after temperature"
             f" scaling with {row['temperature']:.2f}: {row['ece_scaled']:.0%})."
         )
-        yield Finding("warning", "calibration", row["attribute"], row["ece"], text)
+        size = row["ece"] - row["ece_chance"]
+        yield Finding("warning", "calibration", row["attribute"], size, text)
 
 
 def _of_prompts(prompts: pl.DataFrame) -> Iterator[Finding]:
     for row in prompts.iter_rows(named=True):
         what = f"the {row['kind']} {row['prompt']!r} of {_of(row['attribute'])}"
-        if row["astray"]:
+        if row["nonsense"]:
+            text = (
+                f"Nonsense prompt: {what}, option {row['option']}, means no more to the model than random letters."
+                " Look for a slip of the pen, or say it in other words."
+            )
+            yield Finding("alarm", "prompt", row["attribute"], max(row["flips"] or 0.0, 0.75), text)
+        elif row["astray"]:
             text = (
                 f"Prompt astray: {what}, option {row['option']}, lies nearer to another option than to the other"
                 f" phrases of its own; without it {row['flips']:.0%} of the labels change."
             )
             yield Finding("alarm", "prompt", row["attribute"], max(row["flips"], 0.5), text)
-        elif row["low"] > FEW_FLIPS:
+        elif row["low"] is not None and row["low"] > FEW_FLIPS:
             text = f"Without {what}, {row['flips']:.0%} of the labels change ({_ends(row, '')})."
             yield Finding("warning", "prompt", row["attribute"], row["flips"], text)
 

@@ -170,6 +170,7 @@ AUDIT = Table(
             for end in ("", "_low", "_high")
         },
         "p_value": pl.Float64,
+        "smallest_gap": pl.Float64,
     },
     key="slice",
 )

@@ -10,14 +10,16 @@ import polars as pl
 from facestats.core.calibration import (
     apply_temperature,
     calibration_error,
+    chance_errors,
     conformal_threshold,
     fit_temperature,
     in_set,
     log_loss,
     split_folds,
 )
+from facestats.core.sources import probs_column
 from facestats.core.tables import KEY
-from facestats.core.truth import PREFIX
+from facestats.core.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +48,7 @@ def audit_calibration(
     Parameters
     ----------
     labels
-        A table with `a_probs` (Array), such as `attributes` or `master`.
+        A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
     truth
         As :func:`read_truth` returns it.
     attributes
@@ -58,23 +60,27 @@ def audit_calibration(
 
     Returns
     -------
-    Per `attribute`: `n`, `temperature` (of all rows; above 1 means that the model is too sure), `ece` and
-    `ece_scaled` (expected calibration error before and after), `log_loss` and `log_loss_scaled`, `coverage` (share
+    Per `attribute`: `source` of the probabilities (image, probe), `n`, `temperature` (of all rows; above 1 means that the model is too sure), `ece` and
+    `ece_scaled` (expected calibration error before and after), `ece_chance` and `ece_chance_high` (mean and 95 %
+    quantile of the error that probabilities which mean what they say show with so few rows), `log_loss` and `log_loss_scaled`, `coverage` (share
     of held-out sets that hold the truth), `set_size` (mean number of options in a set), `accuracy`.
     """
     rows = []
     for name in attributes:
-        probs, true, _ = _known_probs(labels, truth, name, list(attributes[name].options))
+        source, probs, true = _known_probs(labels, truth, name, list(attributes[name].options))
         if len(true) < MIN_CALIBRATION:
             continue
         right = probs.argmax(axis=1) == true
-        measured = [
-            _held_out_calibration(probs, true, fit, held, coverage=coverage)
-            for fit, held in split_folds(len(true), repeats=repeats, seed=seed)
-        ]
-        rows.append((name, len(true), fit_temperature(probs, true), *np.mean(measured, axis=0), right.mean()))
+        folds = list(split_folds(len(true), repeats=repeats, seed=seed))
+        measured = [_held_out_calibration(probs, true, fit, held, coverage=coverage) for fit, held in folds]
+        errors = chance_errors(probs.max(axis=1), [held for _, held in folds], seed=seed)
+        chance = errors.mean(), np.quantile(errors, 0.95)
+        heat = fit_temperature(probs, true)
+        rows.append((name, source, len(true), heat, *chance, *np.mean(measured, axis=0), right.mean()))
     names = (
         "temperature",
+        "ece_chance",
+        "ece_chance_high",
         "ece",
         "ece_scaled",
         "log_loss",
@@ -83,7 +89,7 @@ def audit_calibration(
         "set_size",
         "accuracy",
     )
-    schema = {"attribute": pl.String, "n": pl.Int64, **dict.fromkeys(names, pl.Float64)}
+    schema = {"attribute": pl.String, "source": pl.String, "n": pl.Int64, **dict.fromkeys(names, pl.Float64)}
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
@@ -120,7 +126,7 @@ def label_sets(
     Parameters
     ----------
     labels
-        A table with `a_probs` (Array), such as `attributes` or `master`.
+        A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
     truth
         As :func:`read_truth` returns it; sets the threshold. New pictures must be like these.
     attributes
@@ -131,31 +137,33 @@ def label_sets(
     Returns
     -------
     `image_id` and, per attribute `a`, `a_set` (List(Enum); null without a vector, and empty
-    where no option is probable enough: the picture is unlike those with known truth).
+    where no option is probable enough: the picture is unlike those with known truth) and `a_set_source` (whose
+    probabilities it was made of: image, probe).
     """
     columns = [labels[KEY]]
     for name, attribute in attributes.items():
         options = list(attribute.options)
-        probs, true, _ = _known_probs(labels, truth, name, options)
+        source, probs, true = _known_probs(labels, truth, name, options)
         if len(true) < MIN_CALIBRATION:
             continue
         threshold = conformal_threshold(probs, true, coverage)
         sets = [
             None if row is None else [o for o, p in zip(options, row, strict=True) if p >= threshold - 1e-9]
-            for row in labels[f"{name}_probs"].to_list()
+            for row in labels[probs_column(labels.columns, name)[1]].to_list()
         ]
         columns.append(pl.Series(f"{name}_set", sets, dtype=pl.List(pl.Enum(options))))
+        columns.append(pl.Series(f"{name}_set_source", [source] * labels.height, dtype=pl.String))
     return pl.DataFrame(columns)
 
 
 def _known_probs(
     labels: pl.DataFrame, truth: pl.DataFrame, name: str, options: list[str]
-) -> tuple[NDArray[np.float64], NDArray[np.int64], pl.Series]:
-    """Probabilities (n, options), true option and key of the rows where both are known."""
-    column = f"{name}_probs"
+) -> tuple[str, NDArray[np.float64], NDArray[np.int64]]:
+    """Source, probabilities (n, options) and true option of the rows where both are known."""
+    source, column = probs_column(labels.columns, name)
     if column not in labels.columns or PREFIX + name not in truth.columns:
-        return np.zeros((0, len(options))), np.zeros(0, dtype=np.int64), pl.Series(dtype=pl.String)
-    rows = truth.select(KEY, PREFIX + name).join(labels.select(KEY, column), on=KEY, validate="1:1")
-    rows = rows.drop_nulls().sort(KEY)
+        return source, np.zeros((0, len(options))), np.zeros(0, dtype=np.int64)
+    known = match_truth(truth, labels).select(KEY, PREFIX + name)
+    rows = known.join(labels.select(KEY, column), on=KEY, validate="1:1").drop_nulls().sort(KEY)
     true = rows[PREFIX + name].cast(pl.Enum(options)).to_physical().to_numpy().astype(np.int64)
-    return rows[column].to_numpy().astype(np.float64), true, rows[KEY]
+    return source, rows[column].to_numpy().astype(np.float64), true

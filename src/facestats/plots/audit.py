@@ -9,6 +9,7 @@ import polars as pl
 from matplotlib.ticker import PercentFormatter
 
 from facestats.core.calibration import apply_temperature, calibration_bins, coverage_accuracy
+from facestats.core.sources import probs_column
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
@@ -38,7 +39,7 @@ def group_bars(
     attribute
         Which attribute; ``all`` is the mean over attributes, for which there is only accuracy.
     source
-        ``merged``, ``image`` or ``text``.
+        ``merged``, ``image``, ``text``, ``probe``, or the prefix of a classifier.
     by
         Which groups, such as ``gender`` or ``gender+ethnicity``; None for all groups of single attributes.
     metric
@@ -74,7 +75,7 @@ def calibration_curve(
     Parameters
     ----------
     table
-        Rows with `attribute`_probs and ``true_`` `attribute`.
+        Rows with `attribute`_probs, or those of its probe, and ``true_`` `attribute`.
     attribute
         Which attribute.
     temperature
@@ -112,7 +113,7 @@ def coverage_curve(table: pl.DataFrame, attribute: str, *, ax: Axes | None = Non
     Parameters
     ----------
     table
-        Rows with `attribute`_probs and ``true_`` `attribute`.
+        Rows with `attribute`_probs, or those of its probe, and ``true_`` `attribute`.
     attribute
         Which attribute.
     ax
@@ -148,7 +149,7 @@ def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> 
     check_columns(
         flips, "attribute", "flips", "low", "high", "n", made_by="fs.audit_prompts or fs.audit_stability"
     )
-    shown = flips.sort("flips", descending=True, maintain_order=True).head(top)
+    shown = flips.drop_nulls("flips").sort("flips", descending=True, maintain_order=True).head(top)
     what = "variant" if "variant" in shown.columns else "prompt"
     names = [f"{row['attribute']}: {_short(row[what])}" for row in shown.iter_rows(named=True)]
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
@@ -178,7 +179,7 @@ def _dots(ax: Axes, table: pl.DataFrame, column: str, names: list[str], *, color
 
 def _probs(table: pl.DataFrame, attribute: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Probabilities and whether the label is right, of the rows where both are known."""
-    column, true = f"{attribute}_probs", f"true_{attribute}"
+    (_, column), true = probs_column(table.columns, attribute), f"true_{attribute}"
     check_columns(table, column, true, made_by=_TRUTH)
     known = table.select(column, true).drop_nulls()
     probs = known[column].to_numpy().astype(np.float64)
