@@ -1,0 +1,131 @@
+"""How often the intervals of the audit hold the truth, over all groups and in the worst.
+
+    python benchmarks/audit_coverage.py --n 2000 --out FOLDER
+
+A population of drawn characters is labelled once by the ordinary stages, so that its scores are known exactly. From
+it 240 rows are drawn with replacement many times, and audited; counted is how many intervals hold the score of the
+population (expected: 95 %). The result lies in results/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from common import describe_machine, keep
+
+import facestats as fs
+from facestats.core.stats import wilson_interval
+from facestats.demo.gallery import write_gallery
+
+ROOT = Path(__file__).parents[1]
+SLICE = ["attribute", "by", "group"]
+METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
+FEW = 5  # faces below which a slice of a draw says nothing
+
+
+def label_population(cfg: fs.Config, folder: Path, *, n: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Draw and label `n` characters: the picture's labels (`image_a`), and the truth."""
+    raw, store = folder / "raw", fs.Store(folder)
+    if not raw.is_dir():
+        write_gallery(raw, n=n, seed=seed, style="eval")
+    mesh, clip = fs.models.landmarker(cfg.faces), fs.models.clip(cfg.embeddings)
+    faces = store.build(
+        "faces", fs.list_images(raw), fs.align_faces, landmarker=mesh, crops_dir=store.crops_dir
+    )
+    places = {"encoder": clip, "crops_dir": store.crops_dir, "raw_dir": raw}
+    vectors = store.build("embeddings", faces, fs.embed_faces, **places)
+    labels = fs.label_attributes(vectors, clip, cfg.attributes)
+    named = labels.select("image_id", *(pl.col(a).alias(f"image_{a}") for a in cfg.attributes))
+    return named, fs.read_truth(raw, cfg.attributes)
+
+
+def count_held(
+    cfg: fs.Config, labels: pl.DataFrame, truth: pl.DataFrame, *, size: int, draws: int, seed: int
+) -> pl.DataFrame:
+    """Audit `draws` samples: per slice and metric the draws with an interval, and those that hold the truth."""
+    known = truth.join(labels, on="image_id", how="inner", validate="1:1")
+    exact = fs.audit_labels(labels, truth, cfg.attributes)
+    rng = np.random.default_rng(seed)
+    found = []
+    for i in range(draws):
+        ids = pl.Series("image_id", [str(k) for k in range(size)])
+        rows = known[rng.integers(0, known.height, size)].with_columns(ids)
+        part = fs.audit_labels(
+            rows.select(labels.columns), rows.select(truth.columns), cfg.attributes, seed=i
+        )
+        both = part.filter(pl.col("n") >= FEW).join(exact, on=SLICE, suffix="_true", validate="1:1")
+        found += [
+            both.select(
+                *SLICE,
+                pl.lit(m).alias("metric"),
+                held=pl.col(f"{m}_true").is_between(pl.col(f"{m}_low") - 1e-9, pl.col(f"{m}_high") + 1e-9),
+            ).drop_nulls("held")
+            for m in METRICS
+        ]
+    counts = pl.concat(found).group_by(*SLICE, "metric").agg(draws=pl.len(), held=pl.col("held").sum())
+    return counts.sort(*SLICE, "metric")
+
+
+def describe(held: pl.DataFrame, *, draws: int, size: int) -> str:
+    """Lines of Markdown: coverage over all slices and in the worst, per metric and kind of slice."""
+    kinds = {
+        "all faces": pl.col("by") == "all",
+        "groups": (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True),
+        "combinations": pl.col("by").str.contains("+", literal=True),
+    }
+    lines = [
+        f"{draws} draws of {size} rows; slices of at least {FEW} faces; worst among slices seen in half of the draws.",
+        "",
+        "| metric | slices | how many | coverage | worst | which |",
+        "|---|---|---|---|---|---|",
+    ]
+    for metric in METRICS:
+        for kind, chosen in {"all": pl.lit(value=True), **kinds}.items():
+            part = held.filter(chosen & (pl.col("metric") == metric))
+            often = part.filter(pl.col("draws") >= draws / 2).sort(pl.col("held") / pl.col("draws"))
+            if often.is_empty():
+                continue
+            worst = often.row(0, named=True)
+            low, high = wilson_interval(worst["held"], worst["draws"])
+            lines.append(
+                f"| {metric} | {kind} | {part.height} | {part['held'].sum() / part['draws'].sum():.3f} |"
+                f" {worst['held'] / worst['draws']:.3f} ({low:.3f} to {high:.3f}) |"
+                f" {worst['attribute']}, {worst['group']} |"
+            )
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Label, draw, audit, and keep the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--n", type=int, default=2000)
+    parser.add_argument("--size", type=int, default=240)
+    parser.add_argument("--draws", type=int, default=500)
+    parser.add_argument("--seed", type=int, default=90_002)
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures and tables")
+    parser.add_argument("--config", type=Path, default=ROOT / "config/demo.yaml")
+    given = parser.parse_args()
+    logging.getLogger("facestats").setLevel(logging.ERROR)
+    facts = describe_machine(["polars", "scipy", "torch"])
+    cfg = fs.load_config(given.config)
+    labels, truth = label_population(cfg, given.out, n=given.n, seed=given.seed)
+    started = time.perf_counter()
+    held = count_held(cfg, labels, truth, size=given.size, draws=given.draws, seed=given.seed)
+    text = (
+        f"# Coverage of the audit's intervals, {facts['date'][:10]}\n\n{facts['machine']}, git {facts['revision']}."
+        f" A population of {truth.height} drawn characters; {time.perf_counter() - started:.0f} s.\n\n"
+        + describe(held, draws=given.draws, size=given.size)
+        + "\n"
+    )
+    keep("audit_coverage", text, facts=facts, n=truth.height, slices=held.to_dicts())
+
+
+if __name__ == "__main__":
+    main()
