@@ -303,7 +303,7 @@ def test_an_option_a_group_has_not_does_not_halve_its_score(world):
 
 
 def test_faces_that_are_all_right_have_an_interval_all_the_same(world):
-    master, truth = world
+    _, truth = world
     right = truth.rename(lambda c: c.replace("true_", "")).head(6)
     audit = fs.audit_labels(right, truth, ATTRIBUTES)
     whole = audit.filter(attribute="all", by="all")

@@ -212,7 +212,7 @@ def _gaps(table: pl.DataFrame) -> list[float | None]:
     """Smallest gap that each group could have shown, as one of all that are compared with it."""
     whole = {(r["attribute"], r["source"]): r for r in table.filter(by=EVERY).iter_rows(named=True)}
     groups = table.select(pl.len().over("source", "by", "attribute")).to_series()
-    out = []
+    out: list[float | None] = []
     for row, compared in zip(table.iter_rows(named=True), groups, strict=True):
         every = whole[row["attribute"], row["source"]]
         others = every["n"] - row["n"]

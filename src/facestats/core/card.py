@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import polars as pl
 
 from facestats.core.fingerprint import package_versions
@@ -200,7 +201,7 @@ def _scores(audit: pl.DataFrame) -> str:
     gaps = groups.drop_nulls("smallest_gap")
     missed = groups.filter(first & pl.col("smallest_gap").is_null()).height
     if gaps.height:
-        middle = gaps["smallest_gap"].median()
+        middle = float(np.median(gaps["smallest_gap"].to_numpy()))
         small = gaps.sort("n").row(0, named=True)
         parts.append(
             f"What such groups could have shown: with the median group, labels that are right {middle:.0%} less often"

@@ -80,7 +80,7 @@ def audit_prompts(
         vectors = embeddings[VIEWS[attribute.view]].drop_nulls().to_numpy()
         meaning = measure_meaning(memory, attribute, vectors)
         for kind, option, prompt, changed in _leave_one_out(attribute):
-            compared = (0, None, None, None)
+            compared: tuple[int, float | None, float | None, float | None] = (0, None, None, None)
             if changed is not None:
                 found = label(embeddings, memory, {name: changed})[name]
                 compared = _compare(usual[name], found)
