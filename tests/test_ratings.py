@@ -147,6 +147,21 @@ def test_shapes_take_part_and_are_asked_for(simulated, embeddings, ratings):
         fs.rate_faces(embeddings, with_shape.model)
 
 
+def test_predictions_that_are_the_training_mean_have_neither_r_nor_skill(embeddings, ratings):
+    class Nothing:
+        name = "nothing"
+
+        def fit(self, features, target, *, groups, seed):
+            return [(np.zeros((features.shape[1], 1)), np.array([target.mean()]))]
+
+    fit = fs.fit_ratings(embeddings, ratings, Nothing(), encoder="clip@1", settings=PLAIN)
+    assert fit.held_out["predicted"].to_numpy() == pytest.approx(fit.held_out["baseline"].to_numpy())
+    found = {k: v["value"] for k, v in values(fit.scores).items()}
+    assert (found["r"], found["skill"]) == (0, pytest.approx(0))
+    half = fit.held_out.with_columns(half=pl.Series(["a", "b"] * 120))
+    assert fs.profile_residuals(half, "half")["r"].to_list() == [0, 0]
+
+
 def test_residuals_of_a_group_rated_too_low_are_above_zero(fit):
     half = pl.Series("half", ["a", "b"] * 120)
     shifted = fit.held_out.with_columns(half).with_columns(

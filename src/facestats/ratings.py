@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.agreement import additive_effects, correlate, rater_agreement, split_variance
+from facestats.core.agreement import additive_effects
 from facestats.core.config import RatingsSettings
 from facestats.core.panel import pick_trait
 from facestats.core.protocols import ModelError
@@ -23,6 +23,7 @@ from facestats.core.regression import (
     held_out_quantile,
     join_groups,
 )
+from facestats.core.skill import held_out_r, score_held_out
 from facestats.core.tables import KEY, TableError, check_columns
 from facestats.core.vectors import first_of_kind
 
@@ -50,9 +51,12 @@ class RatingsFit:
         Trained on all faces; ``model.save(folder)`` keeps it.
     held_out
         Per face `image_id`, `rating` (mean of the raters), `predicted` by a model that saw neither the face nor its
-        group, `residual` (rating minus predicted), `low` and `high` (interval of the prediction), `fold`.
+        group, `residual` (rating minus predicted), `low` and `high` (interval of the prediction), `fold`, and
+        `baseline` (mean rating of the faces that this model was trained on).
     scores
-        `measure`, `value`, `low`, `high`: `r` and `rmse` of the held-out predictions (95 % bootstrap over groups),
+        `measure`, `value`, `low`, `high`: `r` (correlation with the ratings, both less `baseline`, so that a model
+        that learnt nothing has about 0), `rmse` and `skill` (share of the squared error of `baseline` that the
+        prediction takes away; below 0 it adds some) of the held-out predictions (95 % bootstrap over groups),
         beside `single_rater` and `ceiling` of :func:`rater_reliability`.
     """
 
@@ -108,8 +112,8 @@ def fit_ratings(
     layers = regressor.fit(features.apply(blocks), y, groups=keys, seed=seed)
     spread, sd = fit_spread(y - held.predicted, held.distance)
     width = held_out_quantile((y - held.predicted) / sd, chosen.level)
-    scores = _score(matrix, y, held.predicted, keys, seed=seed)
-    names = {"r": "held_out_r", "rmse": "held_out_rmse"}
+    scores = score_held_out(matrix, y, held, keys, seed=seed)
+    names = {m: f"held_out_{m}" for m in ("r", "rmse", "skill")}
     model = RatingsModel(
         trait=trait,
         unit=chosen.unit,
@@ -136,6 +140,7 @@ def _held_out(rows: pl.DataFrame, held: HeldOut, half: NDArray[np.float64]) -> p
         low=held.predicted - half,
         high=held.predicted + half,
         fold=pl.Series(held.fold, dtype=pl.Int32),
+        baseline=held.baseline,
     )
 
 
@@ -223,16 +228,17 @@ def profile_residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -
     Returns
     -------
     `group`, `n`, `residual` (mean of rating minus predicted, scale points: above 0, the model rates the group too low),
-    `low`, `high`, and `r` (held-out correlation inside the group); groups in order.
+    `low`, `high`, and `r` (held-out correlation inside the group, as in ``fit.scores``; null below three faces); groups in order.
     """
     from scipy.stats import t as student
 
-    check_columns(held_out, "residual", "predicted", by, made_by="fs.fit_ratings; join the column of groups")
+    needed = ("rating", "predicted", "residual", "baseline", by)
+    check_columns(held_out, *needed, made_by="fs.fit_ratings; join the column of groups")
     rows = []
     for (group,), part in held_out.drop_nulls(by).sort(by).group_by(by, maintain_order=True):
         values, n = part["residual"].to_numpy(), part.height
         half = student.ppf((1 + level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n) if n > 1 else np.nan
-        r = correlate(part["rating"].to_numpy(), part["predicted"].to_numpy())
+        r = held_out_r(*(part[c].to_numpy() for c in ("rating", "predicted", "baseline")))
         rows.append((str(group), n, values.mean(), values.mean() - half, values.mean() + half, r))
     names = ("residual", "low", "high", "r")
     schema = {"group": pl.String, "n": pl.Int64, **dict.fromkeys(names, pl.Float64)}
@@ -265,34 +271,3 @@ def _groups(rows: pl.DataFrame, settings: RatingsSettings) -> NDArray[np.int64]:
         names = rows[settings.person].cast(pl.String).rank("dense").fill_null(0).to_numpy()
         keys.append(names.astype(np.int64) - 1)
     return join_groups(*keys)
-
-
-def _score(
-    matrix: NDArray[np.float64],
-    y: NDArray[np.float64],
-    predicted: NDArray[np.float64],
-    groups: NDArray[np.int64],
-    *,
-    seed: int,
-) -> pl.DataFrame:
-    """Held-out correlation and error with bootstrap intervals over groups, beside what raters allow."""
-    rng = np.random.default_rng(seed)
-    members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    drawn = []
-    for _ in range(1000):
-        rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        drawn.append((correlate(y[rows], predicted[rows]), _rmse(y[rows], predicted[rows])))
-    low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
-    parts = split_variance(matrix)
-    rows_out = [
-        ("single_rater", float(np.nanmean(rater_agreement(matrix))), None, None),
-        ("r", correlate(y, predicted), low[0], high[0]),
-        ("ceiling", parts.ceiling(), None, None),
-        ("rmse", _rmse(y, predicted), low[1], high[1]),
-    ]
-    schema = {"measure": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-    return pl.DataFrame(rows_out, schema=schema, orient="row")
-
-
-def _rmse(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    return float(np.sqrt(np.mean((a - b) ** 2)))

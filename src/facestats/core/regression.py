@@ -110,11 +110,15 @@ def apply_layers(layers: Layers, features: NDArray[np.float64]) -> NDArray[np.fl
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What cross-validation said of faces that the model had not seen: prediction, distance, fold."""
+    """What cross-validation said of faces that the model had not seen: prediction, distance, fold.
+
+    `baseline` is the mean rating of the training faces: what a model that has learnt nothing predicts.
+    """
 
     predicted: NDArray[np.float64]
     distance: NDArray[np.float64]
     fold: NDArray[np.int64]
+    baseline: NDArray[np.float64]
 
 
 def cross_validate(
@@ -132,7 +136,7 @@ def cross_validate(
     Nested: the regressor chooses its own settings by cross-validation inside the training part.
     """
     folds = deal_groups(groups, n_folds=n_folds, seed=seed)
-    predicted, distance = np.full(len(target), np.nan), np.full(len(target), np.nan)
+    predicted, distance, baseline = (np.full(len(target), np.nan) for _ in range(3))
     for k in range(n_folds):
         train, test = folds != k, folds == k
         seen = {name: block[train] for name, block in blocks.items()}
@@ -140,7 +144,8 @@ def cross_validate(
         layers = regressor.fit(features.apply(seen), target[train], groups=groups[train], seed=seed)
         held_out = features.apply({name: block[test] for name, block in blocks.items()})
         predicted[test], distance[test] = apply_layers(layers, held_out), features.distance(held_out)
-    return HeldOut(predicted, distance, folds)
+        baseline[test] = target[train].mean()
+    return HeldOut(predicted, distance, folds, baseline)
 
 
 def deal_groups(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArray[np.int64]:
