@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from facestats.core.agreement import (
     additive_effects,
     correlate,
+    find_panels,
     fisher_interval,
     rater_agreement,
     split_half,
@@ -89,3 +90,39 @@ def test_too_few_ratings_are_refused():
 def test_fisher_interval_encloses_the_correlation(r, n):
     low, high = fisher_interval(r, n)
     assert -1 <= low <= r <= high <= 1
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 1000), st.sampled_from([(30, 20), (12, 40)]))
+def test_the_order_of_raters_changes_nothing_though_two_panels_share_no_face(seed, size):
+    ratings, _, _ = simulated(*size, share=0.7, seed=seed)
+    ratings[: size[0] // 2, : size[1] // 2] = ratings[size[0] // 2 :, size[1] // 2 :] = np.nan
+    ratings = ratings[np.isfinite(ratings).any(axis=1)][:, np.isfinite(ratings).any(axis=0)]
+    order = np.random.default_rng(seed).permutation(ratings.shape[1])
+    faces, severity = additive_effects(ratings)
+    again, permuted = additive_effects(ratings[:, order])
+    assert again == pytest.approx(faces, abs=1e-9)
+    assert permuted == pytest.approx(severity[order], abs=1e-9)
+    of_face, of_rater = find_panels(ratings)
+    for panel in set(of_rater):
+        assert severity[of_rater == panel].mean() == pytest.approx(0, abs=1e-9)
+        inside = ratings[of_face == panel][:, of_rater == panel]
+        assert additive_effects(inside)[0] == pytest.approx(faces[of_face == panel], abs=1e-9)
+
+
+def test_panels_differ_as_their_plain_means_do():
+    ratings, _, _ = simulated(40, 12)
+    ratings[:20, :6] = ratings[20:, 6:] = np.nan
+    faces, _ = additive_effects(ratings)
+    assert faces == pytest.approx(np.nanmean(ratings, axis=1))
+    assert len(set(find_panels(ratings)[0])) == 2
+
+
+def test_components_of_two_panels_are_unbiased():
+    found = []
+    for seed in range(200):
+        ratings, _, _ = simulated(8, 8, seed=seed)
+        ratings[:4, :4] = ratings[4:, 4:] = np.nan
+        found.append(split_variance(ratings).rest)
+    error = np.std(found) / np.sqrt(200)
+    assert np.mean(found) == pytest.approx(1.44, abs=2.5 * error)

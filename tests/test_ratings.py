@@ -83,6 +83,19 @@ def test_reliability_of_real_faces(gender, one, halves):
     assert found["split_half"]["value"] == pytest.approx(halves, abs=0.001)
 
 
+def test_panels_without_a_common_face_are_named_and_renaming_raters_changes_no_mean(ratings, caplog):
+    first = pl.col("image_id") < "0120.jpg"
+    apart = ratings.filter(first == (pl.col("rater_id") < "rater_05"))
+    names = apart["rater_id"].unique().sort()
+    other = apart.with_columns(rater_id=pl.col("rater_id").replace(names, names.shuffle(seed=1)))
+    found, again = (fs.average_ratings(fs.read_ratings(frame)) for frame in (apart, other))
+    assert found["rating"].to_numpy() == pytest.approx(again["rating"].to_numpy(), abs=1e-9)
+    assert "attractiveness: the raters fall into 2 panels that share no face: 5 raters of" in caplog.text
+    caplog.clear()
+    fs.average_ratings(ratings)
+    assert not caplog.text
+
+
 def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
     found = {k: v["value"] for k, v in values(fit.scores).items()}
     assert found["single_rater"] < found["r"] < found["ceiling"]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+RCOND = 1e-10  # far above rounding, far below what the sparsest panel gives
 MIN_COMMON = 3  # faces that two columns must share before they are correlated
 
 
@@ -49,8 +50,29 @@ def _ratio(signal: float, noise: float) -> float:
     return signal / (signal + noise) if signal + noise > 0 else np.nan
 
 
+def find_panels(ratings: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Number the panels: raters and faces that hang together through shared faces and raters.
+
+    Returns
+    -------
+    Panel of each face and of each rater, from 0 on; one panel where everybody can be compared with everybody.
+    """
+    from scipy.sparse import bmat, csr_array
+    from scipy.sparse.csgraph import connected_components
+
+    seen = np.isfinite(ratings)
+    if seen.all(axis=0).any() and seen.any(axis=0).all():  # one rater saw all faces
+        return np.zeros(len(seen), dtype=np.int64), np.zeros(seen.shape[1], dtype=np.int64)
+    edges = csr_array(seen)
+    panel = connected_components(bmat([[None, edges], [edges.T, None]]), directed=False)[1].astype(np.int64)
+    return panel[: len(seen)], panel[len(seen) :]
+
+
 def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Fit rating = face + severity by least squares, so that who saw whom does not matter.
+
+    Panels that share neither face nor rater say nothing of each other: severity averages zero in each, and the
+    faces of two panels differ as their plain means do.
 
     Parameters
     ----------
@@ -59,18 +81,23 @@ def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64],
 
     Returns
     -------
-    Effect of each face in scale points, and severity of each rater, which average zero.
+    Effect of each face in scale points, and severity of each rater.
     """
     seen = np.isfinite(ratings)
     filled, weight = np.where(seen, ratings, 0.0), seen.astype(np.float64)
-    per_face = weight.sum(axis=1, keepdims=True)
-    # normal equations of the raters after the faces are swept out; singular by one constant
-    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / per_face)
-    right = (filled - weight * (filled.sum(axis=1, keepdims=True) / per_face)).sum(axis=0)
-    severity = np.linalg.pinv(system, hermitian=True) @ right
-    severity -= severity.mean()
-    faces = (filled - weight * severity).sum(axis=1) / per_face[:, 0]
-    return faces, severity
+    turned = len(ratings) < ratings.shape[1]  # the smaller side is solved for: its system is the smaller one
+    if turned:
+        filled, weight = filled.T, weight.T
+    per_row = weight.sum(axis=1, keepdims=True)
+    # normal equations of the columns after the rows are swept out; singular by one constant for each panel
+    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / per_row)
+    right = (filled - weight * (filled.sum(axis=1, keepdims=True) / per_row)).sum(axis=0)
+    columns = np.linalg.pinv(system, rcond=RCOND, hermitian=True) @ right
+    rows = (filled - weight * columns).sum(axis=1) / per_row[:, 0]
+    faces, severity = (columns, rows) if turned else (rows, columns)
+    of_face, of_rater = find_panels(ratings)
+    shift = np.bincount(of_rater, severity) / np.bincount(of_rater)
+    return faces + shift[of_face], severity - shift[of_rater]
 
 
 def split_variance(ratings: NDArray[np.float64]) -> Variances:
@@ -78,7 +105,8 @@ def split_variance(ratings: NDArray[np.float64]) -> Variances:
 
     Henderson's method III for two crossed random factors (Searle, Casella & McCulloch 1992, section 5.5): a
     factor's sum of squares after the other one is set equal to its expectation. On a full table this is the
-    analysis of variance of Shrout & Fleiss (1979) and McGraw & Wong (1996).
+    analysis of variance of Shrout & Fleiss (1979) and McGraw & Wong (1996). Each panel that shares nothing with the
+    others takes a degree of freedom less.
 
     Raises
     ------
@@ -87,7 +115,8 @@ def split_variance(ratings: NDArray[np.float64]) -> Variances:
     """
     seen = np.isfinite(ratings)
     n, (a, b) = int(seen.sum()), ratings.shape
-    free = n - a - b + 1
+    panels = int(find_panels(ratings)[0].max(initial=0)) + 1
+    free = n - a - b + panels
     if a < 2 or b < 2 or free < 1:
         msg = (
             f"{n} ratings of {a} faces by {b} raters cannot be split into faces, raters and noise: at least two"
@@ -99,8 +128,8 @@ def split_variance(ratings: NDArray[np.float64]) -> Variances:
     about_raters = _sum_of_squares(ratings - np.nanmean(ratings, axis=0))
     about_faces = _sum_of_squares(ratings - np.nanmean(ratings, axis=1, keepdims=True))
     noise = rest / free
-    between_faces = (about_raters - rest - (a - 1) * noise) / (n - b)
-    between_raters = (about_faces - rest - (b - 1) * noise) / (n - a)
+    between_faces = (about_raters - rest - (a - panels) * noise) / (n - b)
+    between_raters = (about_faces - rest - (b - panels) * noise) / (n - a)
     per_face = 1 / np.mean(1 / seen.sum(axis=1))
     return Variances(max(between_faces, 0.0), max(between_raters, 0.0), noise, float(per_face))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,6 +10,7 @@ import polars as pl
 
 from facestats.core.agreement import (
     additive_effects,
+    find_panels,
     fisher_interval,
     rater_agreement,
     resample_faces,
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from numpy.typing import NDArray
+
+log = logging.getLogger(__name__)
 
 _MEASURES = ("icc_2_1", "icc_2_k", "single_rater", "split_half", "spearman_brown", "ceiling")
 
@@ -127,7 +131,25 @@ def _matrices(ratings: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.float64],
     for (trait,), part in ratings.sort("trait", KEY).group_by("trait", maintain_order=True):
         wide = part.sort("rater_id").pivot(on="rater_id", index=KEY, values="rating").sort(KEY)
         matrix = wide.drop(KEY).cast(pl.Float64).fill_null(np.nan).to_numpy()
+        _tell_panels(str(trait), matrix)
         yield str(trait), matrix, wide[KEY].to_list(), wide.columns[1:]
+
+
+def _tell_panels(trait: str, matrix: NDArray[np.float64]) -> None:
+    """Say so in the log where raters fall into panels that share no face."""
+    of_face, of_rater = find_panels(matrix)
+    if of_face.max() == 0:
+        return
+    sizes = zip(np.bincount(of_rater).tolist(), np.bincount(of_face).tolist(), strict=True)
+    shown = [f"{raters:,} raters of {faces:,} faces" for raters, faces in sizes]
+    log.warning(
+        "%s: the raters fall into %d panels that share no face: %s. Severity is measured inside each; between panels"
+        " the plain means count, so that a severe panel looks like lower faces. Look at each panel alone, or let some"
+        " raters see faces of both.",
+        trait,
+        len(shown),
+        "; ".join(shown[:5]) + ("; and others" if len(shown) > 5 else ""),
+    )
 
 
 def pick_trait(
