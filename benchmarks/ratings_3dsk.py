@@ -77,8 +77,8 @@ def main(folder: Path, work: Path) -> None:
     }
     lines += [
         "",
-        "| faces | trait | features | regressor | r | 95 % interval | one rater | ceiling |",
-        "|--" * 8 + "|",
+        "| faces | trait | features | regressor | r | 95 % interval | skill | 95 % interval | one rater | ceiling |",
+        "|--" * 10 + "|",
     ]
     groups = {"female": ["female"], "male": ["male"], "all": ["female", "male"]}
     for name, genders in groups.items():
@@ -88,13 +88,17 @@ def main(folder: Path, work: Path) -> None:
                 for regressor in (fs.models.ridge(), *([fs.models.mlp()] if trait == "att" else [])):
                     fit = fs.fit_ratings(rows, part, regressor, encoder=encoder, settings=chosen)
                     found = {r["measure"]: r for r in fit.scores.iter_rows(named=True)}
-                    r, kind = found["r"], type(regressor).__name__.lower()
+                    r, skill, kind = found["r"], found["skill"], type(regressor).__name__.lower()
                     ends = [found[m]["value"] for m in ("single_rater", "ceiling")]
                     lines.append(
                         f"| {name} | {trait} | {label} | {kind} | {r['value']:.2f} | {r['low']:.2f} to"
-                        f" {r['high']:.2f} | {ends[0]:.2f} | {ends[1]:.3f} |"
+                        f" {r['high']:.2f} | {skill['value']:.2f} | {skill['low']:.2f} to"
+                        f" {skill['high']:.2f} | {ends[0]:.2f} | {ends[1]:.3f} |"
                     )
-                    numbers[f"{name} {trait} {label} {kind}"] = [r["value"], r["low"], r["high"], *ends]
+                    numbers[f"{name} {trait} {label} {kind}"] = [
+                        *(measure[c] for measure in (r, skill) for c in ("value", "low", "high")),
+                        *ends,
+                    ]
     lines += ["", ", ".join(f"{k}: {v}" for k, v in facts.items())]
     keep("ratings_3dsk", "\n".join(lines) + "\n", facts=facts, numbers=numbers)
 
