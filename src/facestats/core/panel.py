@@ -17,6 +17,7 @@ from facestats.core.agreement import (
     split_half,
     split_variance,
 )
+from facestats.core.components import icc_intervals
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def rater_reliability(
     n_splits
         Random halves of the raters.
     n_resamples
-        Bootstrap resamples of the faces for the 95 % intervals.
+        Resamples for the 95 % intervals: faces and raters both drawn anew (parametric) for the two ICC; faces
+        alone for the others, which speak of the raters at hand.
     seed
         Fixes both.
 
@@ -62,6 +64,8 @@ def rater_reliability(
             matrix, lambda m: _measures(m, n_splits=20, seed=seed), n_resamples=n_resamples, seed=seed
         )
         low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+        for i, ends in enumerate(icc_intervals(matrix, n_resamples=n_resamples, seed=seed)):
+            low[i], high[i] = ends
         for i, name in enumerate(_MEASURES):
             rows.append((trait, name, value[i], low[i], high[i], *matrix.shape))
     names = ("value", "low", "high")
