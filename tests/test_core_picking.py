@@ -69,6 +69,31 @@ def test_the_random_rows_do_not_care_for_margins_and_other_rows():
     )
 
 
+@pytest.mark.parametrize("conflicts", [True, False])
+def test_each_call_goes_on_where_the_answers_ended_until_none_is_left(conflicts):
+    rows, seen, random = table(150, conflicts=conflicts), [], []
+    answered = pl.DataFrame(schema={"image_id": pl.String, "attribute": pl.String})
+    for _ in range(30):
+        picked = fs.pick_rows_to_label(rows, "hair", n=30, seed=0, answered=answered)
+        seen += picked["image_id"].to_list()
+        random += picked.filter(reason="random")["image_id"].to_list()
+        new = picked.select("image_id", attribute=pl.lit("hair"))
+        answered = pl.concat([answered, new])
+    assert len(seen) == len(set(seen)) == 150
+    kept = fs.pick_rows_to_label(rows, "hair", n=10_000, seed=0).filter(reason="random")["image_id"]
+    assert random == kept.to_list()  # the same sample, in the same order, as if all were asked at once
+    assert len(random) > 20  # what a probe is tested on
+
+
+def test_answers_about_other_attributes_leave_nothing_out():
+    rows = table(60)
+    other = rows.select("image_id", attribute=pl.lit("eyes"))
+    plain = fs.pick_rows_to_label(rows, "hair", n=20, seed=0)
+    assert fs.pick_rows_to_label(rows, "hair", n=20, seed=0, answered=other).equals(plain)
+    with pytest.raises(fs.TableError, match=r"attribute.*fs.read_labels"):
+        fs.pick_rows_to_label(rows, "hair", n=20, seed=0, answered=rows)
+
+
 def test_the_margin_of_a_promoted_probe_counts_first():
     rows = table(100, conflicts=False).with_columns(probe_hair_margin=1 - pl.col("hair_margin"))
     picked = fs.pick_rows_to_label(rows, "hair", n=20, seed=0).filter(reason="low_margin")

@@ -14,7 +14,9 @@ TEST_SHARE = 0.25  # of all rows: kept for the honest sample, never picked becau
 REASON = pl.Enum(REASONS)
 
 
-def pick_rows_to_label(labelled: pl.DataFrame, attribute: str, *, n: int, seed: int) -> pl.DataFrame:
+def pick_rows_to_label(
+    labelled: pl.DataFrame, attribute: str, *, n: int, seed: int, answered: pl.DataFrame | None = None
+) -> pl.DataFrame:
     """Choose rows whose labels by people teach most, and a random sample that tests what was learnt.
 
     A quarter of all rows, fixed by `seed` and `image_id` alone, is kept for the test: only random rows come from it,
@@ -31,6 +33,9 @@ def pick_rows_to_label(labelled: pl.DataFrame, attribute: str, *, n: int, seed: 
         random; fewer where there are not so many.
     seed
         Fixes the random rows.
+    answered
+        From :func:`facestats.read_labels`: rows that it has for `attribute` are left out, so that each call goes on
+        where the last answers ended.
 
     Returns
     -------
@@ -54,6 +59,10 @@ def pick_rows_to_label(labelled: pl.DataFrame, attribute: str, *, n: int, seed: 
     if n < 1:
         msg = f"n must be 1 or more, got {n}"
         raise ValueError(msg)
+    if answered is not None:
+        check_columns(answered, KEY, "attribute", made_by="fs.read_labels")
+        known = answered.filter(attribute=attribute).select(pl.col(KEY).unique())
+        labelled = labelled.join(known, on=KEY, how="anti", maintain_order="left")
     probe = f"probe_{attribute}_margin"
     margin = pl.coalesce(*([probe] if probe in labelled.columns else []), f"{attribute}_margin")
     rows = labelled.with_columns(_margin=margin, _place=_random_places(labelled[KEY], seed)).filter(
