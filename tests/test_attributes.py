@@ -243,6 +243,18 @@ def test_probes_are_kept_until_something_changes(tmp_path):
     assert fit_probes(frame, labels, encoder, attributes=attributes, seed=0, file=file).name == first.name
 
 
+def test_probes_of_other_settings_are_not_taken_for_these(tmp_path):
+    frame, labels = learnable()
+    file, chosen = tmp_path / "p.safetensors", {"attributes": {"x": attribute(["a", "b"])}, "seed": 0}
+    encoder = HashEncoder()
+    unprompted = fit_probes(frame, labels, encoder.name, file=file, **chosen)
+    assert unprompted.promoted == {}
+    prompted = fit_probes(frame, labels, encoder, file=file, **chosen)
+    assert list(prompted.promoted) == ["x"]
+    looser = fit_probes(frame, labels, encoder, file=file, min_cosine=0.5, **chosen)
+    assert len({unprompted.name, prompted.name, looser.name}) == 3
+
+
 def test_no_labels_are_no_probes():
     frame, labels = learnable()
     probes = fit_probes(frame, labels.head(0), HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0)

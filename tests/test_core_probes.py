@@ -99,16 +99,18 @@ def test_the_name_follows_all_that_the_probes_depend_on_and_nothing_else():
     vectors = pl.DataFrame({"image_id": ids, "fingerprint": pl.Series([1, 2, 3], dtype=pl.UInt64)})
     labels = pl.DataFrame({"image_id": ["a", "b"], "attribute": ["hair"] * 2, "value": ["red", "black"]})
 
-    def name(vectors=vectors, labels=labels, encoder="clip@1", attributes=None, seed=0):
-        return probes_name(vectors, labels, encoder, attributes=attributes or attribute(), seed=seed)
+    def name(vectors=vectors, labels=labels, encoder="clip@1", attributes=None, seed=0, **more):
+        return probes_name(vectors, labels, encoder, attributes=attributes or attribute(), seed=seed, **more)
 
     same = [name(), name(vectors=vectors.reverse()), name(vectors=vectors.filter(pl.col("image_id") != "c"))]
     assert len(set(same)) == 1
     others = [
         name(encoder="clip@2"),
         name(seed=1),
+        name(min_cosine=0.9),
+        name(prompted=False),
         name(attributes=attribute("a {}")),
         name(labels=labels.with_columns(value=pl.Series(["red", "red"]))),
         name(vectors=vectors.with_columns(fingerprint=pl.Series([1, 5, 3], dtype=pl.UInt64))),
     ]
-    assert len({*same, *others}) == 6
+    assert len({*same, *others}) == 8

@@ -14,6 +14,7 @@ from facestats.core import progress
 from facestats.core.learning import Labelled, assess
 from facestats.core.probes import (
     CURVE,
+    MIN_COSINE,
     REPORT,
     Probe,
     Probes,
@@ -105,7 +106,7 @@ def fit_probes(
     attributes: Mapping[str, AttributeSettings],
     seed: int,
     file: str | os.PathLike[str] | None = None,
-    min_cosine: float = 0.98,
+    min_cosine: float = MIN_COSINE,
 ) -> Probes:
     """Learn attributes from human labels, and find out where that labels better than the prompts.
 
@@ -127,7 +128,7 @@ def fit_probes(
     seed
         Fixes folds and resamples.
     file
-        Where the probes are kept; read from there as long as labels, vectors and prompts are the same.
+        Where the probes are kept; read from there as long as labels, vectors, prompts and settings are the same.
     min_cosine
         Similarity from which on two pictures count as the same.
 
@@ -143,18 +144,22 @@ def fit_probes(
     check_columns(labels, KEY, "attribute", "value", "reason", made_by="fs.read_labels")
     check_columns(embeddings, KEY, made_by=_MADE_BY)
     encoder_name = encoder if isinstance(encoder, str) else encoder.name
-    name = probes_name(embeddings, labels, encoder_name, attributes=attributes, seed=seed)
+    name = probes_name(
+        embeddings,
+        labels,
+        encoder_name,
+        attributes=attributes,
+        seed=seed,
+        min_cosine=min_cosine,
+        prompted=not isinstance(encoder, str),
+    )
     if file is not None and Path(file).is_file():
         with suppress(ModelError):  # of another encoder, or none: fitted anew
             if (kept := load_probes(file, encoder_name)).name == name:
                 return kept
-    probes = Probes(
-        name,
-        encoder_name,
-        *_fit_each(
-            embeddings, labels.drop_nulls("value"), encoder, attributes, seed=seed, min_cosine=min_cosine
-        ),
-    )
+    known = labels.drop_nulls("value")
+    found = _fit_each(embeddings, known, encoder, attributes, seed=seed, min_cosine=min_cosine)
+    probes = Probes(name, encoder_name, *found)
     if file is not None:
         probes.save(file)
     return probes

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder
 
 VERSION = 1
+MIN_COSINE = 0.98  # from which on two pictures are one for a test
 REPORT: dict[str, pl.DataType | type[pl.DataType]] = {
     "attribute": pl.String,
     "n": pl.Int32,
@@ -220,8 +221,13 @@ def probes_name(
     *,
     attributes: Mapping[str, AttributeSettings],
     seed: int,
+    min_cosine: float = MIN_COSINE,
+    prompted: bool = True,
 ) -> str:
-    """Name the probes that these inputs give, without fitting them; `embeddings` may be keys and fingerprints."""
+    """Name the probes that these inputs give, without fitting them; `embeddings` may be keys and fingerprints.
+
+    `prompted` says whether the prompts were at hand: without them there is no gain, and no probe is promoted.
+    """
     learnt_from = embeddings.join(labels.select(KEY).unique(), on=KEY, how="semi")
     inputs = {
         "version": VERSION,
@@ -230,6 +236,8 @@ def probes_name(
         "labels": frame_digest(labels),
         "vectors": frame_digest(learnt_from),
         "seed": seed,
+        "min_cosine": min_cosine,
+        "prompted": prompted,
     }
     return f"probes@{stage_hash(inputs):016x}"
 
