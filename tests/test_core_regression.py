@@ -35,6 +35,11 @@ def test_groups_are_never_torn_apart(groups, n_folds):
     assert all(len(set(folds[keys == g])) == 1 for g in set(keys))
 
 
+def test_too_few_groups_say_what_makes_a_group():
+    with pytest.raises(ValueError, match=r"3 groups cannot be dealt into 5 folds: .*min_cosine"):
+        deal_groups(np.array([0, 1, 2, 2]), n_folds=5, seed=0)
+
+
 def test_joined_groups_are_chains():
     a, b = np.array([0, 0, 1, 2, 3]), np.array([-1, 5, 5, -1, -1])
     found = join_groups(a, b)

@@ -186,6 +186,32 @@ def test_residuals_of_a_group_rated_too_low_are_above_zero(fit):
     assert found["low"][1] < 0 < found["high"][1]
 
 
+def test_pictures_of_one_person_stay_in_one_fold(embeddings, ratings, tmp_path):
+    ids = embeddings["image_id"]
+    names = pl.Series("who", [f"p{i // 3}" for i in range(234)] + [""] * 6)
+    pl.DataFrame({"file_name": ids}).with_columns(names).write_csv(tmp_path / "metadata.csv")
+    people = fs.read_people(tmp_path, "who")
+    assert people["who"].null_count() == 6
+    known = embeddings.join(people, on="image_id", how="left", validate="1:1")
+    chosen = PLAIN.model_copy(update={"person": "who"})
+    fit = fs.fit_ratings(known, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
+    per_person = fit.held_out.join(people, on="image_id").drop_nulls("who").group_by("who")
+    assert per_person.agg(pl.col("fold").n_unique())["fold"].max() == 1
+    with pytest.raises(fs.TableError, match=r"'who'.*fs.read_people from metadata.csv"):
+        fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
+
+
+def test_people_are_asked_for_by_the_name_of_their_column(tmp_path):
+    assert fs.read_people(tmp_path, None).columns == ["image_id"]
+    with pytest.raises(fs.TableError, match=r"no column 'who' that names the person; it has no such file"):
+        fs.read_people(tmp_path, "who")
+    (tmp_path / "metadata.csv").write_text("file_name,name\na.jpg,x\na.jpg,y\n")
+    with pytest.raises(fs.TableError, match=r"no column 'who'.*it has \['name'\].*ratings.person"):
+        fs.read_people(tmp_path, "who")
+    with pytest.raises(fs.TableError, match=r"names 'a.jpg' twice"):
+        fs.read_people(tmp_path, "name")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

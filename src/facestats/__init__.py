@@ -72,6 +72,7 @@ _HOMES = {
     "read_composite": "core.results",
     "read_dataset": "core.datasets",
     "read_labels": "core.labels",
+    "read_people": "core.truth",
     "read_ratings": "core.ratings_file",
     "read_truth": "core.truth",
     "relate_clusters": "core.enrichment",
@@ -144,6 +145,7 @@ if TYPE_CHECKING:
     from facestats.core.textfiles import CaptionError as CaptionError
     from facestats.core.trust import audit_calibration as audit_calibration
     from facestats.core.trust import label_sets as label_sets
+    from facestats.core.truth import read_people as read_people
     from facestats.core.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.faces import align_faces as align_faces

@@ -83,7 +83,8 @@ def fit_ratings(
     Parameters
     ----------
     embeddings
-        Table of stage 02; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0.
+        Table of stage 02; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0, and the column
+        ``settings.person`` of :func:`facestats.read_people` where that is set.
     ratings
         As :func:`read_ratings` returns them: models as raters are refused here too.
     regressor, encoder
@@ -246,8 +247,10 @@ def profile_residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -
 
 
 def _rated_rows(embeddings: pl.DataFrame, target: pl.DataFrame, settings: RatingsSettings) -> pl.DataFrame:
-    needed = [*settings.needed, *([settings.person] if settings.person else [])]
-    check_columns(embeddings, KEY, *needed, made_by=_EMBEDDED)
+    check_columns(embeddings, KEY, *settings.needed, made_by=_EMBEDDED)
+    if settings.person:
+        source = "fs.read_people from metadata.csv beside the pictures (notebooks/05_ratings.ipynb); join it"
+        check_columns(embeddings, settings.person, made_by=source)
     rows = target.join(embeddings, on=KEY, how="inner", validate="1:1", maintain_order="left")
     rows = rows.drop_nulls(settings.needed)
     if rows.height < MIN_FACES:

@@ -152,7 +152,11 @@ def deal_groups(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArra
     """Deal whole groups into folds of about equal size, in random order, large groups first."""
     names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
     if len(names) < n_folds:
-        msg = f"{len(names)} groups cannot be dealt into {n_folds} folds; lower n_folds or rate more faces"
+        msg = (
+            f"{len(names)} groups cannot be dealt into {n_folds} folds: pictures of one person, and those more alike"
+            " than min_cosine, are one group. Lower n_folds, rate more faces, or raise min_cosine if different faces"
+            " count as one."
+        )
         raise ValueError(msg)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order], kind="stable")]

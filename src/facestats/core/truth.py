@@ -1,4 +1,4 @@
-"""What is known of the pictures beside their labels: true attributes, and columns on licence and consent."""
+"""What is known of the pictures beside their labels: true attributes, who it is, licence and consent."""
 
 from __future__ import annotations
 
@@ -114,6 +114,43 @@ def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
         return pl.DataFrame(schema={"column": pl.String, "value": pl.String, "n": pl.UInt32})
     counts = pl.concat(parts).group_by("column", "value", maintain_order=True).agg(n=pl.len())
     return counts.sort("column", "n", descending=[False, True])
+
+
+def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFrame:
+    """Read who is in which picture, so that all pictures of one person stay together in a test.
+
+    Parameters
+    ----------
+    folder
+        Folder of pictures with ``metadata.csv`` (or .jsonl, .parquet).
+    column
+        Its column that names the person: ``cfg.ratings.person``; None reads nothing.
+
+    Returns
+    -------
+    `image_id` and `column` (String, null where nobody is named), a row per picture in the metadata; without
+    a `column`, `image_id` alone and no rows.
+
+    Raises
+    ------
+    TableError
+        If there is no such column, or a picture is named twice.
+    """
+    if column is None:
+        return pl.DataFrame(schema={KEY: pl.String})
+    frame = _metadata(Path(folder))
+    if column not in frame.columns or column == KEY:
+        found = [c for c in frame.columns if c != KEY] or "no such file, or no column"
+        msg = (
+            f"the metadata.csv in {folder} has no column {column!r} that names the person; it has {found}. Add the"
+            " column, or change ratings.person in the configuration."
+        )
+        raise TableError(msg)
+    if frame[KEY].is_duplicated().any():
+        twice = frame.filter(pl.col(KEY).is_duplicated())[KEY][0]
+        msg = f"the metadata in {folder} names {twice!r} twice; keep one row per picture"
+        raise TableError(msg)
+    return frame.select(KEY, pl.col(column).str.strip_chars().replace("", None))
 
 
 def _metadata(folder: Path) -> pl.DataFrame:
