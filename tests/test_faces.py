@@ -11,6 +11,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats.core.listing import list_images
+from facestats.core.parts import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
 from facestats.core.testing import FakeLandmarker, draw_faces
@@ -337,9 +338,62 @@ def test_the_crops_of_a_stored_table_stay_until_a_table_of_another_size_is_compl
             build_faces(store, tmp_path / "raw", size=32)
     assert store.read("faces").equals(old)
     assert {read(store.crops_dir / name).shape for name in old["crop"]} == {(64, 64, 3)}
+    # back to the first size: nothing is left of what was interrupted
+    assert build_faces(store, tmp_path / "raw").equals(old)
+    assert crops_on_disk(store) == sorted(old["crop"])
     new = build_faces(store, tmp_path / "raw", size=32)
     assert crops_on_disk(store) == sorted(new["crop"])
     assert {read(store.crops_dir / name).shape for name in new["crop"]} == {(32, 32, 3)}
+
+
+def test_a_run_that_was_killed_before_it_swept_is_swept_by_the_next(tmp_path, monkeypatch):
+    store = fs.Store(tmp_path / "data")
+    draw_faces(tmp_path / "raw", n=2)
+    build_faces(store, tmp_path / "raw")
+    (store.crops_dir / f".{'0' * 16}.123.tmp").write_bytes(b"half a crop of a killed worker")
+    with monkeypatch.context() as patch:
+        patch.setattr("facestats.core.store.sweep_crops", _killed)
+        with pytest.raises(KeyboardInterrupt):
+            build_faces(store, tmp_path / "raw", size=32)
+    assert len(crops_on_disk(store)) == 4
+    new = build_faces(store, tmp_path / "raw", size=32)
+    assert crops_on_disk(store) == sorted(new["crop"])
+    assert not list(store.crops_dir.glob(".*.tmp"))
+
+
+def test_crops_stay_as_long_as_master_names_them_and_while_faces_are_made(tmp_path):
+    store = fs.Store(tmp_path / "data")
+    draw_faces(tmp_path / "raw", n=2)
+    faces = build_faces(store, tmp_path / "raw")
+    build_master(store, faces)
+    (tmp_path / "raw/face_000.png").unlink()
+    left = build_faces(store, tmp_path / "raw")
+    assert crops_on_disk(store) == sorted(faces["crop"])
+    with TableFiles(store.tables_dir, "faces").lock():
+        build_master(store, left)
+    assert crops_on_disk(store) == sorted(faces["crop"])
+    build_master(store, left)
+    assert crops_on_disk(store) == sorted(left["crop"])
+
+
+def build_master(store, faces):
+    return store.build("master", faces, _keep_crops, chunk_size=None, progress=False)
+
+
+def _keep_crops(faces):
+    return faces.select(KEY, "status", "error", "crop")
+
+
+def test_crops_outside_the_store_are_left_alone(tmp_path):
+    store = fs.Store(tmp_path / "data")
+    draw_faces(tmp_path / "raw", n=2)
+    elsewhere = tmp_path / "shared by several"
+    for n in (2, 1):
+        store.build(
+            "faces", list_images(tmp_path / "raw").head(n), align_faces, landmarker=FakeLandmarker(),
+            crops_dir=elsewhere, size=32, workers=1, progress=False,
+        )  # fmt: skip
+    assert len(list(elsewhere.glob("*.jpg"))) == 2
 
 
 def _killed(*_, **__):

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from facestats.core.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
-from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, index_parts, merge_parts, write_part
+from facestats.core.parts import StoreError, TableFiles, index_parts, merge_parts, write_part
 from facestats.core.progress import advance, position
 from facestats.core.tables import FINGERPRINT, TableError, check_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-    from pathlib import Path
 
     from facestats.core.tables import Table
 
@@ -180,29 +178,3 @@ def assemble(files: TableFiles, plan: Plan, table: Table, *, meta: dict[str, Any
         raise StoreError(msg)
     merge_parts(files, rows, paths, meta=meta)
     files.clear()
-
-
-def outgoing_files(files: TableFiles, plan: Plan, table: Table) -> pl.DataFrame:
-    """Key and file of the rows that are about to leave the table or to be replaced; files in column `file`."""
-    empty = pl.DataFrame(schema={table.key: pl.String, "file": pl.String})
-    if table.files is None or not plan.old_rows:
-        return empty
-    try:
-        old = pl.scan_parquet(files.parts()).select(table.key, FINGERPRINT, file=table.files)
-        leaving = old.join(plan.wanted.lazy(), on=[table.key, FINGERPRINT], how="anti").drop(FINGERPRINT)
-        return leaving.drop_nulls().collect()
-    except READ_ERRORS:  # a damaged part: its rows are computed again, and their files written over
-        return empty
-
-
-def remove_files(folder: Path, leaving: pl.DataFrame, files: TableFiles, table: Table) -> None:
-    """Remove those `leaving` files below `folder` that the finished table does not name."""
-    if leaving.is_empty():
-        return
-    now = pl.scan_parquet(files.parts()).select(table.key, file=table.files)
-    for name in leaving.lazy().join(now, on=[table.key, "file"], how="anti").collect()["file"]:
-        path = folder / name
-        path.unlink(missing_ok=True)
-        with suppress(OSError):  # a folder that still holds something stays
-            for parent in path.relative_to(folder).parents[:-1]:
-                (folder / parent).rmdir()

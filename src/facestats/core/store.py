@@ -22,14 +22,13 @@ from facestats.core.plan import (
     call_stage,
     keep_chunk,
     make_plan,
-    outgoing_files,
-    remove_files,
     source_folder,
     take_chunks,
     wanted_rows,
 )
 from facestats.core.progress import progress_bar, say
 from facestats.core.status import Expected, stale_inputs, table_states
+from facestats.core.sweep import mark_for_sweeping, sweep_crops
 from facestats.core.tables import TableError, check_table
 
 if TYPE_CHECKING:
@@ -136,8 +135,8 @@ class Store:
 
         Returns
         -------
-        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy. Crops of rows that left it or were
-        made anew are removed once it is complete.
+        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy. Crops that no
+        table names any more are removed once it is complete.
 
         Raises
         ------
@@ -162,14 +161,19 @@ class Store:
                 files, wanted_rows(rows, table, stage, whole=whole), table, retry_failed=retry_failed
             )
             changes = explain_change(files.metadata().get("stage", stage), stage)
+            if table.files is not None and (plan.todo.height or plan.removed):
+                mark_for_sweeping(files)
             if plan.todo.height:
                 with progress_bar(name, plan.todo.height, show=progress):
                     for marks, chunk in take_chunks(rows, plan.todo, key=table.key, size=chunk_size):
                         out = call_stage(partial(func, **params), chunk, table)
                         keep_chunk(files, mark_failures(out.join(marks, on=table.key, how="left")), meta)
-            leaving = outgoing_files(files, plan, table)
             assemble(files, plan, table, meta=meta)
-            remove_files(Path(params.get("crops_dir", self.crops_dir)), leaving, files, table)
+            crops = Path(params.get("crops_dir", self.crops_dir))
+            if crops.resolve().is_relative_to(
+                self.data_dir.resolve()
+            ):  # others may belong to other stores too
+                sweep_crops(files, crops)
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
         logger.info("%s", summary)

@@ -68,7 +68,7 @@ class Table:
     optional
         Whether a project may do without it.
     files
-        Column that names each row's own file below the crops folder: it goes when the row goes.
+        Column that names files below the crops folder: they stay as long as this table names them.
     """
 
     name: str
@@ -137,6 +137,7 @@ MASTER = Table(
     ("faces", "attributes", "classifications", "text_labels", "scores"),
     {KEY: pl.String, **_FAILURE, "crop": pl.String},
     open_ended=True,
+    files="crop",
 )
 CLUSTERS = Table(
     "clusters",

@@ -1,0 +1,79 @@
+"""Crops that no table names any more: of removed pictures, of other crop sizes, of runs that were killed.
+
+They go only when the tables that named them are replaced, so that every stored table keeps its crops. A mark in the
+table's working folder says that there may be some; a kill leaves the mark, and the next run sweeps.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import nullcontext, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+from facestats.core.parts import LockedError, TableFiles
+from facestats.core.tables import TABLES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAKER = "faces"  # the table whose stage writes crops
+# crops as faces.crop_name names them, and what a killed worker was writing; nothing else is ever touched
+_OWN = re.compile(r".+\.[0-9a-f]{8}\.jpg|\.[0-9a-f]{16}\.\d+\.tmp", re.DOTALL)
+_BATCH = 50_000  # names in memory beside those of the tables
+
+
+def mark_for_sweeping(files: TableFiles) -> None:
+    """Note, before a table that names crops changes, that some of them may be left without a name."""
+    _mark(files).touch()
+
+
+def sweep_crops(files: TableFiles, crops_dir: Path) -> None:
+    """Remove the crops below `crops_dir` that neither a table nor a waiting chunk names, if `files` is marked.
+
+    The caller holds the lock of `files`. Where another process is writing crops, the mark stays for the next run.
+    """
+    if not _mark(files).exists():
+        return
+    maker = TableFiles(files.folder, MAKER)
+    with suppress(LockedError), nullcontext() if files.name == MAKER else maker.lock():
+        named = _named(files.folder)
+        for batch in _batches(crops_dir):
+            for name in batch.lazy().join(named, on="file", how="anti").collect()["file"]:
+                _remove(crops_dir, name)
+        _mark(files).unlink(missing_ok=True)
+
+
+def _mark(files: TableFiles) -> Path:
+    return files.work / "unswept"
+
+
+def _named(folder: Path) -> pl.LazyFrame:
+    """All files that tables and their waiting chunks name."""
+    frames = [pl.LazyFrame(schema={"file": pl.String})]
+    for table in TABLES.values():
+        files = TableFiles(folder, table.name)
+        if table.files is not None and (paths := [*files.parts(), *files.chunks()]):
+            frames.append(pl.scan_parquet(paths).select(file=table.files).drop_nulls())
+    return pl.concat(frames)
+
+
+def _batches(folder: Path) -> Iterator[pl.DataFrame]:
+    found: list[str] = []
+    for place, _, names in os.walk(folder):
+        inside = Path(place).relative_to(folder).as_posix()
+        found += [name if inside == "." else f"{inside}/{name}" for name in names if _OWN.fullmatch(name)]
+        if len(found) > _BATCH:
+            yield pl.DataFrame({"file": found})
+            found = []
+    yield pl.DataFrame({"file": found}, schema={"file": pl.String})
+
+
+def _remove(folder: Path, name: str) -> None:
+    (folder / name).unlink(missing_ok=True)
+    with suppress(OSError):  # a folder that still holds something stays
+        for parent in Path(name).parents[:-1]:
+            (folder / parent).rmdir()
