@@ -222,7 +222,7 @@ def test_truth_of_other_pictures_is_refused_and_a_partial_loss_is_said(world, tm
     assert "10 of 40 pictures with known truth are not in master" in caplog.text
     store = fs.Store(tmp_path)
     nothing = pl.DataFrame(schema={c: t for c, t in FACES.columns.items() if c not in ("image_id", "status")})
-    ids = master.select("image_id", status=pl.lit("ok"))
+    ids = master.select("image_id", status=pl.lit("ok", dtype=FACES.columns["status"]))
     store.write("faces", pl.concat([ids, nothing], how="diagonal").select(list(FACES.columns)))
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
