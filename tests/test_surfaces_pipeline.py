@@ -136,6 +136,39 @@ def test_without_a_cache_nothing_is_written(config, pictures):
     assert not (config.data_dir / "cache.db").exists()
 
 
+def test_where_there_is_nothing_to_label_no_model_is_touched(config, tmp_path):
+    (tmp_path / "folder").mkdir()
+    pipeline = make(config, landmarker=object(), encoder=object(), classifier=object())
+    gone, folder = tmp_path / "gone.png", tmp_path / "folder"
+    items = [gone, Item("folder", folder), Item("nothing"), Item("blank", gone, " \t"), Item("none", b"", "")]
+    results = pipeline.process_batch(items[:4])
+    assert [r.status for r in results] == ["vanished", "not_regular_file", "empty", "vanished"]
+    assert results[0].error == "there is no such file; check the path"
+    assert not any(r.cached or any(r.to_dict()["attributes"].values()) for r in results)
+    assert [make(config).process_batch([item])[0].status for item in items][:4] == [r.status for r in results]
+    with pytest.raises(TypeError, match="object"):
+        pipeline.process_batch(items)
+
+
+def test_the_recipe_is_described_once_for_a_batch(config):
+    class Named(FakeEncoder):
+        asked = 0
+
+        @property
+        def name(self):
+            Named.asked += 1
+            return "fake-clip@1"
+
+    pipeline = make(config, encoder=Named())
+    pipeline.process_text("somebody")
+    counts = []
+    for n in (1, 20):
+        Named.asked = 0
+        pipeline.process_batch([Item(str(i), None, f"{n} and {i}") for i in range(n)])
+        counts.append(Named.asked)
+    assert counts[0] == counts[1]
+
+
 def test_equal_inputs_of_a_batch_are_computed_once(config, pictures):
     class Counting(FakeEncoder):
         seen = 0

@@ -22,9 +22,10 @@ from facestats.surfaces.results import Attributes, CharacterResult, Label
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
+    from facestats.surfaces.labeller import Input
 
 log = logging.getLogger(__name__)
 
@@ -107,20 +108,16 @@ class CharacterPipeline:
         """
         begun = time.perf_counter()
         inputs = [item if isinstance(item, Item) else Item(_name(item), item) for item in items]
-        read = [_read(item) for item in inputs]
-        keys = [self._key(content, item.text) for content, item in zip(read, inputs, strict=True)]
+        read = [(_read(item), item.text) for item in inputs]
+        answers = {i: answer for i, one in enumerate(read) if (answer := _answer_at_once(*one)) is not None}
+        keys = self._keys({i: one for i, one in enumerate(read) if i not in answers})
         found = self._recall(keys)
-        missing = {key: i for i, key in reversed(list(enumerate(keys))) if key not in found}
-        todo = [(read[i], inputs[i].text) for i in missing.values()]
-        fresh = dict(zip(missing, self.labeller.label(todo), strict=True)) if todo else {}
-        if self.cache is not None:
-            lasting = {key: answer for key, answer in fresh.items() if answer["status"] not in _PASSING}
-            self.cache.put_many(lasting)
+        answers |= {i: found[key] for i, key in keys.items() if key in found}
+        answers |= self._compute({i: one for i, one in enumerate(read) if i not in answers}, keys)
         seconds = (time.perf_counter() - begun) / max(len(inputs), 1)
-        answers = {**found, **fresh}
         results = [
-            _result(item.id, answers[key], self._titles(), seconds, cached=key in found)
-            for item, key in zip(inputs, keys, strict=True)
+            _result(item.id, answers[i], self._titles(), seconds, cached=keys.get(i) in found)
+            for i, item in enumerate(inputs)
         ]
         self._count(results)
         return results
@@ -137,19 +134,31 @@ class CharacterPipeline:
                 name: self._counts[name] for name in ("processed", "errors", "cache_hits", "cache_misses")
             }
             seconds = {name: round(value, 4) for name, value in self.labeller.seconds.items()}
-        return {**counts, "cache_entries": len(self.cache) if self.cache else 0, "seconds": seconds}
+        return {**counts, "cache_entries": 0 if self.cache is None else len(self.cache), "seconds": seconds}
 
     def _titles(self) -> dict[str, str]:
         return {name: attribute.title for name, attribute in self.config.attributes.items()}
 
-    def _key(self, content: bytes | PictureError | None, text: str | None) -> str:
-        """Name an answer by all that decides it; a failure to read is not remembered under a content."""
-        image = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else repr(content)
-        recipe = json.dumps(self.labeller.recipe(), sort_keys=False)
-        return hashlib.sha256(json.dumps([image, text, recipe]).encode()).hexdigest()
+    def _keys(self, inputs: Mapping[int, Input]) -> dict[int, str]:
+        """Name answers by all that decides them; a failure to read is not remembered under a content."""
+        recipe = json.dumps(self.labeller.recipe()) if inputs and self.cache is not None else ""
+        keys = {}
+        for i, (content, text) in inputs.items():
+            image = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else repr(content)
+            keys[i] = hashlib.sha256(json.dumps([image, text, recipe]).encode()).hexdigest()
+        return keys
 
-    def _recall(self, keys: list[str]) -> dict[str, Any]:
-        return self.cache.get_many(keys) if self.cache is not None else {}
+    def _recall(self, keys: Mapping[int, str]) -> dict[str, Any]:
+        return self.cache.get_many(list(keys.values())) if self.cache is not None and keys else {}
+
+    def _compute(self, inputs: Mapping[int, Input], keys: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+        """Label inputs, equal ones once, and remember what will be the same next time."""
+        first = {keys[i]: one for i, one in inputs.items()}
+        fresh = dict(zip(first, self.labeller.label(list(first.values())), strict=True)) if first else {}
+        lasting = {key: answer for key, answer in fresh.items() if answer["status"] not in _PASSING}
+        if self.cache is not None and lasting:
+            self.cache.put_many(lasting)
+        return {i: fresh[keys[i]] for i in inputs}
 
     def _count(self, results: Sequence[CharacterResult]) -> None:
         with self._lock:
@@ -190,6 +199,16 @@ def _read(item: Item) -> bytes | PictureError | None:
         return (
             PictureError(status="vanished", text="there is no such file; check the path") if gone else error
         )
+
+
+def _answer_at_once(content: bytes | PictureError | None, text: str | None) -> dict[str, Any] | None:
+    """Answer an input that holds nothing to label, which takes neither models nor their names."""
+    if isinstance(content, bytes) or (text or "").strip():
+        return None
+    if isinstance(content, PictureError):
+        return {"status": content.status, "error": str(content), "labels": {}}
+    error = "there is neither a picture nor a text; give one of them"
+    return {"status": "empty", "error": error, "labels": {}}
 
 
 def _result(
