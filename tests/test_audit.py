@@ -432,3 +432,20 @@ def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
     assert "consent | signed" in text
     assert "<script>" not in page
     assert "<table>" in page
+
+
+def test_what_the_vector_of_a_text_says_is_scored_where_there_is_a_text_and_raises_no_alarm(world):
+    master, truth = world
+    always = {
+        f"vector_{name}": pl.when(pl.int_range(pl.len()) < 100).then(pl.lit(options[0], pl.Enum(options)))
+        for name, options in OPTIONS.items()
+    }
+    said = master.with_columns(**always).with_columns(
+        *(pl.col(f"{name}_score").alias(f"vector_{name}_score") for name in OPTIONS),
+        *(pl.col(f"{name}_probs").alias(f"vector_{name}_probs") for name in OPTIONS),
+    )
+    audit = fs.audit_labels(said, truth, ATTRIBUTES)
+    row = audit.row(by_predicate=pl.col("slice") == "gender|vector|all|all", named=True)
+    assert row["n"] == 100
+    assert row["accuracy"] == (truth["true_gender"].head(100) == "male").mean()
+    assert fs.list_findings(audit=audit).filter(level="alarm").height == 0

@@ -190,3 +190,15 @@ def test_texts_get_vectors_that_are_labelled_like_pictures():
     assert frame["embedding"][0].to_list() == frame["embedding"][3].to_list()
     labels = label_attributes(frame, encoder, HAIR)
     assert labels["hair"].to_list() == ["red", None, None, "red"], "the text equals a prompt of this option"
+
+
+def test_vectors_of_texts_are_stored_and_only_new_texts_are_encoded(tmp_path):
+    import facestats as fs
+
+    encoder, store = FakeEncoder(), fs.Store(tmp_path)
+    first = store.build("text_embeddings", captions("a", "b"), embed_texts, encoder=encoder, progress=False)
+    again = store.build(
+        "text_embeddings", captions("a", "b", "c"), embed_texts, encoder=encoder, progress=False
+    )
+    assert again.head(2).equals(first)
+    assert again.height == 3

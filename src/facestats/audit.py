@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.scoring import count_pairs, score_pairs
-from facestats.core.sources import MERGED, TEXT, label_sources
+from facestats.core.sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, check_columns, check_table
 from facestats.core.truth import PREFIX, match_truth
@@ -106,7 +106,7 @@ def _counting(
 ) -> NDArray[np.bool_]:
     """Which faces a source is scored on: those of known truth on which it could speak."""
     counts = pairs[0] >= 0
-    if source == TEXT:
+    if source in {TEXT, VECTOR}:
         return counts & (pairs[1] >= 0)
     if source == MERGED and f"{name}_source" in faces.columns:  # what a person said is itself the truth
         human = faces[f"{name}_source"].cast(pl.String) == "human"

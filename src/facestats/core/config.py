@@ -69,7 +69,9 @@ class TextLabelsSettings(Settings):
 
     `window_tokens`: longer texts are cut at sentence ends into windows of this many tokens, as long as what
     such models were trained on. `batch_size` 0 takes what suits the device. `threshold`, `ask_first` and
-    `lexicon` are those of :func:`facestats.label_texts`.
+    `lexicon` are those of :func:`facestats.label_texts`; the default threshold is where entailment outweighs
+    contradiction, that of the demo was chosen on captions of known truth (benchmarks/text_ways.py). `vectors`: also
+    store the CLIP vectors of the texts (table `text_embeddings`) and let the audit score what they say.
     """
 
     model: str = "facebook/bart-large-mnli"
@@ -80,6 +82,7 @@ class TextLabelsSettings(Settings):
     threshold: float = Field(0.5, ge=0, le=1)
     ask_first: bool = False
     lexicon: bool = False
+    vectors: bool = False
     chunk_size: int = Field(200, ge=1)
 
 

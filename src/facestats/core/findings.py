@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
+from facestats.core.sources import VECTOR
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -79,7 +81,8 @@ def _of_audit(audit: pl.DataFrame) -> Iterator[Finding]:
     sources = audit["source"].unique().to_list()
     # the picture's own labels are the merged ones, but for a few; where people gave all of these, they speak
     kept = pl.col("source") != "image" if "merged" in sources else pl.lit(value=True)
-    for row in audit.filter(kept).iter_rows(named=True):
+    # what the vector of a text says enters no table: how good it is stands in the scores
+    for row in audit.filter(kept & (pl.col("source") != VECTOR)).iter_rows(named=True):
         name, value = row["attribute"], row["accuracy"]
         what = f"{_WHOSE.get(row['source'], 'Labels by the ' + row['source'])} of {_of(name)}"
         if row["by"] == "all":

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 MERGED, IMAGE, TEXT, PROBE = "merged", "image", "text", "probe"
+VECTOR = "vector"  # what the CLIP vector of a text says; it stands beside master, never in it
 _USUAL = {MERGED: "{}", IMAGE: "image_{}", TEXT: "text_{}"}
 
 

@@ -128,6 +128,13 @@ CLASSIFICATIONS = Table(
     optional=True,
 )
 TEXT_LABELS = Table("text_labels", "notebooks/04_text_labels.ipynb", (), {KEY: pl.String}, open_ended=True)
+TEXT_EMBEDDINGS = Table(
+    "text_embeddings",
+    "notebooks/04_text_labels.ipynb",
+    (),
+    {KEY: pl.String, "embedding": pl.Array, "embedding_full": pl.Array},
+    optional=True,
+)
 SCORES = Table(
     "scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True, optional=True
 )
@@ -183,6 +190,7 @@ TABLES = {
         ATTRIBUTES,
         CLASSIFICATIONS,
         TEXT_LABELS,
+        TEXT_EMBEDDINGS,
         SCORES,
         MASTER,
         CLUSTERS,

@@ -77,6 +77,9 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         ),
         "master": Expected(describe_stage(fs.merge_master, {"human": labels, "captions": captions})),
     }
+    if texts.vectors:
+        said = describe_stage(fs.embed_texts, {"encoder": clip})
+        recipe["text_embeddings"] = Expected(said, captions)
     if config.classifiers:
         classifiers = fs.models.classifiers(config.classifiers, config.attributes)
         recipe["classifications"] = Expected(describe_stage(fs.classify_faces, {"classifiers": classifiers}))
