@@ -12,9 +12,7 @@ COPY requirements.txt pyproject.toml README.md LICENSE ./
 COPY src src
 COPY config config
 COPY notebooks notebooks
-# the page's gradio wants an older pillow than the one that the rest is tested with
-RUN grep --invert-match "^pillow==" requirements.txt > constraints.txt \
-    && pip install --no-cache-dir --constraint constraints.txt ".[service,app]" \
+RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
     && useradd --create-home --uid 10001 facestats \
     && mkdir -p /app/data /models \
     && chown facestats /app/data /models

@@ -34,10 +34,16 @@ test: .venv/installed  ## the whole test suite
 quick: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
-browser: .venv/installed  ## the tests in a real browser; fetches what they need, and Chromium where there is none
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable ".[app,browser,explore]"
-	@command -v chromium || command -v chromium-browser || command -v google-chrome || $(BIN)/playwright install --with-deps chromium
-	$(BIN)/python -m pytest -rs tests/test_labelling_browser.py tests/test_surfaces_app.py tests/test_surfaces_explore.py
+.venv/browser: .venv/installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.txt --editable ".[app,browser,explore]"
+	@command -v chromium || command -v chromium-browser || command -v google-chrome \
+		|| { test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
+		|| $(BIN)/playwright install --with-deps chromium
+	@touch $@
+
+browser: .venv/browser  ## the page, the map and the labelling widget in a real browser; fetches what they need
+	$(BIN)/python -m pytest -rs tests/test_labelling_browser.py tests/test_surfaces_app*.py tests/test_surfaces_explore.py \
+		tests/test_doors.py
 
 lint: .venv/installed  ## ruff, import contract, types, stripped notebooks
 	$(BIN)/ruff check .
