@@ -1,5 +1,7 @@
 """What is fresh, what is stale and why: a failure that passes is a change, and so is a table that changed."""
 
+from functools import partial
+
 import polars as pl
 import pytest
 from test_core_store import CALLS, build, computed, ids, pictures
@@ -88,3 +90,43 @@ def test_failures_of_an_interrupted_run_are_tried_again_too(store):
     CALLS.clear()
     assert embeddings(store, retry_failed=True)["embedding"].null_count() == 0
     assert computed() == ["00001.png", *ids(3, start=3)]
+
+
+def card(name="all"):
+    """A table with the contract of `composites`."""
+    return pl.DataFrame(
+        {"composite": [name], "method": ["mean"], "n": pl.Series([1], dtype=pl.Int32), "members": [["a"]]}
+    )
+
+
+def merge(faces):
+    """A stage with the contract of `master`."""
+    return embed(faces).select("image_id", "status", "error", crop="image_id")
+
+
+def test_a_written_table_is_stale_when_a_table_that_it_was_made_from_changed(store):
+    master = partial(store.build, "master", func=merge, progress=False)
+    master(pictures(ids(3)))
+    store.write("composites", card())
+    assert states(store)["composites"] == ("fresh", "")
+    master(pictures(ids(3), mtime=1))
+    assert states(store)["composites"] == ("stale", "master changed")
+    store.write("composites", card())
+    assert states(store)["composites"] == ("fresh", "")
+    master(pictures(ids(4), mtime=1))
+    assert states(store)["composites"] == ("stale", "master changed")
+    store.write("composites", card())
+    BROKEN["00002.png"] = "vanished"
+    master(pictures(ids(4), mtime=2))
+    store.write("composites", card())
+    BROKEN.clear()
+    master(pictures(ids(4), mtime=2), retry_failed=True)
+    assert states(store)["composites"] == ("stale", "master changed")
+
+
+def test_a_table_that_was_written_before_those_it_is_made_from_says_nothing(store):
+    store.write("composites", card())
+    assert states(store)["composites"] == ("fresh", "")
+    store.write("master", merge(pictures(ids(3))))  # without fingerprints
+    store.write("composites", card())
+    assert states(store)["composites"] == ("fresh", "")

@@ -1,5 +1,6 @@
 """The notebooks are the integration test: all of them, in order, on drawn characters; and they stay thin."""
 
+import dataclasses
 import re
 import statistics
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from conftest import SETTINGS
 
 import facestats as fs
+from facestats.core.ratings_model import RatingsModel
 from facestats.surfaces.recipe import expected_tables
 from facestats.surfaces.runner import NotebookError, run_notebooks
 
@@ -17,6 +19,7 @@ ROOT = Path(__file__).parents[1]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "scores", "master", "clusters")
+SUMMARIES = ("composites", "audit")  # their rows are no pictures
 
 
 def code_cells(path):
@@ -69,8 +72,53 @@ def test_the_report_holds_every_notebook_and_its_pictures(demo):
 def test_the_notebooks_and_the_status_command_agree(demo):
     cfg = fs.load_config(demo[0])
     status = fs.Store(cfg.data_dir).status(expected_tables(cfg))
-    built = status.filter(pl.col("table").is_in(TABLES))
-    assert built["state"].to_list() == ["fresh"] * len(TABLES), built["why"].to_list()
+    made = (*TABLES, *SUMMARIES)
+    built = status.filter(pl.col("table").is_in(made))
+    assert built["state"].to_list() == ["fresh"] * len(made), built["why"].to_list()
+
+
+def changed(cfg, section, **values):
+    """The configuration with other values in one section; "" is the top."""
+    inside = getattr(cfg, section).model_copy(update=values) if section else None
+    return cfg.model_copy(update={section: inside} if section else values)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("section", "values", "whys"),
+    [
+        ("faces", {"crop_size": 128}, {"faces": "params.size: 512 -> 128"}),
+        ("embeddings", {"batch_size": 7}, {"embeddings": "params.batch_size: 64 -> 7"}),
+        ("text_labels", {"threshold": 0.25}, {"text_labels": "params.threshold: 0.5 -> 0.25"}),
+        ("clusters", {"n_clusters": 4}, {"clusters": "params.n_clusters: 3 -> 4", "audit": ""}),
+        ("clusters", {"n_neighbors": 7}, {"clusters": "params.n_neighbors: 15 -> 7"}),
+        ("audit", {"by": ("age",)}, {"audit": "params.by: ", "clusters": ""}),
+        ("", {"seed": 5}, {"clusters": "params.seed: 0 -> 5", "audit": "params.seed: ", "faces": ""}),
+    ],
+)
+def test_a_changed_setting_makes_stale_what_reads_it(demo, section, values, whys):
+    cfg = fs.load_config(demo[0])
+    status = fs.Store(cfg.data_dir).status(expected_tables(changed(cfg, section, **values)))
+    found = dict(status.select("table", "why").rows())
+    for table, why in whys.items():
+        assert found[table].startswith(why) if why else found[table] == "", found
+    if whys.get("clusters"):
+        assert found["composites"].endswith("clusters is stale")
+
+
+@pytest.mark.slow
+def test_a_ratings_model_that_was_trained_again_makes_the_scores_stale(demo):
+    cfg = fs.load_config(demo[0])
+    store = fs.Store(cfg.data_dir)
+    folder = next((cfg.data_dir / "models").iterdir())
+    model = RatingsModel.load(folder)
+    dataclasses.replace(model, width=model.width + 1).save(folder)
+    try:
+        found = {r["table"]: r["why"] for r in store.status(expected_tables(cfg)).iter_rows(named=True)}
+        assert found["scores"].startswith("params.model: ")
+        assert "scores is stale" in found["master"]
+    finally:
+        model.save(folder)
 
 
 @pytest.mark.slow

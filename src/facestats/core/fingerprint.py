@@ -52,6 +52,11 @@ def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[
     }
 
 
+def describe_write(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what :meth:`facestats.Store.write` writes, in the form of a stage: the settings that were named."""
+    return {"function": "Store.write", "version": 1, "params": {k: str(v) for k, v in settings.items()}}
+
+
 def describe_value(value: Any) -> Any:
     """Turn a parameter into JSON-able data that changes when its meaning does."""
     if value is None or isinstance(value, (str, int, float, bool)):

@@ -15,7 +15,7 @@ from facestats.core.parts import TableFiles, find_table, index_parts
 from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from facestats.core.tables import Table
 
@@ -75,6 +75,16 @@ def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> 
     return found
 
 
+def table_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """Hash the rows of each stored table in `names`; rows that carry no fingerprint cannot be told apart."""
+    found = {name: _stored_rows(folder, name) for name in names}
+    return {
+        name: frame_digest(rows)
+        for name, rows in found.items()
+        if rows is not None and not rows[FINGERPRINT].null_count()
+    }
+
+
 def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expected | None) -> list[str]:
     meta = TableFiles(folder, table.name).metadata()
     if not meta:
@@ -85,6 +95,9 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
         now = _stored_rows(folder, name) if name in TABLES else None
         if now is not None and _is_frame(value) and frame_digest(now) != value["digest"]:
             why.append(f"{name} changed")
+    reads = meta.get("reads", {})  # of a table that Store.write wrote
+    now_read = table_digests(folder, reads)
+    why += [f"{name} changed" for name in now_read if now_read[name] != reads[name]]
     rows = expected.rows if expected and expected.rows is not None else _input_rows(folder, table, meta)
     if rows is not None and table.key in rows.columns:
         why += _row_changes(index, rows, table, meta=meta)

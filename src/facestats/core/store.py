@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from facestats.core.fingerprint import describe_stage, explain_change, mark_failures, package_versions
+from facestats.core.fingerprint import (
+    describe_stage,
+    describe_write,
+    explain_change,
+    mark_failures,
+    package_versions,
+)
 from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
 from facestats.core.plan import (
     Rows,
@@ -27,7 +33,7 @@ from facestats.core.plan import (
     wanted_rows,
 )
 from facestats.core.progress import progress_bar, say
-from facestats.core.status import Expected, stale_inputs, table_states
+from facestats.core.status import Expected, stale_inputs, table_digests, table_states
 from facestats.core.sweep import mark_for_sweeping, sweep_crops
 from facestats.core.tables import TableError, check_table
 
@@ -92,14 +98,20 @@ class Store:
     def write(self, name: str, df: pl.DataFrame, **settings: Any) -> Path:
         """Check `df` and write it as table `name` in one step, with its `settings` in the footer.
 
-        For results of the moment; :meth:`build` also knows when there is nothing to do.
+        For results of the moment; :meth:`build` also knows when there is nothing to do. :meth:`status` sees when the
+        tables that `name` is made from change afterwards.
         """
         files, table = self._files(name), find_table(name)
         check_table(df, table)
-        stage = {"function": "Store.write", "version": 1, "params": {k: str(v) for k, v in settings.items()}}
+        meta = {
+            "stage": describe_write(settings),
+            "packages": package_versions(),
+            "rows": df.height,
+            "reads": table_digests(self.tables_dir, table.reads),
+        }
         with files.lock():
             fresh = files.work / "next.parquet"
-            write_part(df, fresh, {"stage": stage, "packages": package_versions(), "rows": df.height})
+            write_part(df, fresh, meta)
             files.publish(fresh)
         return files.final
 

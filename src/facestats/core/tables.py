@@ -156,7 +156,7 @@ CLUSTERS = Table(
 COMPOSITES = Table(
     "composites",
     "notebooks/08_composites.ipynb",
-    ("master",),
+    ("master", "clusters"),
     {"composite": pl.String, "method": pl.String, "n": pl.Int32, "members": pl.List(pl.String)},
     open_ended=True,
     key="composite",

@@ -5,17 +5,22 @@ A test runs the notebooks and holds this module to them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 import facestats as fs
-from facestats.core.fingerprint import describe_stage
+from facestats.core.fingerprint import describe_stage, describe_write
 from facestats.core.probes import probes_name
+from facestats.core.protocols import ModelError
+from facestats.core.ratings_model import RatingsModel
 from facestats.core.status import Expected
 from facestats.core.tables import FINGERPRINT, KEY
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from facestats.core.config import Config
 
 
@@ -31,59 +36,70 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     -------
     Per table its present description and, for pictures and captions, its present input rows.
     """
-    landmarker = fs.models.landmarker(config.faces)
     clip, bart = fs.models.clip(config.embeddings), fs.models.bart(config.text_labels)
-    faces, texts, pictures = config.faces, config.text_labels, fs.list_images(config.raw_dir)
+    faces, texts, clusters = config.faces, config.text_labels, config.clusters
     captions = fs.list_captions(config.raw_dir)
-    labels = fs.read_labels(config.labels_file, config.attributes)
     recipe = {
-        "faces": Expected(
-            describe_stage(
-                fs.align_faces,
-                {
-                    "landmarker": landmarker,
-                    "size": faces.crop_size,
-                    "policy": faces.policy,
-                    "max_pixels": faces.max_pixels,
-                },
-            ),
-            pictures,
+        "faces": _stage(
+            fs.align_faces,
+            fs.list_images(config.raw_dir),
+            landmarker=fs.models.landmarker(faces),
+            size=faces.crop_size,
+            policy=faces.policy,
+            max_pixels=faces.max_pixels,
         ),
-        "embeddings": Expected(
-            describe_stage(fs.embed_faces, {"encoder": clip, "batch_size": config.embeddings.batch_size})
+        "embeddings": _stage(fs.embed_faces, encoder=clip, batch_size=config.embeddings.batch_size),
+        "attributes": _stage(
+            fs.label_attributes,
+            encoder=clip,
+            attributes=config.attributes,
+            probes=_expected_probes(config, clip.name),
         ),
-        "attributes": Expected(
-            describe_stage(
-                fs.label_attributes,
-                {
-                    "encoder": clip,
-                    "attributes": config.attributes,
-                    "probes": _expected_probes(config, clip.name),
-                },
-            )
-        ),
-        "text_labels": Expected(
-            describe_stage(
-                fs.label_texts,
-                {
-                    "classifier": bart,
-                    "attributes": config.attributes,
-                    "threshold": texts.threshold,
-                    "ask_first": texts.ask_first,
-                    "lexicon": texts.lexicon,
-                },
-            ),
+        "text_labels": _stage(
+            fs.label_texts,
             captions,
+            classifier=bart,
+            attributes=config.attributes,
+            threshold=texts.threshold,
+            ask_first=texts.ask_first,
+            lexicon=texts.lexicon,
         ),
-        "master": Expected(describe_stage(fs.merge_master, {"human": labels, "captions": captions})),
+        "master": _stage(
+            fs.merge_master, human=fs.read_labels(config.labels_file, config.attributes), captions=captions
+        ),
+        "clusters": _stage(
+            fs.map_faces,
+            n_clusters=clusters.n_clusters,
+            n_neighbors=clusters.n_neighbors,
+            seed=config.seed,
+        ),
+        "audit": Expected(describe_write({"by": config.audit.by, "seed": config.seed})),
     }
     if texts.vectors:
-        said = describe_stage(fs.embed_texts, {"encoder": clip})
-        recipe["text_embeddings"] = Expected(said, captions)
+        recipe[\"text_embeddings\"] = _stage(fs.embed_texts, captions, encoder=clip)
+    if (model := _trained_model(config)) is not None:
+        recipe["scores"] = _stage(fs.rate_faces, model=model)
     if config.classifiers:
         classifiers = fs.models.classifiers(config.classifiers, config.attributes)
-        recipe["classifications"] = Expected(describe_stage(fs.classify_faces, {"classifiers": classifiers}))
+        recipe["classifications"] = _stage(fs.classify_faces, classifiers=classifiers)
     return recipe
+
+
+def _stage(func: Callable[..., Any], rows: pl.DataFrame | None = None, **params: Any) -> Expected:
+    """The call of a notebook as data: function and parameters, and rows that no stored table gives."""
+    return Expected(describe_stage(func, params), rows)
+
+
+def _trained_model(config: Config) -> RatingsModel | None:
+    """The model that notebook 05 saved last for the trait in table `scores`, if any."""
+    stage = fs.Store(config.data_dir).provenance("scores").get("stage", {})
+    name = str(stage.get("params", {}).get("model", ""))  # ratings:trait@hash
+    folder = config.data_dir / "models" / name.removeprefix("ratings:").rpartition("@")[0]
+    if not name or not folder.is_dir():
+        return None
+    with suppress(ModelError):  # notebook 05 trains it again
+        return RatingsModel.load(folder)
+    return None
 
 
 def _expected_probes(config: Config, encoder: str) -> str:
