@@ -17,21 +17,40 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SCHEMA = 1
+SCHEMA = 2
 BUSY_SECONDS = 30.0
 EVICT_TO = 0.9  # of the limit: eviction is rare rather than small
-_TABLE = (
+TOUCHED = 1000  # entries whose use is noted in memory at most
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}  # others hold the file, which passes
+_PLACE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+_CREATE = (
     "CREATE TABLE IF NOT EXISTS entries"
-    " (key TEXT PRIMARY KEY, value TEXT NOT NULL, size INTEGER NOT NULL, used REAL NOT NULL) WITHOUT ROWID"
+    " (key TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, value TEXT NOT NULL) WITHOUT ROWID",
+    "CREATE INDEX IF NOT EXISTS by_use ON entries (used, size)",  # eviction reads no value
+    # the size of all values, kept by the database itself: to add it up would read the whole file at each put
+    "CREATE TABLE total AS SELECT coalesce(sum(size), 0) AS size FROM entries",
+    "CREATE TRIGGER added AFTER INSERT ON entries BEGIN UPDATE total SET size = size + new.size; END",
+    "CREATE TRIGGER dropped AFTER DELETE ON entries BEGIN UPDATE total SET size = size - old.size; END",
+    "CREATE TRIGGER resized AFTER UPDATE OF size ON entries"
+    " BEGIN UPDATE total SET size = size + new.size - old.size; END",
+    f"PRAGMA user_version={SCHEMA}",
 )
-_INDEX = "CREATE INDEX IF NOT EXISTS by_use ON entries (used)"
+_PUT = (
+    "INSERT INTO entries (key, size, used, value) VALUES (?, ?, ?, ?) ON CONFLICT (key) DO UPDATE"
+    " SET size = excluded.size, used = excluded.used, value = excluded.value"
+)
 
 
 class Cache:
     """Values by key in a SQLite file (WAL), the least recently used dropped beyond a size.
 
     A file that is damaged, or no database at all, is set aside and begun anew, with a warning; where the folder cannot
-    be written, values live in memory. Nothing in here is ever unpickled.
+    be written, values live in memory. While another process holds the file for longer than `BUSY_SECONDS`, nothing is
+    found and nothing kept. Nothing in here is ever unpickled.
+
+    Several processes may write one file. SQLite before 3.51.3, which Python often brings, can in rare cases damage a
+    file in WAL mode that several connections write and check-point at the same moment. A cache may take that risk: a
+    file that SQLite finds damaged is begun anew, and what was in it is computed again.
 
     Parameters
     ----------
@@ -49,6 +68,7 @@ class Cache:
         self.max_bytes = max_bytes
         self._lock = threading.RLock()
         self._connection: sqlite3.Connection | None = None
+        self._touched: dict[str, float] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "max_bytes": self.max_bytes}
@@ -60,39 +80,54 @@ class Cache:
         return int(self._run(lambda db: db.execute("SELECT count(*) FROM entries").fetchone()[0]))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return the values there are; what was found counts as used now."""
-        return self._run(lambda db: _find(db, list(dict.fromkeys(keys))))
+        """Return the values there are; what was found counts as used now, for others from the next put on."""
+        found = self._run(lambda db: _find(db, list(dict.fromkeys(keys))))
+        with self._lock:
+            self._touched.update(dict.fromkeys(found, time.time()))
+            if len(self._touched) > TOUCHED:
+                self._keep({})
+        return found
 
     def put_many(self, values: Mapping[str, Any]) -> None:
         """Keep values that JSON can hold; drop the least recently used beyond the limit."""
-        now = time.time()
-        texts = {key: json.dumps(value, allow_nan=False) for key, value in values.items()}
-        rows = [(key, text, len(text) + len(key), now) for key, text in texts.items()]
-        self._run(lambda db: _keep(db, rows, self.max_bytes))
+        self._keep({key: json.dumps(value, allow_nan=False) for key, value in values.items()})
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-            self._connection = None
+            if self._connection is not None and self._touched:
+                self._keep({})
+            self._disconnect()
+
+    def _keep(self, texts: Mapping[str, str]) -> None:
+        """Write values, and when those that were found have been used."""
+        now = time.time()
+        rows = [(key, len(text) + len(key), now, text) for key, text in texts.items()]
+        with self._lock:
+            used = [(when, key) for key, when in self._touched.items()]
+            self._touched.clear()
+            self._run(lambda db: _put(db, rows, used, self.max_bytes))
 
     def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Do `work` in one transaction; on a damaged file, begin a new one and do it again."""
+        """Do `work`; on a damaged file, begin a new one and do it again; on one that is held, do it on nothing."""
         with self._lock:
             for last in (False, True):
                 try:
-                    with _transaction(self._open()) as db:
-                        return work(db)
+                    return work(self._open())
                 except sqlite3.OperationalError as error:
-                    if last or "malformed" not in str(error):
+                    if _code(error) in _BUSY:
+                        log.warning(
+                            "the cache %s is held by another process (%s); passed by", self.path, error
+                        )
+                        with contextlib.closing(_connect(":memory:")) as nothing:
+                            return work(nothing)
+                    if last or _code(error) in _PLACE:
                         self._to_memory(error)
                         continue
                     self._set_aside(error)
                 except (sqlite3.DatabaseError, ValueError) as error:
                     self._set_aside(error)
-            with _transaction(self._open()) as db:
-                return work(db)
+            return work(self._open())
 
     def _open(self) -> sqlite3.Connection:
         if self._connection is None:
@@ -101,21 +136,16 @@ class Cache:
                 with contextlib.suppress(OSError):
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 place = str(self.path)
-            db = sqlite3.connect(place, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
-            self._connection = db
-            db.execute("PRAGMA journal_mode=WAL")
-            db.execute("PRAGMA synchronous=NORMAL")
-            found = db.execute("PRAGMA user_version").fetchone()[0]
-            if found not in (0, SCHEMA):
-                msg = f"it was written by another version of facestats (schema {found}, here {SCHEMA})"
-                raise sqlite3.DatabaseError(msg)
-            db.execute(_TABLE)
-            db.execute(_INDEX)
-            db.execute(f"PRAGMA user_version={SCHEMA}")
+            self._connection = _connect(place)
         return self._connection
 
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+
     def _set_aside(self, error: Exception) -> None:
-        self.close()
+        self._disconnect()
         if self.path is None:
             return
         log.warning("the cache %s cannot be used (%s); it is begun anew", self.path, error)
@@ -126,7 +156,7 @@ class Cache:
             self._to_memory(problem)
 
     def _to_memory(self, error: Exception) -> None:
-        self.close()
+        self._disconnect()
         if self.path is not None:
             log.warning(
                 "the cache %s cannot be written (%s); answers are kept in memory only", self.path, error
@@ -134,11 +164,54 @@ class Cache:
         self.path = None
 
 
+def _connect(place: str) -> sqlite3.Connection:
+    """Open a database and make what is missing; wait while others do the same."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        db = sqlite3.connect(place, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
+        try:
+            _prepare(db)
+        except sqlite3.OperationalError as error:
+            db.close()
+            # the change to WAL fails at once where another process is about it, whatever the timeout
+            if _code(error) not in _BUSY or time.monotonic() > end:
+                raise
+            time.sleep(0.02)
+        except BaseException:
+            db.close()
+            raise
+        else:
+            return db
+
+
+def _prepare(db: sqlite3.Connection) -> None:
+    db.execute("PRAGMA journal_mode=WAL")
+    db.execute("PRAGMA synchronous=NORMAL")
+    if _schema(db) == SCHEMA:
+        return
+    with _transaction(db):
+        if (found := _schema(db)) == 0:
+            for statement in _CREATE:
+                db.execute(statement)
+        elif found != SCHEMA:
+            msg = f"it was written by another version of facestats (schema {found}, here {SCHEMA})"
+            raise sqlite3.DatabaseError(msg)
+
+
+def _schema(db: sqlite3.Connection) -> int:
+    return int(db.execute("PRAGMA user_version").fetchone()[0])
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's number of an error, without what it says more in higher bytes; 0 where Python raised it."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
 @contextlib.contextmanager
-def _transaction(db: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+def _transaction(db: sqlite3.Connection) -> Iterator[None]:
     db.execute("BEGIN IMMEDIATE")
     try:
-        yield db
+        yield
     except BaseException:
         with contextlib.suppress(sqlite3.Error):
             db.execute("ROLLBACK")
@@ -152,20 +225,25 @@ def _find(db: sqlite3.Connection, keys: list[str]) -> dict[str, Any]:
         row = db.execute("SELECT value FROM entries WHERE key = ?", (key,)).fetchone()
         if row is not None:
             found[key] = json.loads(row[0])
-    now = time.time()
-    db.executemany("UPDATE entries SET used = ? WHERE key = ?", [(now, key) for key in found])
     return found
 
 
-def _keep(db: sqlite3.Connection, rows: list[tuple[str, str, int, float]], max_bytes: int) -> None:
-    db.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?, ?, ?)", rows)
-    total = db.execute("SELECT coalesce(sum(size), 0) FROM entries").fetchone()[0]
-    if total <= max_bytes:
-        return
-    surplus, doomed = total - EVICT_TO * max_bytes, []
-    for key, size in db.execute("SELECT key, size FROM entries ORDER BY used, key"):
+def _put(
+    db: sqlite3.Connection,
+    rows: list[tuple[str, int, float, str]],
+    used: list[tuple[float, str]],
+    max_bytes: int,
+) -> None:
+    with _transaction(db):
+        db.executemany("UPDATE entries SET used = ? WHERE key = ?", used)
+        db.executemany(_PUT, rows)
+        surplus = db.execute("SELECT size FROM total").fetchone()[0] - max_bytes
         if surplus <= 0:
-            break
-        doomed.append((key,))
-        surplus -= size
-    db.executemany("DELETE FROM entries WHERE key = ?", doomed)
+            return
+        surplus, doomed = surplus + (1 - EVICT_TO) * max_bytes, []
+        for key, size in db.execute("SELECT key, size FROM entries ORDER BY used, size, key"):
+            if surplus <= 0:
+                break
+            doomed.append((key,))
+            surplus -= size
+        db.executemany("DELETE FROM entries WHERE key = ?", doomed)
