@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from facestats.core.fingerprint import mark_failures
+from facestats.core.locks import StoreError, hold
 from facestats.core.tables import FINGERPRINT, TABLES, Table
 
 if TYPE_CHECKING:
@@ -33,14 +33,6 @@ READ_ERRORS = (
     json.JSONDecodeError,
     KeyError,
 )
-
-
-class StoreError(RuntimeError):
-    """The store cannot read or write; the text says what to do, and nothing was harmed."""
-
-
-class LockedError(StoreError):
-    """Another run holds the table."""
 
 
 def find_table(name: str) -> Table:
@@ -103,22 +95,10 @@ class TableFiles:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Hold this table alone; raises LockedError at once if another run holds it."""
-        from filelock import FileLock, Timeout
-
-        lock = FileLock(self._made(self.work) / "lock")
-        owner = self.work / "owner"
-        try:
-            lock.acquire(timeout=0)
-        except Timeout as error:
-            who = owner.read_text(encoding="utf-8") if owner.exists() else "another process"
-            msg = f"table {self.name!r} is being built by {who}. Wait until it ends, or stop it; then run again."
-            raise LockedError(msg) from error
-        try:
-            owner.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        work = self._made(self.work)
+        with hold(work / "lock", work / "owner", what=f"table {self.name!r} is being built"):
             self._recover()
             yield
-        finally:
-            lock.release()
 
     def publish(self, fresh: Path) -> None:
         """Put the complete version `fresh` (a file or a folder in `work`) in place of the table."""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.parts import LockedError, TableFiles
+from facestats.core.locks import LockedError
+from facestats.core.parts import TableFiles
 from facestats.core.tables import TABLES
 
 if TYPE_CHECKING:
