@@ -71,6 +71,9 @@ def test_a_local_parquet_data_set_is_named_by_content(parquet, caplog):
     assert "'image'" in caplog.text, "what was guessed is said"
     assert list_captions(parquet).equals(frame.select("image_id", "text"))
     assert read(parquet, limit=2).equals(frame.head(2))
+    few = list(read_dataset(str(parquet), batch_size=3))
+    assert [batch.height for batch in few] == [3, 1], "no more pictures in memory than asked for"
+    assert pl.concat(few).equals(frame)
 
 
 def test_a_picture_that_cannot_be_decoded_does_not_end_the_stream(tmp_path, parquet):

@@ -45,6 +45,7 @@ def read_dataset(
     text: str | None = None,
     image: str | None = None,
     limit: int | None = None,
+    batch_size: int = BATCH,
 ) -> Iterator[pl.DataFrame]:
     """Read a data set batch by batch; no picture is decoded, so that none can end the stream.
 
@@ -58,11 +59,13 @@ def read_dataset(
         Columns; by default guessed by name and type, which is said. A data set may have only one of them.
     limit
         Rows to read at most.
+    batch_size
+        Rows of a frame at most: pictures of several MB each are held in memory together.
 
     Yields
     ------
     Frames of `image_id` (the picture's path within the data set, else named by content), `text` (String)
-    and `image` (Binary, the encoded file), of at most 1,000 rows.
+    and `image` (Binary, the encoded file).
 
     Raises
     ------
@@ -80,7 +83,7 @@ def read_dataset(
         rows = rows.cast_column(picture, datasets.Image(decode=False))
     seen: dict[str, int] = {}
     source_rows: Iterable[dict[str, Any]] = itertools.islice(_iterate(rows, source), limit)
-    for batch in _batched(source_rows):
+    for batch in _batched(source_rows, batch_size):
         yield _frame(batch, picture, words, root=source, seen=seen)
 
 
@@ -164,9 +167,9 @@ def _iterate(rows: Any, source: str) -> Iterator[dict[str, Any]]:
         raise CaptionError(msg) from error
 
 
-def _batched(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], ...]]:
+def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[tuple[dict[str, Any], ...]]:
     stream = iter(rows)
-    while batch := tuple(itertools.islice(stream, BATCH)):
+    while batch := tuple(itertools.islice(stream, size)):
         yield batch
 
 
