@@ -1,4 +1,5 @@
 import os
+import shutil
 import signal
 import threading
 import time
@@ -29,6 +30,15 @@ def work(items, *, add=0):
 def process_ids(items):
     time.sleep(0.05)
     return [os.getpid() for _ in items]
+
+
+def write_on(items, *, folder):
+    """Write into a folder, and make it where it is gone."""
+    for item in items:
+        time.sleep(0.3)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / str(item)).touch()
+    return list(items)
 
 
 def collect(items, **options):
@@ -136,6 +146,33 @@ def test_a_caller_may_stop_early():
         assert results == [0]
         break
     assert collect([1, 2], workers=1) == [2, 4]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_workers_write_no_more_when_the_program_ends(tmp_path):
+    folder = tmp_path / "crops"
+
+    def end_when_there_is_one():
+        while not folder.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def end(number, frame):
+        raise SystemExit(143)
+
+    before = signal.signal(signal.SIGUSR1, end)
+    watcher = threading.Thread(target=end_when_there_is_one)
+    watcher.start()
+    try:
+        with pytest.raises(SystemExit):
+            list(map_tasks(write_on, list(range(40)), workers=2, folder=folder))
+        shutil.rmtree(folder)
+        time.sleep(1)
+        assert not folder.exists()
+    finally:
+        watcher.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert collect([1, 2], workers=2) == [2, 4]
 
 
 def test_workers_default_to_the_cores_of_this_process():

@@ -99,6 +99,9 @@ def map_tasks(
                 _take_back(running, starts)
                 results = _one_by_one(func, items[start : start + task_size], shared, seconds=seconds)
             yield start, results
+    except (KeyboardInterrupt, SystemExit):  # or a worker writes on into folders that are being cleared away
+        stop_workers()
+        raise
     finally:  # the caller stopped early: nobody wants the rest
         _take_back(running, starts)
 
