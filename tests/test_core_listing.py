@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from facestats.core.listing import list_images, picture_path
+from facestats.core.listing import list_images, path_text, picture_path
 from facestats.core.tables import STATUS
 
 ODD = [
@@ -63,6 +63,7 @@ def test_a_name_that_is_not_utf8_is_percent_encoded_and_found_again(folder, raw)
     assert frame["image_id"][0].isascii()
     assert "%" in frame["image_id"][0]
     assert picture_path(frame["path"][0]).samefile(path)
+    assert path_text(path) == frame["path"][0]
 
 
 def test_names_that_encode_alike_stay_two_rows(folder):

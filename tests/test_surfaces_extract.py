@@ -16,6 +16,7 @@ import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces import extract as work
+from facestats.surfaces.outfile import open_output
 from facestats.surfaces.pipeline import Item
 
 ROOT = Path(__file__).parents[1]
@@ -77,18 +78,51 @@ def test_parquet_comes_when_all_is_done(pipeline, tmp_path):
     assert table["image_id"].to_list() == [f"t{i}" for i in range(5)]
     assert table["Hair_Color"].to_list() == ["red"] * 5
     assert table["Hair_Color_source"].to_list() == ["text"] * 5
-    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["out.parquet"]
-    assert work.extract(pipeline, texts(5), out, stream=sys.stdout).before == 5
+    left = {p.name for p in tmp_path.iterdir() if p.is_file()}
+    assert left == {"out.parquet", ".out.parquet.lock"}
+    assert work.extract(pipeline, texts(5), out, stream=sys.stdout, scores=True).before == 5
 
 
-def test_one_source_is_named(tmp_path):
-    none = {"directory": None, "dataset": None, "split": None, "samples": None}
+def test_one_source_is_named_and_options_that_do_nothing_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="name one source"):
-        work.gather(None, None, **none)
+        work.gather(None, None)
     with pytest.raises(ConfigError, match="name one source"):
-        work.gather(None, ["a"], **{**none, "directory": tmp_path})
-    items, total = work.gather([Path("a.jpg")], ["a man"], **none)
-    assert (list(items), total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
+        work.gather(None, ["a"], directory=tmp_path)
+    with pytest.raises(ConfigError, match="--samples counts inputs of a --directory"):
+        work.gather(None, ["a"], samples=3)
+    with pytest.raises(ConfigError, match="--split train names a part of a data set"):
+        work.gather(None, None, directory=tmp_path, split="train")
+    inputs = work.gather([Path("a.jpg")], ["a man"])
+    assert (list(inputs.items), inputs.total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
+    draw_faces(tmp_path, n=3)
+    some = work.gather(directory=tmp_path, samples=2)
+    assert some.items == work.list_directory(tmp_path)[:2]
+    assert some.total == 2
+
+
+def test_inputs_that_are_named_have_names_of_their_own():
+    odd = Path(os.fsdecode(b"caf\xe9.jpg"))
+    inputs = work.gather([odd, Path("caf%E9.jpg"), Path("text 1")], ["a", os.fsdecode(b"caf\xe9")])
+    assert [item.id for item in inputs.items] == [
+        "caf%E9.jpg",
+        "caf%E9.jpg-2",
+        "text 1",
+        "text 1-2",
+        "text 2",
+    ]
+    assert inputs.items[-1].text == "caf?"
+
+
+def test_a_name_that_is_not_utf8_costs_no_answer(pipeline, tmp_path):
+    draw_faces(tmp_path, n=1)
+    picture = next(p for p in tmp_path.rglob("*.png"))
+    odd = picture.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    stream = io.StringIO()
+    inputs = work.gather([odd, tmp_path / "gone.png"], None)
+    work.extract(pipeline, inputs.items, None, stream=stream)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [Path(line["id"]).name for line in lines] == ["caf%E9.png", "gone.png"]
+    assert lines[0]["error"] is None
 
 
 def test_a_directory_gives_pictures_with_their_captions(tmp_path):
@@ -101,6 +135,7 @@ def test_a_directory_gives_pictures_with_their_captions(tmp_path):
 
 
 def test_a_data_set_is_streamed(tmp_path):
+    pytest.importorskip("datasets")
     draw_faces(tmp_path, n=3)
     items = list(work.stream_items(str(tmp_path), limit=2))
     assert len(items) == 2
@@ -176,3 +211,53 @@ def test_killed_and_run_again_each_picture_is_there_once(tmp_path):
     subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     expected = fs.list_images(raw)["image_id"].to_list()
     assert sorted(ids(out)) == sorted(expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_stopped_run_leaves_no_picture_in_the_temporary_folder_and_goes_on(tmp_path, number, code):
+    raw, temporary, out = tmp_path / "pictures", tmp_path / "tmp", tmp_path / "out.jsonl"
+    fs.testing.draw_faces(raw, n=30)
+    temporary.mkdir()
+    arguments = command("--directory", raw, "--out", out, "--batch-size", 2, "--config", project(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    process = subprocess.Popen(
+        arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 300
+    while (not out.exists() or out.read_bytes().count(b"\n") < 4) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    while not list(temporary.glob("facestats-*")) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == code, said
+    assert "Traceback" not in said
+    assert ("interrupted; finished chunks are kept" in said) == (number == signal.SIGINT)
+    assert not list(temporary.glob("facestats-*"))
+    assert out.read_bytes().count(b"\n") < 30
+    subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert sorted(ids(out)) == sorted(fs.list_images(raw)["image_id"].to_list())
+
+
+@pytest.mark.slow
+def test_a_second_command_on_one_output_is_exit_6_and_other_settings_are_exit_7(tmp_path):
+    out, config = tmp_path / "out.jsonl", project(tmp_path)
+    with open_output(out, {"source": "s", "scores": False, "recipe": {}}):
+        held = subprocess.run(
+            command("--text", "a man", "--out", out, "--config", config),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert held.returncode == 6, held.stderr
+    assert f"is being written by process {os.getpid()}" in held.stderr
+    subprocess.run(command("--text", "a man", "--out", out, "--config", config), check=True)
+    other = subprocess.run(
+        command("--text", "an elderly man", "--out", out, "--config", config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert other.returncode == 7, other.stderr
+    assert len(other.stderr.strip().splitlines()) == 1

@@ -174,7 +174,7 @@ def _look(entry: os.DirEntry[str], root: Path, *, follow_links: bool) -> _Found 
 
 def _list_row(root: Path, path: Path, found: _Found) -> tuple | None:
     """One row of the listing, or None if the file is no picture."""
-    name, where = (_text(os.fsencode(p)) for p in (path.relative_to(root).as_posix(), path))
+    name, where = (path_text(p) for p in (path.relative_to(root).as_posix(), path))
     known = path.suffix.lower() in SUFFIXES
     if isinstance(found, _Unusable):
         return (name, where, 0, 0, found.status, found.error) if known or found.is_folder else None
@@ -186,8 +186,9 @@ def _list_row(root: Path, path: Path, found: _Found) -> tuple | None:
     return name, where, found.st_size, found.st_mtime_ns, None, None
 
 
-def _text(raw: bytes) -> str:
-    """Decode a file name; one that is not UTF-8 is percent-encoded where it must be."""
+def path_text(path: str | os.PathLike[str]) -> str:
+    """Write a path as text, as :func:`list_images` does; one that is not UTF-8 is percent-encoded where it must be."""
+    raw = os.fsencode(path)
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError:

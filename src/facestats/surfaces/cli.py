@@ -92,7 +92,7 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     split: Annotated[str | None, typer.Option("--split", help="Part of the data set.")] = None,
     samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="Rows of the data set at most.")
+        int | None, typer.Option("--samples", min=1, help="Inputs of the folder or data set at most.")
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 64,
     out: Annotated[
@@ -116,12 +116,19 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     """
     from facestats.surfaces import extract as work
 
-    items, total = work.gather(
-        image, text, directory=directory, dataset=dataset, split=split, samples=samples
+    inputs = work.gather(
+        image, text, directory=directory, dataset=dataset, split=split, samples=samples, batch_size=batch_size
     )
     pipeline = fs.CharacterPipeline(find_config(config), not no_cache)
     tally = work.extract(
-        pipeline, items, out, stream=sys.stdout, batch_size=batch_size, scores=scores, total=total
+        pipeline,
+        inputs.items,
+        out,
+        stream=sys.stdout,
+        batch_size=batch_size,
+        scores=scores,
+        total=inputs.total,
+        source=inputs.source,
     )
     if tally.failed:
         typer.echo(f"facestats: {tally.failed} of {tally.done} inputs failed; see their error", err=True)

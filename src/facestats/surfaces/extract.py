@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
-import logging
 import sys
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
-
-import polars as pl
+from collections import Counter
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, TextIO
 
 from facestats.core.captions import list_captions
 from facestats.core.config import ConfigError
-from facestats.core.datasets import read_dataset
-from facestats.core.listing import list_images
-from facestats.core.parts import write_part
+from facestats.core.datasets import BATCH, read_dataset
+from facestats.core.listing import list_images, path_text
 from facestats.core.progress import advance, progress_bar, say
 from facestats.core.tables import KEY
+from facestats.core.textfiles import as_text
+from facestats.surfaces.outfile import NAMED, open_output
 from facestats.surfaces.pipeline import Item
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator, Sequence
 
     from facestats.surfaces.pipeline import CharacterPipeline
-
-log = logging.getLogger(__name__)
+    from facestats.surfaces.results import CharacterResult
 
 MAX_BAD_SHARE = 0.2
 
@@ -44,37 +41,78 @@ class Tally:
         return self.failed > MAX_BAD_SHARE * max(self.done, 1)
 
 
+@dataclass(frozen=True)
+class Inputs:
+    """What the command line named: inputs with distinct ids, their number where it is known, and where they are from."""
+
+    items: Iterable[Item]
+    total: int | None
+    source: str
+
+
 def gather(
-    images: list[Path] | None,
-    texts: list[str] | None,
+    images: list[Path] | None = None,
+    texts: list[str] | None = None,
     *,
-    directory: Path | None,
-    dataset: str | None,
-    split: str | None,
-    samples: int | None,
-) -> tuple[Iterable[Item], int | None]:
-    """Turn what the command line named into inputs, and their number where it is known.
+    directory: Path | None = None,
+    dataset: str | None = None,
+    split: str | None = None,
+    samples: int | None = None,
+    batch_size: int = BATCH,
+) -> Inputs:
+    """Turn what the command line named into inputs.
+
+    Parameters
+    ----------
+    images, texts
+        One of each together are one input.
+    directory
+        A folder of pictures.
+    dataset, split
+        A Hugging Face data set, and which part of it.
+    samples
+        Inputs of a folder or data set at most.
+    batch_size
+        Rows of a data set to hold at a time.
 
     Raises
     ------
     ConfigError
-        If nothing was named, or two kinds of sources at once.
+        If nothing was named, two kinds of sources at once, or an option that the source does not have.
     """
-    kinds = [bool(images or texts), directory is not None, dataset is not None]
-    if sum(kinds) != 1:
+    if sum([bool(images or texts), directory is not None, dataset is not None]) != 1:
         msg = "name one source: --image and --text, or --directory, or --dataset (facestats extract --help)"
         raise ConfigError(msg)
+    if split is not None and dataset is None:
+        msg = f"--split {split} names a part of a data set, and there is none; leave it out, or name a --dataset"
+        raise ConfigError(msg)
     if directory is not None:
-        items = list_directory(directory)
-        return items, len(items)
+        items = list_directory(directory)[:samples]
+        return Inputs(items, len(items), f"directory {path_text(directory.resolve())}")
     if dataset is not None:
-        return stream_items(dataset, split=split, limit=samples), samples
-    pictures, sentences = images or [], texts or []
-    if len(pictures) == len(sentences) == 1:
-        return [Item(str(pictures[0]), pictures[0], sentences[0])], 1
-    several = [Item(str(path), path) for path in pictures]
-    several += [Item(f"text {i}", None, text) for i, text in enumerate(sentences, start=1)]
-    return several, len(several)
+        rows = stream_items(dataset, split=split, limit=samples, batch_size=batch_size)
+        folder = Path(dataset).expanduser()
+        name = path_text(folder.resolve()) if folder.is_dir() else dataset
+        return Inputs(rows, samples, f"data set {name}, {split or 'first split'}")
+    if samples is not None:
+        msg = "--samples counts inputs of a --directory or --dataset; leave it out where each is named"
+        raise ConfigError(msg)
+    items = _named(images or [], [str(as_text(text)) for text in texts or []])
+    return Inputs(items, len(items), NAMED)
+
+
+def _named(pictures: list[Path], texts: list[str]) -> list[Item]:
+    """Inputs that were named one by one; a name that is there already gets a number behind."""
+    if len(pictures) == len(texts) == 1:
+        return [Item(path_text(pictures[0]), pictures[0], texts[0])]
+    several = [Item(path_text(path), path) for path in pictures]
+    several += [Item(f"text {i}", None, text) for i, text in enumerate(texts, start=1)]
+    seen: Counter[str] = Counter()
+    for i, item in enumerate(several):
+        seen[item.id] += 1
+        if seen[item.id] > 1:
+            several[i] = replace(item, id=f"{item.id}-{seen[item.id]}")
+    return several
 
 
 def list_directory(folder: Path) -> list[Item]:
@@ -86,9 +124,11 @@ def list_directory(folder: Path) -> list[Item]:
     ]
 
 
-def stream_items(source: str, *, split: str | None = None, limit: int | None = None) -> Iterator[Item]:
-    """Rows of a Hugging Face data set as inputs."""
-    for batch in read_dataset(source, split=split, limit=limit):
+def stream_items(
+    source: str, *, split: str | None = None, limit: int | None = None, batch_size: int = BATCH
+) -> Iterator[Item]:
+    """Rows of a Hugging Face data set as inputs, `batch_size` of them in memory."""
+    for batch in read_dataset(source, split=split, limit=limit, batch_size=batch_size):
         for name, text, image in batch.select(KEY, "text", "image").iter_rows():
             yield Item(name, image, text)
 
@@ -102,6 +142,7 @@ def extract(
     batch_size: int = 64,
     scores: bool = False,
     total: int | None = None,
+    source: str = NAMED,
 ) -> Tally:
     """Label `items` batch by batch and write one line of JSON each.
 
@@ -112,8 +153,8 @@ def extract(
     items
         Inputs with distinct ids.
     out
-        A file of JSON Lines, continued where it ends; ``.parquet`` is written when all is done, its lines are kept
-        beside it until then. None writes to `stream`.
+        A file of JSON Lines, continued where it ends if the same inputs and settings began it; ``.parquet`` is written
+        when all is done. None writes to `stream`.
     stream
         Where lines go without `out`.
     batch_size
@@ -122,36 +163,79 @@ def extract(
         Whether each line holds scores, sources and probabilities.
     total
         Number of items, for the progress bar.
+    source
+        Where the items are from; an output holds those of one source. An input that changed since is labelled anew,
+        and its answer replaces the old one, but not where its id says nothing of it.
 
     Returns
     -------
     Counts of the whole output, lines of an earlier run included.
+
+    Raises
+    ------
+    StateError
+        If the output was begun with something else.
+    LockedError
+        If another run writes it.
     """
-    lines = None if out is None else out.with_name(f".{out.name}.jsonl") if out.suffix == ".parquet" else out
-    if out is not None and out.suffix == ".parquet" and out.exists():
-        say(f"{out} is there already; delete it to make it again", file=sys.stderr)
-        table = pl.read_parquet(out, columns=["error"])
-        return Tally(table.height, table["error"].count(), table.height)
-    before = _finished(lines) if lines is not None else {}
-    if before:
-        say(f"{len(before)} answers are there already in {lines}; going on behind them", file=sys.stderr)
-    done, failed = len(before), sum(before.values())
-    target = stream if lines is None else lines.open("a", encoding="utf-8")
-    try:
-        with progress_bar("extract", total or 0, show=total != 1):
-            for batch in _batches((item for item in items if item.id not in before), batch_size):
-                results = pipeline.process_batch(batch)
-                target.writelines(result.to_json(scores=scores) + "\n" for result in results)
-                target.flush()
-                bad = sum(result.error is not None for result in results)
-                done, failed = done + len(results), failed + bad
-                advance(len(results), failed=bad)
-    finally:
-        if lines is not None:
-            target.close()
-    if out is not None and lines is not None and lines != out:
-        _write_parquet(lines, out)
-    return Tally(done, failed, len(before))
+    if out is None:
+        return _label(pipeline, items, Printer(stream), scores=scores, batch_size=batch_size, total=total)
+    about = {"source": source, "scores": scores, "recipe": pipeline.labeller.recipe()}
+    with open_output(out, about) as output:
+        if output.complete:
+            errors = output.check_table(items)
+            say(f"{out} is there already; delete it to make it again", file=sys.stderr)
+            return Tally(len(errors), errors.count(), len(errors))
+        wanted: Iterable[Item] = (item for item in items if output.wants(item))
+        if isinstance(items, list):  # an error comes before the work
+            wanted = list(wanted)
+            total = len(wanted)
+        before = len(output.failed)
+        if before:
+            said = f"{before} answers are there already in {output.lines}; going on behind them"
+            say(said, file=sys.stderr)
+        _label(pipeline, wanted, output, scores=scores, batch_size=batch_size, total=total)
+        output.finish()
+        return Tally(len(output.failed), sum(output.failed.values()), before)
+
+
+class _Sink(Protocol):
+    """Takes the answers of a batch."""
+
+    def add(self, results: Sequence[CharacterResult], *, scores: bool) -> None: ...
+
+
+@dataclass(frozen=True)
+class Printer:
+    """Writes answers to a stream."""
+
+    stream: TextIO
+
+    def add(self, results: Sequence[CharacterResult], *, scores: bool) -> None:
+        """Write a line of JSON for each."""
+        self.stream.writelines(result.to_json(scores=scores) + "\n" for result in results)
+        self.stream.flush()
+
+
+def _label(
+    pipeline: CharacterPipeline,
+    items: Iterable[Item],
+    sink: _Sink,
+    *,
+    scores: bool,
+    batch_size: int,
+    total: int | None,
+) -> Tally:
+    """Label items, and hand on the answers of each batch."""
+    done = failed = 0
+    with progress_bar("extract", total or 0, show=total != 1):
+        for batch in _batches(items, batch_size):
+            results = pipeline.process_batch(batch)
+            sink.add(results, scores=scores)
+            bad = sum(result.error is not None for result in results)
+            done, failed = done + len(results), failed + bad
+            advance(len(results), failed=bad)
+    return Tally(done, failed)
 
 
 def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
@@ -163,41 +247,3 @@ def _batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
             batch = []
     if batch:
         yield batch
-
-
-def _finished(file: Path) -> dict[str, bool]:
-    """Ids in a file of JSON Lines, and whether each failed; half a line at its end is taken off."""
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        return {}
-    found: dict[str, bool] = {}
-    whole = 0
-    with file.open("rb") as opened:
-        for number, line in enumerate(opened, start=1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                row = json.loads(line)
-                found[row["id"]] = row["error"] is not None
-            except (ValueError, KeyError, TypeError) as error:
-                msg = f"{file}, line {number} is no answer of facestats ({error!r}); give another --out, or delete it"
-                raise FileExistsError(msg) from error
-            whole += len(line)
-    if whole < file.stat().st_size:
-        with file.open("r+b") as opened:
-            opened.truncate(whole)
-    return found
-
-
-def _write_parquet(lines: Path, out: Path) -> None:
-    """Turn finished lines into a table: a row per answer, a column per attribute."""
-    rows: list[dict[str, Any]] = []
-    with lines.open(encoding="utf-8") as opened:
-        for line in opened:
-            answer = json.loads(line)
-            row = {KEY: answer["id"], "error": answer["error"], **answer["attributes"]}
-            for title, label in answer.get("scores", {}).items():
-                row |= {f"{title}_{part}": label[part] for part in ("score", "source", "conflict")}
-            rows.append(row)
-    write_part(pl.DataFrame(rows, infer_schema_length=None), out, {"source": "facestats extract"})
-    lines.unlink()

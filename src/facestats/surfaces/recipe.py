@@ -76,7 +76,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         "audit": Expected(describe_write({"by": config.audit.by, "seed": config.seed})),
     }
     if texts.vectors:
-        recipe[\"text_embeddings\"] = _stage(fs.embed_texts, captions, encoder=clip)
+        recipe["text_embeddings"] = _stage(fs.embed_texts, captions, encoder=clip)
     if (model := _trained_model(config)) is not None:
         recipe["scores"] = _stage(fs.rate_faces, model=model)
     if config.classifiers:
