@@ -50,7 +50,10 @@ def test_the_nine_attributes_have_the_agreed_options_and_prompts_of_their_own():
         ("a: [", "not readable as YAML"),
         ("a: !!python/object:os.system {}", "not readable as YAML"),
         (b"data_dir: \xff\xfe", "not readable as YAML in UTF-8"),
-        ("attributes: nowhere.yaml", "nowhere.yaml: cannot be read"),
+        (
+            "attributes: nowhere.yaml",
+            "nowhere.yaml: cannot be read (No such file or directory). Copy config/attributes.yaml of facestats there",
+        ),
     ],
 )
 def test_a_bad_file_is_an_error_that_names_it(tmp_path, text, message):

@@ -195,7 +195,11 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     values = _read_yaml(file)
     context = {"folder": file.resolve().parent}
     if isinstance(values.get("attributes", "attributes.yaml"), str):
-        values["attributes"] = _read_yaml(context["folder"] / values.get("attributes", "attributes.yaml"))
+        named = context["folder"] / values.get("attributes", "attributes.yaml")
+        fix = (
+            f"Copy config/attributes.yaml of facestats there, or say in {file} where it is: attributes: FILE"
+        )
+        values["attributes"] = _read_yaml(named, fix=fix)
     try:
         return Config.model_validate(values, context=context)
     except ValidationError as error:
@@ -213,11 +217,11 @@ def find_config(path: str | os.PathLike[str] | None = None) -> Path:
     raise ConfigError(msg)
 
 
-def _read_yaml(file: Path) -> dict[str, Any]:
+def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/default.yaml.") -> dict[str, Any]:
     try:
         raw = file.read_bytes()
     except OSError as error:
-        msg = f"{file}: cannot be read ({error.strerror}). Give a YAML file, such as config/default.yaml."
+        msg = f"{file}: cannot be read ({error.strerror}). {fix}"
         raise ConfigError(msg) from error
     if len(raw) > MAX_CONFIG_BYTES:
         msg = f"{file}: {len(raw)} bytes is no configuration, the limit is {MAX_CONFIG_BYTES}"
