@@ -10,6 +10,7 @@ from facestats.models.classifiers import HfClassifier, classifiers
 from facestats.models.clip import Clip, clip
 from facestats.models.landmarks import FaceMesh, landmarker
 from facestats.models.regressors import Mlp, Ridge, mlp, ridge
+from facestats.models.weights import local_only
 
 __all__ = [
     "Bart",
@@ -22,6 +23,7 @@ __all__ = [
     "classifiers",
     "clip",
     "landmarker",
+    "local_only",
     "mlp",
     "ridge",
 ]

@@ -59,6 +59,11 @@ class Bart:
         return f"{model}@{revision} {self._pick()[0]} windows of {self.settings.window_tokens}"
 
     @property
+    def folder(self) -> Path:
+        """Where the files of the model lie."""
+        return self._find()[0]
+
+    @property
     def precision_reason(self) -> str:
         """Which precision was chosen, and why."""
         return self._pick()[1]

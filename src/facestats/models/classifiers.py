@@ -66,6 +66,11 @@ class HfClassifier:
         return f"{model}@{revision} {self._pick()[0]} ({mapping} of {', '.join(self.options)})"
 
     @property
+    def folder(self) -> Path:
+        """Where the files of the model lie."""
+        return self._find()[0]
+
+    @property
     def prefix(self) -> str:
         """Start of the names of its columns."""
         return self.settings.prefix

@@ -59,6 +59,11 @@ class Clip:
         return f"{model}@{self._find().revision} {self._pick()[0]}"
 
     @property
+    def folder(self) -> Path:
+        """Where the files of the model lie."""
+        return Path(self._find().folder)
+
+    @property
     def precision_reason(self) -> str:
         """Which precision was chosen, and why."""
         return self._pick()[1]

@@ -7,17 +7,30 @@ import hashlib
 import json
 import logging
 import urllib.request
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from facestats.core.protocols import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
+_may_fetch: ContextVar[bool] = ContextVar("facestats_may_fetch", default=True)
+
+
+@contextmanager
+def local_only() -> Iterator[None]:
+    """Look for models on this machine alone while the block runs: who asks what is there fetches nothing."""
+    token = _may_fetch.set(False)
+    try:
+        yield
+    finally:
+        _may_fetch.reset(token)
 
 
 def hash_files(files: Iterable[Path]) -> str:
@@ -71,15 +84,22 @@ def hub_folder(
             folder = Path(str(paths[0])).parent
             return folder, folder.name
     cache = Path(constants.HF_HUB_CACHE)
+    by_hand = (
+        f"On a machine with network, run\n    hf download {repo}\nand copy the folder"
+        f" {cache / ('models--' + repo.replace('/', '--'))} here, or set the model to a folder that holds it."
+    )
+    if not _may_fetch.get():
+        msg = (
+            f"the model {setting!r} is not on this machine: looked in {cache}. The first run fetches it from"
+            f" {constants.ENDPOINT}; or, {by_hand[0].lower()}{by_hand[1:]}"
+        )
+        raise ModelError(msg)
     try:
         return _download(repo, required, weights)
     except ModelError as error:
         msg = (
             f"the model {setting!r} is not on this machine and could not be fetched: {error}\n"
-            f"Looked in {cache} and on {constants.ENDPOINT}. On a machine with network, run\n"
-            f"    hf download {repo}\n"
-            f"and copy the folder {cache / ('models--' + repo.replace('/', '--'))} here, or set the model to"
-            " a folder that holds it."
+            f"Looked in {cache} and on {constants.ENDPOINT}. {by_hand}"
         )
         raise ModelError(msg) from error
 

@@ -18,8 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facestats.core.config import Config
+    from facestats.models import Bart, Clip, HfClassifier
 
 PACKAGES = ("numpy", "polars", "pillow", "mediapipe", "torch", "open_clip_torch", "transformers", "datasets")
+EXTRAS = {
+    "gradio": "app",
+    "fastapi": "service",
+    "uvicorn": "service",
+    "python-multipart": "service",
+    "prometheus_client": "service",
+    "jupyter-scatter": "explore",
+}
+# what a package is imported as, where that is not its name
+_IMPORTED = {"cv2": "opencv-contrib-python", "open_clip": "open_clip_torch", "PIL": "pillow"}
 OLDEST_PILLOW = (12, 3)  # older ones are known to break on hostile pictures
 ROOM = 2_000_000_000  # bytes
 
@@ -27,7 +38,7 @@ Finding = tuple[str, bool, str]
 
 
 def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
-    """Look at everything in turn.
+    """Look at everything in turn; nothing is fetched.
 
     Yields
     ------
@@ -37,6 +48,7 @@ def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
     yield "python", right, platform.python_version() + ("" if right else ": take 3.11 or 3.12")
     yield "facestats", True, fs.__version__
     yield from _packages()
+    yield from _extras()
     yield "cores", True, str(cpu_count())
     yield _device()
     try:
@@ -47,7 +59,7 @@ def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
     yield "configuration", True, str(find_config(config))
     yield from _models(settings)
     yield _space(settings)
-    yield "pictures", settings.raw_dir.is_dir(), _pictures(settings)
+    yield "pictures", settings.raw_dir.is_dir() or settings.demo is not None, _pictures(settings)
 
 
 def _packages() -> Iterator[Finding]:
@@ -61,22 +73,56 @@ def _packages() -> Iterator[Finding]:
         yield name, not old, found + (": pip install --upgrade pillow" if old else "")
 
 
-def _device() -> Finding:
-    import torch
+def _extras() -> Iterator[Finding]:
+    for name, extra in EXTRAS.items():
+        try:
+            found = version(name)
+        except PackageNotFoundError:
+            found = f"not installed; optional: pip install 'facestats[{extra}]'"
+        yield name, True, found
 
+
+def _device() -> Finding:
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        return "device", False, _mend(error)
     if torch.cuda.is_available():
         return "device", True, f"cuda: {torch.cuda.get_device_name()}"
     return "device", True, "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _models(settings: Config) -> Iterator[Finding]:
-    clip, bart = fs.models.clip(settings.embeddings), fs.models.bart(settings.text_labels)
-    for name, handle in (("CLIP", clip), ("text model", bart)):
+    try:
+        models = fs.models
+        landmarks = models.landmarker(settings.faces).name
+    except (ImportError, OSError) as error:
+        yield "models", False, _mend(error)
+        return
+    classifiers = models.classifiers(settings.classifiers, settings.attributes)
+    handles: list[tuple[str, Clip | Bart | HfClassifier]] = [
+        ("CLIP", models.clip(settings.embeddings)),
+        ("text model", models.bart(settings.text_labels)),
+        *((f"classifier {attribute}", handle) for attribute, handle in classifiers.items()),
+    ]
+    for name, handle in handles:
         try:
-            yield name, True, handle.name
+            with models.local_only():
+                yield name, True, f"{handle.name} in {handle.folder}"
         except ModelError as error:
             yield name, False, str(error)
-    yield "landmarks", True, fs.models.landmarker(settings.faces).name
+        except (ImportError, OSError) as error:
+            yield name, False, _mend(error)
+    yield "landmarks", True, f"{landmarks} in the package mediapipe"
+
+
+def _mend(error: Exception) -> str:
+    """Say which package or library cannot be loaded, and the line that mends it."""
+    text = str(error).splitlines()[0]
+    if "libGL" in text or "libgthread" in text or "libglib" in text:
+        return f"{text}: apt-get install libgl1 libglib2.0-0 (or what your system calls them)"
+    module = (getattr(error, "name", None) or "torch").partition(".")[0]
+    return f"{text}: pip install {_IMPORTED.get(module, module)}"
 
 
 def _space(settings: Config) -> Finding:

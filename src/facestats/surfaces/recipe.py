@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facestats.core.config import Config
+    from facestats.models import Bart, Clip, HfClassifier
 
 
 def expected_tables(config: Config) -> dict[str, Expected]:
-    """Describe how each stage would run now; loads no weights and computes nothing.
+    """Describe how each stage would run now; loads and fetches no weights and computes nothing.
 
     Parameters
     ----------
@@ -36,7 +37,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     -------
     Per table its present description and, for pictures and captions, its present input rows.
     """
-    clip, bart = fs.models.clip(config.embeddings), fs.models.bart(config.text_labels)
+    clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
     faces, texts, clusters = config.faces, config.text_labels, config.clusters
     captions = fs.list_captions(config.raw_dir)
     recipe = {
@@ -53,7 +54,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
             fs.label_attributes,
             encoder=clip,
             attributes=config.attributes,
-            probes=_expected_probes(config, clip.name),
+            probes=_expected_probes(config, clip),
         ),
         "text_labels": _stage(
             fs.label_texts,
@@ -80,7 +81,8 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     if (model := _trained_model(config)) is not None:
         recipe["scores"] = _stage(fs.rate_faces, model=model)
     if config.classifiers:
-        classifiers = fs.models.classifiers(config.classifiers, config.attributes)
+        handles = fs.models.classifiers(config.classifiers, config.attributes)
+        classifiers = {attribute: _name(handle) for attribute, handle in handles.items()}
         recipe["classifications"] = _stage(fs.classify_faces, classifiers=classifiers)
     return recipe
 
@@ -88,6 +90,15 @@ def expected_tables(config: Config) -> dict[str, Expected]:
 def _stage(func: Callable[..., Any], rows: pl.DataFrame | None = None, **params: Any) -> Expected:
     """The call of a notebook as data: function and parameters, and rows that no stored table gives."""
     return Expected(describe_stage(func, params), rows)
+
+
+def _name(model: Clip | Bart | HfClassifier) -> str:
+    """Name of a model, which stands for it in a description; nothing is fetched to find it."""
+    try:
+        with fs.models.local_only():
+            return model.name
+    except ModelError:
+        return f"{model.settings.model} (cannot be had here)"
 
 
 def _trained_model(config: Config) -> RatingsModel | None:
