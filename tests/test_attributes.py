@@ -255,6 +255,16 @@ def test_probes_of_other_settings_are_not_taken_for_these(tmp_path):
     assert len({unprompted.name, prompted.name, looser.name}) == 3
 
 
+def test_probes_read_of_a_lazy_table_what_is_labelled():
+    frame, labels = learnable()
+    given = {"attributes": {"x": attribute(["a", "b"])}, "seed": 0}
+    some = labels.head(80)
+    eager, lazy = (fit_probes(f, some, HashEncoder(), **given) for f in (frame, frame.lazy()))
+    assert lazy.name == eager.name
+    assert lazy.report.equals(eager.report)
+    assert fit_probes(frame.lazy(), labels.head(0), HashEncoder(), **given).report.is_empty()
+
+
 def test_no_labels_are_no_probes():
     frame, labels = learnable()
     probes = fit_probes(frame, labels.head(0), HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0)

@@ -4,11 +4,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_core_store import CALLS, build, computed, ids, pictures
+from test_core_store import CALLS, build, computed, ids, label, pictures
 
 import facestats as fs
 from facestats.core import plan
-from facestats.core.tables import FINGERPRINT, KEY
+from facestats.core.tables import FINGERPRINT, KEY, take_rows
+from facestats.core.testing import draw_faces
 
 
 @pytest.fixture
@@ -20,7 +21,8 @@ def store(tmp_path):
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("chunk_size", [3, None])
 def test_no_rows_are_a_sentence_and_the_table_stays(store, lazy, chunk_size):
-    nothing = pictures([]).lazy() if lazy else pictures([])
+    nothing = pictures([]).with_columns(path="image_id")
+    nothing = nothing.lazy() if lazy else nothing
     message = "no rows to make table 'attributes' from: the input is empty. Look at the filter"
     with pytest.raises(fs.TableError, match=message):
         build(store, nothing, chunk_size=chunk_size)
@@ -67,3 +69,36 @@ def test_many_small_chunks_of_a_lazy_frame_are_read_together(store):
     build(store, pictures(ids(60)).lazy().map_batches(watched), chunk_size=2)
     assert len(CALLS) == 30
     assert len(reads) == 2  # once for the plan, once for all chunks
+
+
+def test_lazy_rows_are_the_same_rows(store, tmp_path):
+    draw_faces(tmp_path / "raw", n=7)
+    images = fs.list_images(tmp_path / "raw")
+    before = build(store, images)
+    CALLS.clear()
+    assert build(store, images.lazy()).collect().equals(before)
+    assert computed() == []
+    lazy = fs.Store(tmp_path / "lazy")
+    build(lazy, images.lazy())
+    assert lazy.provenance("attributes") == store.provenance("attributes")
+
+
+def test_lazy_tables_may_be_joined(store):
+    faces = build(store, pictures(ids(9)))
+    store.build("text_labels", pictures(ids(9)), label, chunk_size=4, progress=False)
+    other = store.scan("text_labels").select(KEY, said="label")
+    rows = store.scan("attributes").join(other, on=KEY, how="left", validate="1:1")
+    CALLS.clear()
+    store.build("classifications", rows, label, chunk_size=2, progress=False)
+    assert computed() == ids(9)
+    eager = faces.join(other.collect(), on=KEY, how="left", validate="1:1")
+    store.build("classifications", eager, label, chunk_size=2, progress=False)
+    assert computed() == []
+
+
+@given(keys=st.sets(st.integers(0, 20)))
+def test_rows_are_taken_by_their_keys(keys):
+    rows = pl.DataFrame({KEY: [f"{i:02d}" for i in range(0, 20, 2)], "n": range(0, 20, 2)})
+    names = pl.Series(KEY, [f"{i:02d}" for i in keys], dtype=pl.String)
+    for frame in (rows, rows.lazy()):
+        assert take_rows(frame, names)["n"].to_list() == sorted(i for i in keys if i < 20 and i % 2 == 0)

@@ -147,6 +147,15 @@ def test_vectors_of_another_dimension_are_refused(fit, embeddings):
         fs.rate_faces(wide, fit.model)
 
 
+def test_a_lazy_table_gives_the_same_model(fit, embeddings, ratings):
+    lazy = fs.fit_ratings(
+        embeddings.lazy(), ratings, fs.models.ridge(), encoder="clip@1 fp32", settings=PLAIN
+    )
+    assert lazy.model.name == fit.model.name
+    with pytest.raises(fs.TableError, match="no column \\['embedding', "):
+        fs.fit_ratings(embeddings.lazy().select("image_id"), ratings, fs.models.ridge(), encoder="clip@1")
+
+
 def test_shapes_take_part_and_are_asked_for(simulated, embeddings, ratings):
     rng = np.random.default_rng(0)
     points = rng.normal(size=(1, 478, 2)) + rng.normal(0, 0.01, (240, 478, 2))

@@ -24,7 +24,7 @@ from facestats.core.probes import (
     softmax,
 )
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, TableError, check_columns
+from facestats.core.tables import KEY, TableError, check_columns, take_rows
 
 if TYPE_CHECKING:
     import os
@@ -99,7 +99,7 @@ def label_attributes(
 
 
 def fit_probes(
-    embeddings: pl.DataFrame,
+    embeddings: pl.DataFrame | pl.LazyFrame,
     labels: pl.DataFrame,
     encoder: Encoder | str,
     *,
@@ -117,7 +117,7 @@ def fit_probes(
     Parameters
     ----------
     embeddings
-        Table of stage 02; rows without a label do not count.
+        Table of stage 02, lazy or not; rows without a label do not count, and are not read.
     labels
         From :func:`facestats.read_labels`.
     encoder
@@ -142,7 +142,8 @@ def fit_probes(
         If no label speaks of a picture in `embeddings`, or a column is missing.
     """
     check_columns(labels, KEY, "attribute", "value", "reason", made_by="fs.read_labels")
-    check_columns(embeddings, KEY, made_by=_MADE_BY)
+    check_columns(embeddings.lazy().head(0).collect(), KEY, made_by=_MADE_BY)
+    embeddings = take_rows(embeddings, labels[KEY])
     encoder_name = encoder if isinstance(encoder, str) else encoder.name
     name = probes_name(
         embeddings,

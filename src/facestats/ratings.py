@@ -24,7 +24,7 @@ from facestats.core.regression import (
     join_groups,
 )
 from facestats.core.skill import held_out_r, score_held_out
-from facestats.core.tables import KEY, TableError, check_columns
+from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
 from facestats.core.vectors import first_of_kind
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class RatingsFit:
 
 
 def fit_ratings(
-    embeddings: pl.DataFrame,
+    embeddings: pl.DataFrame | pl.LazyFrame,
     ratings: pl.DataFrame,
     regressor: Regressor,
     *,
@@ -83,8 +83,8 @@ def fit_ratings(
     Parameters
     ----------
     embeddings
-        Table of stage 02; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0, and the column
-        ``settings.person`` of :func:`facestats.read_people` where that is set.
+        Table of stage 02, lazy or not; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0, and the
+        column ``settings.person`` of :func:`facestats.read_people` where that is set.
     ratings
         As :func:`read_ratings` returns them: models as raters are refused here too.
     regressor, encoder
@@ -246,13 +246,14 @@ def profile_residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(names).fill_nan(None))
 
 
-def _rated_rows(embeddings: pl.DataFrame, target: pl.DataFrame, settings: RatingsSettings) -> pl.DataFrame:
-    check_columns(embeddings, KEY, *settings.needed, made_by=_EMBEDDED)
+def _rated_rows(embeddings: Rows, target: pl.DataFrame, settings: RatingsSettings) -> pl.DataFrame:
+    columns = embeddings.lazy().head(0).collect()
+    check_columns(columns, KEY, *settings.needed, made_by=_EMBEDDED)
     if settings.person:
         source = "fs.read_people from metadata.csv beside the pictures (notebooks/05_ratings.ipynb); join it"
-        check_columns(embeddings, settings.person, made_by=source)
-    rows = target.join(embeddings, on=KEY, how="inner", validate="1:1", maintain_order="left")
-    rows = rows.drop_nulls(settings.needed)
+        check_columns(columns, settings.person, made_by=source)
+    found = take_rows(embeddings, target[KEY]).drop_nulls(settings.needed)
+    rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")
     if rows.height < MIN_FACES:
         msg = (
             f"{rows.height} rated faces have {settings.needed}, {MIN_FACES} are needed; {target.height} faces are"

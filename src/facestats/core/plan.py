@@ -10,14 +10,13 @@ import polars as pl
 from facestats.core.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
 from facestats.core.parts import StoreError, TableFiles, index_parts, merge_parts, write_part
 from facestats.core.progress import advance, position
-from facestats.core.tables import FINGERPRINT, TableError, check_table
+from facestats.core.tables import FINGERPRINT, Rows, TableError, check_table, take_rows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from facestats.core.tables import Table
 
-Rows = pl.DataFrame | pl.LazyFrame
 HASHED_AT_ONCE = 5_000  # rows of a lazy frame in memory while they are hashed
 READ_AT_ONCE = 20_000  # and while they wait for their chunk
 
@@ -32,13 +31,14 @@ class Plan:
     new: int
     removed: int
     resumed: int
+    again: int = 0
 
     def summary(self, name: str, *, restart: str) -> str:
         """Say in one line what was computed and why."""
         n, total = self.todo.height, self.wanted.height
         if not n and not self.removed and not self.resumed:
             return f"{name}: {total} rows, unchanged"
-        kinds = {"new": self.new, "changed": n - self.new}
+        kinds = {"new": self.new, "changed": n - self.new - self.again, "failed before": self.again}
         why = ", ".join(f"{k} {word}" for word, k in kinds.items() if k)
         parts = [f"{n} of {total} rows computed" + (f" ({why})" if why and self.old_rows else "")]
         parts += [f"{self.resumed} taken over from an interrupted run"] * (self.resumed > 0)
@@ -100,6 +100,7 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
         new=_without(todo, old, [key]).height,
         removed=_without(old, wanted, [key]).height,
         resumed=resumed,
+        again=todo.height - _without(todo, old, [key, FINGERPRINT]).height,
     )
 
 
@@ -119,19 +120,10 @@ def take_chunks(
     batch = max(step, READ_AT_ONCE // step * step) if isinstance(rows, pl.LazyFrame) else todo.height
     for start in range(0, todo.height, batch):
         marks = todo.slice(start, batch)
-        found = _find_rows(rows, marks[key])
+        found = take_rows(rows, marks[key])
+        found = marks.select(key).join(found, on=key, how="left", maintain_order="left").select(found.columns)
         for place in range(0, marks.height, step):
             yield marks.slice(place, step), found.slice(place, step)
-
-
-def _find_rows(rows: Rows, keys: pl.Series) -> pl.DataFrame:
-    """The rows that `keys` name, in that order."""
-    if isinstance(rows, pl.LazyFrame):
-        column = pl.col(keys.name)
-        # the bounds pass over files, and the list keeps what lies between few rows far apart out of memory
-        within = column.is_between(pl.lit(keys[0]), pl.lit(keys[-1]))
-        rows = rows.filter(within & column.is_in(keys.implode())).collect()
-    return keys.to_frame().join(rows, on=keys.name, how="left", maintain_order="left").select(rows.columns)
 
 
 def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:
@@ -158,9 +150,12 @@ def keep_chunk(files: TableFiles, out: pl.DataFrame, meta: dict[str, Any]) -> No
 
 def source_folder(rows: Rows, table: Table) -> str | None:
     """The folder that listed pictures come from."""
-    if isinstance(rows, pl.LazyFrame) or "path" not in rows.columns or rows.is_empty():
+    if "path" not in rows.lazy().collect_schema().names():
         return None
-    return rows["path"][0].removesuffix(rows[table.key][0]).rstrip("/")
+    first = rows.lazy().head(1).collect()
+    if first.is_empty():
+        return None
+    return first["path"][0].removesuffix(first[table.key][0]).rstrip("/")
 
 
 def assemble(files: TableFiles, plan: Plan, table: Table, *, meta: dict[str, Any]) -> None:

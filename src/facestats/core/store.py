@@ -23,7 +23,6 @@ from facestats.core.fingerprint import (
 )
 from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
 from facestats.core.plan import (
-    Rows,
     assemble,
     call_stage,
     keep_chunk,
@@ -35,7 +34,7 @@ from facestats.core.plan import (
 from facestats.core.progress import progress_bar, say
 from facestats.core.status import Expected, stale_inputs, table_digests, table_states
 from facestats.core.sweep import mark_for_sweeping, sweep_crops
-from facestats.core.tables import TableError, check_table
+from facestats.core.tables import Rows, TableError, check_table
 
 if TYPE_CHECKING:
     import os

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
 FINGERPRINT = "fingerprint"
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
@@ -240,6 +241,14 @@ def check_columns(df: pl.DataFrame, *columns: str, made_by: str) -> None:
     if missing := [c for c in columns if c not in df.columns]:
         msg = f"the frame has no column {missing}; it has {df.columns}. They are made by {made_by}."
         raise TableError(msg)
+
+
+def take_rows(rows: Rows, keys: pl.Series) -> pl.DataFrame:
+    """Take the `rows` that `keys`, named like their column, hold; of a lazy table, no others come into memory."""
+    column = pl.col(keys.name)
+    # the bounds pass over whole files
+    within = column.is_between(pl.lit(keys.min()), pl.lit(keys.max()))
+    return rows.lazy().filter(within & column.is_in(keys.implode())).collect()
 
 
 def _key_problems(df: pl.DataFrame, key: str) -> list[str]:

@@ -246,8 +246,8 @@ def rate(
     settings = fs.load_config(find_config(config))
     store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
     trained = fs.load_ratings_model(model, encoder=clip.name)
-    landmarks = store.read("faces", columns=["image_id", "landmarks"])
-    rows = store.read("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
+    landmarks = store.scan("faces").select("image_id", "landmarks")
+    rows = store.scan("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
     store.build("scores", rows, fs.rate_faces, model=trained)
 
 
