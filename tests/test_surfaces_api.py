@@ -7,11 +7,14 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from PIL import Image
 
 import facestats as fs
 from facestats.core.config import ConfigError
+from facestats.core.protocols import ModelError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.gather import BusyError, Gatherer
 from facestats.surfaces.server import serve
@@ -197,6 +200,132 @@ def test_health_readiness_attributes_metrics_and_documentation(client):
     assert "/extract/batch" in client.get("/openapi.json").json()["paths"]
 
 
+def wait_for(client, code):
+    """What /ready says once it has this code."""
+    end = time.monotonic() + 60
+    while (response := client.get("/ready")).status_code != code or "being loaded" in response.text:
+        assert time.monotonic() < end, response.text
+        time.sleep(0.05)
+    return response.json()
+
+
+class Recovering(FakeEncoder):
+    """Is ill until it is told to be well."""
+
+    def __init__(self, illness):
+        self.illness = illness
+
+    def encode_images(self, pixels):
+        if isinstance(self.illness, BaseException):
+            raise self.illness
+        return super().encode_images(pixels) * self.illness
+
+
+@pytest.mark.parametrize(
+    ("illness", "sentence"),
+    [
+        (np.float32(np.nan), "a test picture cannot be labelled (model_error)"),
+        (RuntimeError("CUDA error in /srv/secret"), "a test picture cannot be labelled (model_error)"),
+        (ModelError("no weights in /srv/secret"), "a model cannot be loaded"),
+        (OSError(errno.ENOSPC, "/srv/secret"), "No space left"),
+        (pl.exceptions.PanicException("/srv/secret"), "a test picture cannot be labelled (model_error)"),
+        (SystemExit("/srv/secret"), "the server failed (SystemExit)"),
+    ],
+)
+def test_the_service_is_ready_only_with_models_that_are_well(
+    tmp_path, monkeypatch, caplog, illness, sentence
+):
+    monkeypatch.setattr("facestats.surfaces.readiness.AGAIN_SECONDS", 0.1)
+    encoder = Recovering(illness)
+    pipeline = make(tmp_path, encoder=encoder)
+    with TestClient(api.create_app(pipeline)) as client:
+        said = wait_for(client, 503)
+        assert sentence in said["detail"]
+        assert "secret" not in said["detail"]
+        assert "not ready" in caplog.text
+        assert client.post("/extract", data={"text": "a man"}).status_code == 200, "texts need no encoder"
+        encoder.illness = 1
+        assert wait_for(client, 200) == {"status": "ready"}
+
+
+def test_the_models_are_tried_although_the_cache_knows_the_answer(tmp_path):
+    for _ in range(2):
+        pipeline = make(tmp_path)
+        with TestClient(api.create_app(pipeline)) as client:
+            wait_for(client, 200)
+        assert {"faces", "embeddings", "text_labels"} <= set(pipeline.labeller.seconds)
+
+
+def test_a_scrape_looks_once_and_off_the_event_loop(tmp_path):
+    looks = []
+
+    class Watched(fs.CharacterPipeline):
+        def get_stats(self):
+            with pytest.raises(RuntimeError, match="no running event loop"):
+                asyncio.get_running_loop()
+            looks.append(1)
+            return super().get_stats()
+
+    made = make(tmp_path)
+    watched = Watched(
+        made.config, landmarker=FakeLandmarker(), encoder=FakeEncoder(), classifier=FakeTextClassifier()
+    )
+    with TestClient(api.create_app(watched)) as client:
+        client.post("/extract", data={"text": "a man"})
+        told = client.get("/metrics").text
+    assert len(looks) == 1
+    lines = dict(line.rsplit(" ", 1) for line in told.splitlines() if not line.startswith("#"))
+    assert (lines["facestats_processed"], lines["facestats_cache_entries"]) == ("1.0", "1.0")
+
+
+class Pausing(FakeTextClassifier):
+    """Waits at the word slow until it may go on."""
+
+    def __init__(self):
+        self.go = threading.Event()
+
+    def score(self, texts, hypotheses):
+        if any("slow" in text for text in texts):
+            self.go.wait(20)
+        return super().score(texts, hypotheses)
+
+
+def test_how_long_an_answer_may_take_can_be_chosen(tmp_path):
+    classifier = Pausing()
+    with TestClient(api.create_app(make(tmp_path, classifier=classifier), seconds=0.5)) as client:
+        wait_for(client, 200)
+        response = client.post("/extract", data={"text": "slow"})
+        classifier.go.set()
+        assert response.status_code == 503
+        assert "no answer within 0.5 seconds; send fewer inputs" in response.json()["detail"]
+        assert client.post("/extract", data={"text": "quick"}).status_code == 200
+
+
+def test_uploads_beyond_the_room_are_refused_until_others_are_answered(tmp_path):
+    classifier, codes = Pausing(), []
+    app = api.create_app(make(tmp_path, classifier=classifier), body_room=1_000_000)
+    with TestClient(app) as client:
+
+        def send(text):
+            files = {"image": ("x.png", b"x" * 600_000)}
+            response = client.post("/extract", files=files, data={"text": text})
+            codes.append(response.status_code)
+            return response
+
+        first = threading.Thread(target=send, args=("slow",))
+        first.start()
+        while not app.state.gatherer.busy or client.get("/ready").status_code != 200:
+            time.sleep(0.02)
+        refused = send("quick")
+        assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+        assert "too many uploads" in refused.json()["detail"]
+        assert client.post("/extract", data={"text": "a man"}).status_code == 200, "there is room for this"
+        classifier.go.set()
+        first.join()
+        send("quick")
+    assert codes == [503, 415, 415]
+
+
 class Slow:
     """Takes its time, and remembers how many inputs came together."""
 
@@ -270,6 +399,50 @@ def test_an_error_reaches_its_batch_and_the_next_one_is_served():
         return answer
 
     assert asyncio.run(scenario()) == [1, 2]
+
+
+def test_a_panic_ends_no_lane():
+    """Polars raises one that is no Exception: whoever waited gets an error, and the next batch is served."""
+
+    def work(inputs):
+        if 13 in inputs:
+            msg = "index out of bounds"
+            raise pl.exceptions.PanicException(msg)
+        return inputs
+
+    async def scenario():
+        gatherer = Gatherer(work)
+        gatherer.start()
+        async with asyncio.timeout(10):
+            with pytest.raises(RuntimeError, match="PanicException"):
+                await gatherer.submit([13])
+            answer = await gatherer.submit([1, 2])
+            await gatherer.stop()
+        return answer
+
+    assert asyncio.run(scenario()) == [1, 2]
+
+
+def test_a_stop_waits_no_longer_than_it_was_told_and_refuses_what_is_left():
+    slow = Slow()
+
+    async def scenario():
+        gatherer = Gatherer(slow, batch_size=1)
+        gatherer.start()
+        asked = [asyncio.create_task(gatherer.submit([i])) for i in range(3)]
+        while not slow.sizes:
+            await asyncio.sleep(0.01)
+        begun = time.monotonic()
+        await gatherer.stop(0.2)
+        took, busy = time.monotonic() - begun, gatherer.busy
+        ends = await asyncio.gather(*asked, return_exceptions=True)
+        slow.go.set()
+        return took, busy, ends
+
+    took, busy, ends = asyncio.run(scenario())
+    assert took < 2
+    assert busy, "a thread cannot be ended"
+    assert [(type(end), str(end)) for end in ends] == [(BusyError, "the service is stopping")] * 3
 
 
 def test_a_busy_service_says_when_to_come_back(tmp_path):

@@ -29,6 +29,7 @@ _IDLE_SECONDS = 300  # workers that wait longer go home
 # one pool for all threads: that of loky's get_reusable_executor belongs to the thread that asked for it
 _pool: tuple[int, ProcessPoolExecutor] | None = None
 _pool_lock = threading.Lock()
+_ended = False
 
 
 class WorkerLostError(RuntimeError):
@@ -148,6 +149,9 @@ def _executor(workers: int) -> ProcessPoolExecutor:
 def _new_pool(workers: int) -> ProcessPoolExecutor:
     from loky import ProcessPoolExecutor
 
+    if _ended:
+        msg = "the program is ending: no more workers are started"
+        raise RuntimeError(msg)
     # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
     return ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts)
@@ -207,11 +211,18 @@ def _ready(items: Sequence[Any]) -> list:
 
 @functools.cache
 def _stop_at_exit() -> None:
-    atexit.register(stop_workers)
+    atexit.register(end_workers)
+
+
+def end_workers() -> None:
+    """Stop the shared processes at the end of the program, whatever they do; there will be no others."""
+    global _ended  # noqa: PLW0603
+    _ended = True
+    stop_workers()
 
 
 def stop_workers() -> None:
-    """End the shared worker processes now, whatever they do; the next task starts new ones."""
+    """Stop the shared processes now, whatever they do; the next task starts new ones."""
     if (pool := _pool) is not None:
         _stop_workers(pool[1])
 

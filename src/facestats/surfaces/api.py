@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import logging
 import secrets
-import time
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,19 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFile
 from fastapi.responses import PlainTextResponse
 from fastapi.security import APIKeyHeader
-from PIL import Image
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    generate_latest,
-)
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import facestats as fs
-from facestats.core.protocols import ModelError
 from facestats.surfaces.contract import (
+    ANSWERS,
     MAX_BODY,
     MAX_INPUTS,
     PROBLEMS,
@@ -38,10 +27,12 @@ from facestats.surfaces.contract import (
     Texts,
     one_of,
 )
-from facestats.surfaces.gather import BusyError, Gatherer
-from facestats.surfaces.limits import BODY_SECONDS, BodyDeadline
+from facestats.surfaces.gather import SECONDS, Gatherer
+from facestats.surfaces.limits import BODY_SECONDS, ROOM_BYTES, BodyDeadline, BodyRoom
+from facestats.surfaces.metrics import Metrics
 from facestats.surfaces.pipeline import Item
 from facestats.surfaces.problems import add_handlers, problem
+from facestats.surfaces.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -49,38 +40,9 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline import CharacterPipeline
     from facestats.surfaces.results import CharacterResult
 
-log = logging.getLogger(__name__)
-
-SECONDS = 60.0
 WRONG_KIND = frozenset({"unsupported_format", "not_image"})
-# a face that was not found is an answer: the whole picture is labelled all the same
-ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
 _KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
 _SHOWN_NAME = 200  # characters
-
-
-class _Metrics:
-    """What /metrics tells, in a registry of its own."""
-
-    def __init__(self, gatherer: Gatherer[Any, Any], pipeline: CharacterPipeline) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "facestats_requests", "Requests by path and status code", ["path", "code"], registry=self.registry
-        )
-        self.seconds = Histogram(
-            "facestats_request_seconds", "Seconds per request", ["path"], registry=self.registry
-        )
-        waiting = Gauge("facestats_waiting", "Inputs that wait", registry=self.registry)
-        waiting.set_function(lambda: gatherer.waiting)
-        for name in ("processed", "errors", "cache_hits", "cache_misses"):
-            gauge = Gauge(
-                f"facestats_{name}", f"{name.replace('_', ' ')} since the start", registry=self.registry
-            )
-            gauge.set_function(partial(_stat, pipeline, name))
-
-
-def _stat(pipeline: CharacterPipeline, name: str) -> float:
-    return float(pipeline.get_stats()[name])
 
 
 def create_app(
@@ -89,7 +51,9 @@ def create_app(
     api_key: str | None = None,
     batch_size: int = 16,
     room: int = 128,
+    seconds: float = SECONDS,
     body_seconds: float = BODY_SECONDS,
+    body_room: int = ROOM_BYTES,
 ) -> FastAPI:
     """Make the service.
 
@@ -103,25 +67,28 @@ def create_app(
         Inputs labelled together at most; two such batches are under way at a time.
     room
         Inputs that may wait; more are answered with 503 and Retry-After.
+    seconds
+        Longest wait for an answer; then comes 503. A batch must be done by then.
     body_seconds
         Time for the body of a request; a slower one is answered with 408.
+    body_room
+        Bytes of all bodies under way; more are answered with 503 and Retry-After.
 
     Returns
     -------
-    The application, for uvicorn or any ASGI server.
+    The application, for uvicorn or any ASGI server; ``state.gatherer`` knows whether it is still busy.
     """
     gatherer: Gatherer[Item, CharacterResult] = Gatherer(
         pipeline.process_batch, batch_size=batch_size, room=room
     )
-    state = {"ready": False}
+    readiness = Readiness(pipeline, gatherer)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        gatherer.start()
-        warming = asyncio.create_task(_warm_up(gatherer, state))
+        trying = asyncio.create_task(readiness.run())
         yield
-        state["ready"] = False
-        warming.cancel()
+        readiness.end()
+        trying.cancel()
         await gatherer.stop()
 
     app = FastAPI(
@@ -133,46 +100,26 @@ def create_app(
         max_body_size=MAX_BODY,
         form_limits={"max_files": MAX_INPUTS, "max_fields": 2 * MAX_INPUTS},
     )
-    metrics = _Metrics(gatherer, pipeline)
+    app.state.gatherer = gatherer
+    metrics = Metrics(gatherer, pipeline)
     app.add_middleware(BodyDeadline, seconds=body_seconds)  # innermost: its 408 is not wrapped by another
-    _add_middleware(app, metrics)
-    add_handlers(app, SECONDS)
-    _add_extract(app, gatherer, api_key)
-    _add_looks(app, pipeline, metrics, state)
+    app.add_middleware(BodyRoom, most=body_room)
+    metrics.count(app)
+    add_handlers(app, seconds)
+    _add_extract(app, gatherer, api_key, seconds)
+    _add_looks(app, pipeline, metrics, readiness)
     return app
 
 
-async def _warm_up(gatherer: Gatherer[Item, CharacterResult], state: dict[str, bool]) -> None:
-    """Load the models and start the workers before the first request waits for them."""
-    grey = io.BytesIO()
-    Image.new("RGB", (64, 64), (128, 128, 128)).save(grey, "PNG")
-    try:
-        await gatherer.submit([Item("warm-up", grey.getvalue(), f"person {i}") for i in range(4)])
-        gatherer.widen()  # not before the models are there: two threads must not load them at once
-        state["ready"] = True
-    except (ModelError, BusyError) as error:
-        log.error("the models cannot be loaded: %s", error)
-
-
-def _add_middleware(app: FastAPI, metrics: _Metrics) -> None:
-    @app.middleware("http")
-    async def count(request: Request, call_next: Any) -> Response:
-        begun = time.perf_counter()
-        response = await call_next(request)
-        path = request.scope["route"].path if request.scope.get("route") else "other"
-        metrics.requests.labels(path, str(response.status_code)).inc()
-        metrics.seconds.labels(path).observe(time.perf_counter() - begun)
-        response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-
-def _add_extract(app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_key: str | None) -> None:
+def _add_extract(
+    app: FastAPI, gatherer: Gatherer[Item, CharacterResult], api_key: str | None, seconds: float
+) -> None:
     async def allowed(key: Annotated[str | None, Depends(_KEY)]) -> None:
         if not secrets.compare_digest((key or "").encode(), (api_key or "").encode()):
             raise HTTPException(401, "give the key of this service in the header X-API-Key")
 
     async def label(items: list[Item]) -> list[CharacterResult]:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(seconds):
             return await gatherer.submit(items)
 
     guards = [] if api_key is None else [Depends(allowed)]
@@ -227,7 +174,7 @@ def _only(*fields: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
     return check
 
 
-def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, state: dict[str, bool]) -> None:
+def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: Metrics, readiness: Readiness) -> None:
     @app.get("/attributes")
     async def attributes() -> dict[str, list[str]]:
         """List the attributes and their options."""
@@ -240,11 +187,11 @@ def _add_looks(app: FastAPI, pipeline: CharacterPipeline, metrics: _Metrics, sta
 
     @app.get("/ready", responses={503: PROBLEMS[503]})
     async def ready() -> Any:
-        """Tell whether the models are loaded."""
-        return {"status": "ready"} if state["ready"] else problem(503, "the models are being loaded")
+        """Tell whether the models are loaded and well; else what is wrong with them."""
+        return {"status": "ready"} if readiness.problem is None else problem(503, readiness.problem)
 
     @app.get("/metrics", response_class=PlainTextResponse)
-    async def tell() -> Response:
+    def tell() -> Response:  # in a thread: what is counted in the cache may have to be waited for
         """Counts and times for Prometheus."""
         return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 

@@ -160,6 +160,15 @@ def serve(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 16,
+    seconds: Annotated[
+        float,
+        typer.Option(
+            "--seconds",
+            min=1,
+            help="Longest wait for an answer, then 503. A batch must be done by then: BART-large on 2 cores reads a"
+            " text in 4 seconds, so 16 take 70.",
+        ),
+    ] = 60,
     open_to_all: Annotated[
         bool, typer.Option("--i-know", help="Listen to other machines without a key.")
     ] = False,
@@ -177,6 +186,7 @@ def serve(
         host=host,
         port=port,
         batch_size=batch_size,
+        seconds=seconds,
         open_to_all=open_to_all,
     )
 

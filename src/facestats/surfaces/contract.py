@@ -11,6 +11,8 @@ from pydantic.json_schema import SkipJsonSchema
 MAX_BODY = 20_000_000  # bytes of a request
 MAX_INPUTS = 16  # pictures of a request, and as many texts
 MAX_TEXT = 20_000  # characters
+# statuses of answers; a face that was not found is one: the whole picture is labelled all the same
+ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
 
 
 class Answer(BaseModel):
@@ -53,7 +55,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
         413: "Too many bytes.",
         415: "Not a format of pictures that is read.",
         422: "A picture, text or field that cannot be used; status and detail say why.",
-        503: "Too much to do, stopping, or a model is missing: try again later.",
+        503: "Too much to do, stopping, or something is wrong with the server: try again later.",
     }.items()
 }
 

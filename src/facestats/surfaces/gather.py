@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Generic, TypeVar
+import logging
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+log = logging.getLogger(__name__)
+
+SECONDS = 60.0  # that an answer may take
+STOPPING = "the service is stopping"
+STOP_SECONDS = 2.0  # for what is under way when nobody waits for it any more
 LINGER = 0.01  # seconds: who was answered together asks again at nearly the same time
 
 T = TypeVar("T")
 R = TypeVar("R")
+V = TypeVar("V")
 
 
 class BusyError(RuntimeError):
@@ -44,6 +52,9 @@ class Gatherer(Generic[T, R]):
         self._queue: asyncio.Queue[tuple[T, asyncio.Future[R]]] = asyncio.Queue(room)
         self._threads = ThreadPoolExecutor(thread_name_prefix="facestats-model")
         self._tasks: list[asyncio.Task[None]] = []
+        self._calls: set[Future[Any]] = set()
+        self._promised: set[asyncio.Future[R]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._stopping = False
 
     @property
@@ -51,23 +62,47 @@ class Gatherer(Generic[T, R]):
         """Inputs that wait now."""
         return self._queue.qsize()
 
+    @property
+    def busy(self) -> bool:
+        """Whether a call is under way in a thread, which nothing can end."""
+        return bool(self._calls)
+
+    async def call(self, work: Callable[[], V]) -> V:
+        """Do something else in a thread beside the calls of `work`."""
+        call = self._threads.submit(work)
+        self._calls.add(call)
+        call.add_done_callback(self._calls.discard)
+        return await asyncio.wrap_future(call)
+
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
         self.widen()
 
     def widen(self) -> None:
         """Let one more call be under way at a time: it computes while another prepares and sums up."""
-        self._tasks.append(asyncio.create_task(self._run()))
+        self._loop = asyncio.get_running_loop()
+        self._tasks.append(self._loop.create_task(self._run()))
 
-    async def stop(self) -> None:
-        """Finish what waits, refuse what comes."""
+    def leave_in(self, seconds: float) -> None:
+        """Refuse what comes, and in so many seconds what is not done by then; may be called in a signal handler."""
         self._stopping = True
-        await self._queue.join()
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._loop.call_later, seconds, self._refuse_all)
+
+    async def stop(self, seconds: float = STOP_SECONDS) -> None:
+        """Refuse what comes, and finish what waits, for so many seconds; then refuse that, too."""
+        self._stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._queue.join()
+                while self.busy:
+                    await asyncio.sleep(0.02)
         for task in self._tasks:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
-        self._threads.shutdown(wait=True)
+        self._refuse_all()
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def submit(self, inputs: Sequence[T]) -> list[R]:
         """Wait for the results of some inputs; all of them are taken on, or none.
@@ -78,13 +113,18 @@ class Gatherer(Generic[T, R]):
             If there is no room for them, or the service stops.
         """
         if self._stopping or self._queue.maxsize - self._queue.qsize() < len(inputs):
-            msg = "the service is stopping" if self._stopping else f"{self.waiting} inputs wait already"
+            msg = STOPPING if self._stopping else f"{self.waiting} inputs wait already"
             raise BusyError(msg)
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[R]] = [loop.create_future() for _ in inputs]
         for item, future in zip(inputs, futures, strict=True):
+            self._promised.add(future)
+            future.add_done_callback(self._promised.discard)
             self._queue.put_nowait((item, future))
         return list(await asyncio.gather(*futures))
+
+    def _refuse_all(self) -> None:
+        _refuse(list(self._promised), BusyError(STOPPING))
 
     async def _next_batch(self, *, linger: bool) -> list[tuple[T, asyncio.Future[R]]]:
         """Wait for an input, then for those that come at nearly the same time."""
@@ -96,20 +136,29 @@ class Gatherer(Generic[T, R]):
         return batch
 
     async def _run(self) -> None:
-        loop = asyncio.get_running_loop()
         batch: list[tuple[T, asyncio.Future[R]]] = []
         while True:
             batch = await self._next_batch(linger=len(batch) > 1)
             wanted = [(item, future) for item, future in batch if not future.done()]  # the others left
+            futures = [future for _, future in wanted]
             try:
-                results = await loop.run_in_executor(self._threads, self._work, [item for item, _ in wanted])
-                for (_, future), result in zip(wanted, results, strict=True):
+                results = await self.call(partial(self._work, [item for item, _ in wanted]))
+                for future, result in zip(futures, results, strict=True):
                     if not future.done():
                         future.set_result(result)
+            except asyncio.CancelledError:  # no failure of the batch
+                raise
             except Exception as error:  # noqa: BLE001 - whoever waits gets it, and the next batch is served
-                for _, future in wanted:
-                    if not future.done():
-                        future.set_exception(error)
+                _refuse(futures, error)
+            except BaseException as error:  # Polars panics with one that is no Exception
+                log.exception("a batch ended in a panic")
+                _refuse(futures, RuntimeError(f"the models failed ({type(error).__name__})"))
             finally:
                 for _ in batch:
                     self._queue.task_done()
+
+
+def _refuse(futures: Sequence[asyncio.Future[R]], error: Exception) -> None:
+    for future in futures:
+        if not future.done():
+            future.set_exception(error)

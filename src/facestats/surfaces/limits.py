@@ -1,4 +1,4 @@
-"""An end to how long a client may take to send its request."""
+"""An end to how long a client may take to send its request, and to how much all of them may send at once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 
 from fastapi import HTTPException
 
+from facestats.surfaces.problems import RETRY_SECONDS
+
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 BODY_SECONDS = 30.0
+ROOM_BYTES = 400_000_000
 
 
 class BodyDeadline:
@@ -46,3 +49,39 @@ class BodyDeadline:
             return message
 
         await self.app(scope, timed, send)
+
+
+class BodyRoom:
+    """ASGI middleware: bodies beyond what there is room for are answered with 503.
+
+    Parameters
+    ----------
+    app
+        What answers the request.
+    most
+        Bytes of all bodies that have arrived and are not answered yet; what has not arrived does not count, so that
+        nobody takes room by announcing much and sending little.
+    """
+
+    def __init__(self, app: ASGIApp, most: int = ROOM_BYTES) -> None:
+        self.app, self.most, self.held = app, most, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count its bytes until it is answered."""
+        mine = 0
+
+        async def counted() -> Message:
+            nonlocal mine
+            message = await receive()
+            arrived = len(message.get("body", b""))
+            if self.held + arrived > self.most:
+                msg = "too many uploads are under way; try again in a moment"
+                raise HTTPException(503, msg, headers={"Retry-After": RETRY_SECONDS, "Connection": "close"})
+            self.held += arrived
+            mine += arrived
+            return message
+
+        try:
+            await self.app(scope, counted, send)
+        finally:
+            self.held -= mine

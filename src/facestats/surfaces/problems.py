@@ -53,7 +53,9 @@ def add_handlers(app: FastAPI, seconds: float) -> None:
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, __: TimeoutError) -> JSONResponse:
-        return problem(503, f"no answer within {seconds:g} seconds; try again later")
+        return problem(
+            503, f"no answer within {seconds:g} seconds; send fewer inputs at a time, or try again later"
+        )
 
     @app.exception_handler(ModelError)
     @app.exception_handler(OSError)

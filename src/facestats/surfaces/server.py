@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
+import sys
 import tempfile
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from facestats.core.config import ConfigError
 from facestats.core.progress import say
+from facestats.core.workers import end_workers
+from facestats.surfaces.gather import SECONDS
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from facestats.surfaces.pipeline import CharacterPipeline
 
 KEY_VARIABLE = "FACESTATS_API_KEY"
 PASSWORD_VARIABLE = "FACESTATS_PASSWORD"
 LOCAL = frozenset({"127.0.0.1", "localhost", "::1"})
-STOP_SECONDS = 10
+STOP_SECONDS = 10  # from SIGTERM to the end
 
 
 def serve(
-    pipeline: CharacterPipeline, *, host: str, port: int, batch_size: int, open_to_all: bool = False
+    pipeline: CharacterPipeline,
+    *,
+    host: str,
+    port: int,
+    batch_size: int,
+    seconds: float = SECONDS,
+    open_to_all: bool = False,
 ) -> None:
-    """Serve until stopped; what is under way at SIGTERM is finished first.
+    """Serve until stopped; what is under way at SIGTERM is finished first, for `STOP_SECONDS` at most.
 
     Raises
     ------
@@ -31,21 +43,34 @@ def serve(
     """
     key = _secret(KEY_VARIABLE, host, open_to_all=open_to_all)
     try:
-        import uvicorn
-
-        from facestats.surfaces.api import create_app
+        from facestats.surfaces import api, asgi
     except ImportError as error:
         msg = f"the service needs more packages ({error.name}): pip install 'facestats[service]'"
         raise ConfigError(msg) from error
-    app = create_app(pipeline, api_key=key, batch_size=batch_size)
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        http="h11",  # bounds the headers, which httptools does not
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
+    app = api.create_app(pipeline, api_key=key, batch_size=batch_size, seconds=seconds)
+    signal.signal(signal.SIGTERM, _terminate)  # uvicorn raises what it was stopped by when it has stopped
+    code = 128 + signal.SIGINT
+    try:
+        asgi.run(app, host=host, port=port, seconds=STOP_SECONDS)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+        raise
+    finally:
+        if app.state.gatherer.busy:
+            _leave_threads(code)
+
+
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + signal.SIGTERM)
+
+
+def _leave_threads(code: int) -> NoReturn:
+    """End the process although a model computes: Python would wait for its thread, minutes perhaps."""
+    end_workers()
+    atexit._run_exitfuncs()  # temporary folders go
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+    os._exit(code)
 
 
 def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all: bool = False) -> None:
