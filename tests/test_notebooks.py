@@ -89,6 +89,11 @@ def changed(cfg, section, **values):
     [
         ("faces", {"crop_size": 128}, {"faces": "params.size: 512 -> 128"}),
         ("embeddings", {"batch_size": 7}, {"embeddings": "params.batch_size: 64 -> 7"}),
+        (
+            "embeddings",
+            {"model": "hf-hub:org/none"},
+            {"embeddings": '"hf-hub:org/none (cannot be had here)"'},
+        ),
         ("text_labels", {"threshold": 0.25}, {"text_labels": "params.threshold: 0.5 -> 0.25"}),
         ("clusters", {"n_clusters": 4}, {"clusters": "params.n_clusters: 3 -> 4", "audit": ""}),
         ("clusters", {"n_neighbors": 7}, {"clusters": "params.n_neighbors: 15 -> 7"}),

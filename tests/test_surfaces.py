@@ -49,6 +49,13 @@ def test_help_names_the_commands():
         assert command in out.stdout
 
 
+def test_every_command_shows_an_example():
+    from facestats.surfaces.cli import app
+
+    for command in app.registered_commands:
+        assert "xample" in command.callback.__doc__, command.callback.__name__
+
+
 def test_a_misspelt_setting_is_exit_2_and_one_sentence(project):
     (project / "config/c.yaml").write_text("data_dri: x\n")
     out = facestats("status", "--config", project / "config/c.yaml")

@@ -271,3 +271,25 @@ def test_an_empty_table_is_a_table(pipeline, tmp_path):
     out = tmp_path / "out.parquet"
     assert work.extract(pipeline, [], out, stream=sys.stdout).done == 0
     assert work.extract(pipeline, [], out, stream=sys.stdout).done == 0
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limits")
+@pytest.mark.parametrize("room", [10, 200, 700])
+def test_a_full_disk_is_exit_5_and_what_was_written_counts(pipeline, tmp_path, room):
+    import resource
+
+    out = tmp_path / "out.jsonl"
+    inputs = texts(*(f"a person with red hair, number {i}" for i in range(30)))
+    run(pipeline, texts("a person with red hair, number 0"), out)
+    largest = max(path.stat().st_size for path in (out, tmp_path / ".out.jsonl.notes"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (largest + room, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            run(pipeline, inputs, out)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert exit_code(caught.value) == 5
+    run(pipeline, inputs, out)
+    assert ids(out) == [item.id for item in inputs.items]
+    assert len({json.dumps(a["attributes"]) for a in answers(out)}) == 1

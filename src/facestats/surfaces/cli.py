@@ -96,7 +96,10 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 64,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="JSON Lines, or .parquet; an earlier run is continued.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", help="JSON Lines, or .parquet; a run of the same inputs and settings is continued."
+        ),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Add scores, sources and probabilities.")] = False,
     no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep answers.")] = False,
