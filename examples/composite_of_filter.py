@@ -17,10 +17,11 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     store = fs.Store(fs.load_config(given.config).data_dir)
     conditions = dict(condition.split("=", 1) for condition in given.conditions)
-    faces = fs.select_faces(store.read("master"), min_faces=3, **conditions)
-    composite = fs.average_faces(faces, store.crops_dir, method="warp", min_faces=3)
+    composite = fs.average_faces(
+        store.read("master"), store.crops_dir, method="warp", where=conditions, min_faces=3
+    )
     composite.save(given.out)
-    print(f"{given.out}: average of {faces.height} faces")
+    print(f"{given.out}: average of {composite.n} faces")
 
 
 if __name__ == "__main__":

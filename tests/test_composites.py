@@ -1,11 +1,16 @@
 from __future__ import annotations
 
-import os
-from pathlib import Path
+import csv
+import json
+import shutil
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 import pytest
+from conftest import LONDON, needs_london
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from facestats.composites import (
@@ -14,12 +19,18 @@ from facestats.composites import (
     eigenfaces,
     mirror_average,
     morph_faces,
-    select_faces,
     sharpness_ratio,
 )
-from facestats.core.results import read_composite
-from facestats.core.tables import N_LANDMARKS, TableError
+from facestats.core.listing import list_images
+from facestats.core.select import list_groups, select_faces
+from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError, check_table
+from facestats.core.traced import list_composites, read_composite
 from facestats.core.warp import LEFT, MIDLINE, RIGHT
+from facestats.faces import align_faces
+from facestats.models.landmarks import FaceMesh
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIDE = 96
 SPOTS = (33, 263, 1, 61, 291)  # what the drawn faces show: eyes, nose, mouth corners
@@ -126,6 +137,13 @@ def test_faces_without_crop_are_left_out_and_counted(faces: pl.DataFrame, crops:
     assert set(mean.members).isdisjoint(faces["image_id"].head(5))
 
 
+def test_a_long_filter_is_whole_in_the_settings_and_short_on_a_figure(faces: pl.DataFrame, crops: Path):
+    names = faces["image_id"].to_list()
+    mean = average_faces(faces, crops, where={"image_id": names})
+    assert mean.settings["where"] == f"image_id in {', '.join(names)}"
+    assert max(map(len, mean.caption.split("\n"))) == 80
+
+
 def test_filters_are_strict_and_name_the_count_of_each_condition(faces: pl.DataFrame, crops: Path):
     with pytest.raises(
         ValueError, match=r"3 rows.*8 are needed[^$]*gender = female: 10 of 20[^$]*age <= 25: 6 of 20"
@@ -225,6 +243,7 @@ def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, metho
         faces, crops, by="gender", groups=("female", "male"), method=method, n_permutations=199, seed=0
     )
     assert found.counts == (10, 10)
+    assert found.n == 20
     # women are drawn 40 grey levels lighter everywhere
     assert np.median(found.difference) == pytest.approx(40, abs=2)
     assert found.significant.mean() > 0.9
@@ -253,12 +272,109 @@ def test_eigenfaces_find_what_differs_most(faces: pl.DataFrame, crops: Path):
         eigenfaces(faces, crops, n_components=20)
 
 
-ALIGNED = os.environ.get("FACESTATS_ALIGNED")  # a folder with faces.parquet and crops/ of the London pictures
+def test_eigenfaces_keep_their_filter(faces: pl.DataFrame, crops: Path):
+    women = eigenfaces(faces, crops, n_components=2, side=32, where={"gender": "female"})
+    assert women.n == 10
+    assert women.settings["where"] == "gender = female"
+    with pytest.raises(ValueError, match="5 rows fulfil all conditions, but 10 are needed"):
+        eigenfaces(faces, crops, n_components=8, where={"age": (None, 24)})
 
 
-@pytest.mark.skipif(not ALIGNED, reason="FACESTATS_ALIGNED names no folder of aligned London faces")
-def test_london_women_are_sharp():
-    folder = Path(ALIGNED)
-    women = pl.read_parquet(folder / "faces.parquet").filter(pl.col("gender") == "female").head(20)
-    mean, warped = (average_faces(women, folder / "crops", method=m) for m in ("mean", "warp"))
-    assert warped.sharpness > 1.3 * mean.sharpness
+@pytest.fixture(scope="module")
+def results(faces: pl.DataFrame, crops: Path) -> dict:
+    pair = {"by": "gender", "groups": ("female", "male"), "n_permutations": 19, "seed": 0}
+    return {
+        "women": average_faces(faces, crops, where={"gender": "female"}),
+        "difference": compare_groups(faces.head(19), crops, **pair),
+        "eigenfaces": eigenfaces(faces, crops, n_components=3, side=48),
+    }
+
+
+def test_everything_made_of_faces_names_them_in_table_and_png(
+    results: dict, faces: pl.DataFrame, tmp_path: Path
+):
+    table = check_table(list_composites(results), COMPOSITES)
+    assert table["composite"].to_list() == list(results)
+    assert table["method"].to_list() == ["mean", "difference", "eigenfaces"]
+    assert table["n"].to_list() == [10, 19, 20]
+    for row in table.iter_rows(named=True):
+        told = read_composite(results[row["composite"]].save(tmp_path / f"{row['composite']}.png"))
+        assert told["members"] == row["members"]
+        assert set(row["members"]) <= set(faces["image_id"])
+        assert told["weights"] == row["weights"]
+        assert told["settings"] == json.loads(row["settings"])
+        assert len(row["members"]) == len(row["weights"]) == row["n"] == told["n"]
+    empty = check_table(list_composites({}), COMPOSITES)
+    assert empty.is_empty()
+    assert empty.schema == table.schema
+
+
+def test_a_difference_weighs_its_members_so_that_they_make_it(
+    results: dict, faces: pl.DataFrame, crops: Path
+):
+    found = results["difference"]
+    genders = dict(faces.select("image_id", "gender").iter_rows())
+    assert [genders[m] for m in found.members] == ["female"] * 10 + ["male"] * 9
+    assert found.settings["where"] == "gender = female minus gender = male"
+    assert sum(found.weights[:10]) == pytest.approx(1)
+    assert sum(found.weights[10:]) == pytest.approx(-1)
+    pixels = np.asarray(found.image).astype(float)
+    assert np.abs(pixels - 128 - found.difference).max() <= 0.5
+    light = dict(
+        zip(faces["image_id"], (Image.open(crops / c).convert("L") for c in faces["crop"]), strict=True)
+    )
+    total = sum(w * np.asarray(light[m]).mean() for m, w in zip(found.members, found.weights, strict=True))
+    assert found.difference.mean() == pytest.approx(total, abs=1)
+
+
+def test_eigenfaces_as_a_picture_are_their_walks(results: dict):
+    found = results["eigenfaces"]
+    sheet = np.asarray(found.image)
+    assert sheet.shape == (3 * 48, 5 * 48, 3)
+    assert np.array_equal(sheet[48:96, 2 * 48 : 3 * 48], found.walk(1, steps=(0,))[0])
+    assert np.array_equal(sheet[:48, -48:], found.walk(0, steps=(3,))[0])
+
+
+def test_groups_are_named_by_size_and_small_ones_said(
+    faces: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+):
+    rows = faces.head(17)
+    assert list_groups(rows, "gender") == {
+        "gender female": {"gender": "female"},
+        "gender male": {"gender": "male"},
+    }
+    assert capsys.readouterr().out == ""
+    assert list_groups(rows, "gender", min_faces=9) == {"gender female": {"gender": "female"}}
+    said = capsys.readouterr().out
+    assert "1 of 2 groups of gender have fewer than 9 faces and are left out (male: 8)" in said
+    gaps = rows.with_columns(gender=pl.lit(None, dtype=pl.String))
+    assert list_groups(gaps, "gender", min_faces=9) == {}
+    assert "0 of 0 groups of gender" in capsys.readouterr().out
+    with pytest.raises(TableError, match="mood"):
+        list_groups(rows, "mood")
+
+
+@given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30), st.integers(1, 6))
+def test_every_group_listed_can_be_selected(values: list, least: int):
+    table = pl.DataFrame(
+        {"image_id": [str(i) for i in range(len(values))], "g": pl.Series(values, dtype=pl.String)}
+    )
+    sizes = [
+        select_faces(table, min_faces=least, **rule).height
+        for rule in list_groups(table, "g", min_faces=least).values()
+    ]
+    assert sizes == sorted((n for v in "abc" if (n := values.count(v)) >= least), reverse=True)
+
+
+@needs_london
+@pytest.mark.slow
+def test_london_women_are_sharp(tmp_path: Path):
+    with (LONDON / "info.csv").open(newline="") as file:
+        women = sorted(row["face_id"] for row in csv.DictReader(file) if row["face_gender"] == "female")[:20]
+    (tmp_path / "raw").mkdir()
+    for face in women:
+        shutil.copy(LONDON / f"{face}_03.jpg", tmp_path / "raw")
+    faces = align_faces(list_images(tmp_path / "raw"), FaceMesh(), tmp_path / "crops", workers=2)
+    mean, warped = (average_faces(faces, tmp_path / "crops", method=m) for m in ("mean", "warp"))
+    assert mean.n == warped.n == 20
+    assert sharpness_ratio(warped, mean) > 1.4

@@ -48,7 +48,9 @@ _HOMES = {
     "label_sets": "core.trust",
     "label_texts": "text_labels",
     "list_captions": "core.captions",
+    "list_composites": "core.traced",
     "list_findings": "core.findings",
+    "list_groups": "core.select",
     "list_images": "core.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
@@ -69,7 +71,7 @@ _HOMES = {
     "rate_faces": "ratings",
     "rater_effects": "core.panel",
     "rater_reliability": "core.panel",
-    "read_composite": "core.results",
+    "read_composite": "core.traced",
     "read_dataset": "core.datasets",
     "read_labels": "core.labels",
     "read_people": "core.truth",
@@ -77,7 +79,7 @@ _HOMES = {
     "read_truth": "core.truth",
     "relate_clusters": "core.enrichment",
     "search_faces": "core.search",
-    "select_faces": "composites",
+    "select_faces": "core.select",
     "sharpness_ratio": "composites",
     "write_card": "core.card",
     "write_label": "core.answers",
@@ -105,7 +107,6 @@ if TYPE_CHECKING:
     from facestats.composites import eigenfaces as eigenfaces
     from facestats.composites import mirror_average as mirror_average
     from facestats.composites import morph_faces as morph_faces
-    from facestats.composites import select_faces as select_faces
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
@@ -135,14 +136,17 @@ if TYPE_CHECKING:
     from facestats.core.probing import audit_prompts as audit_prompts
     from facestats.core.probing import audit_texts as audit_texts
     from facestats.core.ratings_file import read_ratings as read_ratings
-    from facestats.core.results import read_composite as read_composite
     from facestats.core.search import query_vector as query_vector
     from facestats.core.search import search_faces as search_faces
+    from facestats.core.select import list_groups as list_groups
+    from facestats.core.select import select_faces as select_faces
     from facestats.core.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.core.traced import list_composites as list_composites
+    from facestats.core.traced import read_composite as read_composite
     from facestats.core.trust import audit_calibration as audit_calibration
     from facestats.core.trust import label_sets as label_sets
     from facestats.core.truth import read_people as read_people

@@ -90,27 +90,6 @@ def average_faces(
     )
 
 
-def select_faces(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
-    """Keep the rows that fulfil every condition, or fail naming the count of each; nothing is relaxed.
-
-    Parameters
-    ----------
-    master
-        Any table with the columns that the conditions name.
-    min_faces
-        Fewer rows are an error.
-    conditions
-        Column and what it must be: one value, a list of allowed values, a tuple ``(low, high)`` of numbers
-        (both included, None for no limit), or None for a missing value.
-
-    Raises
-    ------
-    ValueError
-        If too few rows are left, or a value occurs nowhere in its column.
-    """
-    return select_rows(master, conditions, min_rows=min_faces)[0]
-
-
 def morph_faces(first: Composite, second: Composite, *, share: float = 0.5) -> Composite:
     """Blend two composites in shape and colour: share 0 is the first, 1 the second, beyond is a caricature.
 
@@ -219,9 +198,19 @@ def compare_groups(
         sums.add(block, first[start : start + len(block)])
         start += len(block)
     maps = [m.astype(np.float32).reshape(SIDE, SIDE) for m in sums.result()]
-    settings = {"by": by, "method": method, "n_permutations": n_permutations, "seed": seed, "side": SIDE}
+    settings = {
+        "where": " minus ".join(describe({by: group}) for group in groups),
+        "by": by,
+        "groups": [str(group) for group in groups],
+        "method": method,
+        "min_faces": min_faces,
+        "n_permutations": n_permutations,
+        "seed": seed,
+        "side": SIDE,
+    }
     names = (str(groups[0]), str(groups[1]))
-    return GroupDifference(maps[0], maps[1], maps[2], names, (n_first, n_second), settings)
+    members = tuple(crops.faces[KEY])
+    return GroupDifference(maps[0], maps[1], maps[2], names, (n_first, n_second), members, settings)
 
 
 def eigenfaces(
@@ -230,6 +219,7 @@ def eigenfaces(
     *,
     n_components: int = 8,
     method: Literal["mean", "warp"] = "warp",
+    where: Mapping[str, Any] | None = None,
     side: int = 128,
 ) -> Eigenfaces:
     """Find the directions in which faces differ most (Turk & Pentland 1991), from batches in fixed memory.
@@ -245,13 +235,23 @@ def eigenfaces(
     method
         `mean` takes the pixels as they are; `warp` moves every face onto the mean shape first, so that
         components are of surface and walks stay sharp.
+    where
+        Conditions that a face must fulfil, as in :func:`select_faces`.
     side
         Pixels per side that the crops are reduced to.
     """
-    crops = open_crops(faces, crops_dir, method=method, min_faces=n_components + 2)
+    chosen = select_rows(faces, where, min_rows=n_components + 2)[0] if where else faces
+    crops = open_crops(chosen, crops_dir, method=method, min_faces=n_components + 2)
     blocks = crops.small_blocks(method, side=side, grey=False)
     mean, components, sd, explained = principal_components(blocks, n_components)
-    settings = {"method": method, "side": side, "excluded": crops.excluded}
+    settings = {
+        "where": describe(where or {}),
+        "method": method,
+        "side": side,
+        "explained": [round(float(share), 6) for share in explained],
+        "sd": [round(float(value), 3) for value in sd],
+        "excluded": crops.excluded,
+    }
     shape = (side, side, 3)
     return Eigenfaces(
         mean.reshape(shape), components.reshape(-1, *shape), sd, explained, tuple(crops.faces[KEY]), settings

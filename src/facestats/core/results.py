@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import json
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
-from facestats.core.tables import COMPOSITES, check_table
+from facestats.core.traced import Traced
 
 if TYPE_CHECKING:
-    import os
-
     from numpy.typing import NDArray
     from PIL import Image
 
-PNG_KEY = "facestats"
 ALPHA = 0.05
+MAX_CAPTION = 80  # characters of a filter on a figure; the settings hold all of it
 # eyes, brows, nose and mouth in every aligned crop: left, top, right, bottom as shares of its side
 FEATURES = (0.27, 0.36, 0.73, 0.78)
-MAX_LISTED = 500_000  # characters of member names in a PNG; Pillow refuses to read more than 1 MB
 
 
 @dataclass(frozen=True, eq=False)
-class Composite:
+class Composite(Traced):
     """An average face and how it was made.
 
     Parameters
@@ -58,11 +50,6 @@ class Composite:
     settings: dict[str, Any]
 
     @property
-    def n(self) -> int:
-        """Number of faces in it."""
-        return len(self.members)
-
-    @property
     def image(self) -> Image.Image:
         """The picture."""
         from PIL import Image
@@ -71,9 +58,10 @@ class Composite:
 
     @property
     def caption(self) -> str:
-        """Method, number of faces, filter, and what was relaxed: what a figure must say."""
+        """Method, number of faces, filter (its beginning, if long), and what was relaxed: what a figure must say."""
+        where = self.settings.get("where") or ""
         parts = [f"{self.method}, n = {self.n}"]
-        parts += [self.settings["where"]] if self.settings.get("where") else []
+        parts += [where if len(where) <= MAX_CAPTION else f"{where[: MAX_CAPTION - 1]}…"] if where else []
         parts += [f"relaxed: {', '.join(relaxed)}"] if (relaxed := self.settings.get("relaxed")) else []
         return "\n".join(parts)
 
@@ -91,71 +79,13 @@ class Composite:
         edges = cv2.Laplacian(cv2.GaussianBlur(grey, (0, 0), height / 256), cv2.CV_64F)
         return float(edges[top:bottom, left:right].var())
 
-    def to_frame(self, name: str) -> pl.DataFrame:
-        """Return the row of this composite in the `composites` table, under the key `name`."""
-        row = {
-            "composite": [name],
-            "method": [self.method],
-            "n": pl.Series([self.n], dtype=pl.Int32),
-            "members": [list(self.members)],
-            "weights": [list(self.weights)],
-            "where": pl.Series([self.settings.get("where")], dtype=pl.String),
-            "settings": [json.dumps(self.settings, ensure_ascii=False)],
-        }
-        return check_table(pl.DataFrame(row), COMPOSITES)
-
-    def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a PNG that carries members, weights and settings (text chunk `facestats`, JSON).
-
-        Beyond half a million characters the names of the members are left to the `composites` table, and
-        their SHA-256 is written instead.
-        """
-        target = Path(path)
-        if target.suffix.lower() != ".png":
-            msg = f"{target} must end in .png: other formats cannot carry the list of members"
-            raise ValueError(msg)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self._repr_png_())
-        return target
-
-    def _repr_png_(self) -> bytes:
-        from PIL.PngImagePlugin import PngInfo
-
-        info = PngInfo()
-        info.add_itxt(PNG_KEY, json.dumps(self._facts(), ensure_ascii=False), zip=True)
-        buffer = io.BytesIO()
-        self.image.save(buffer, format="PNG", pnginfo=info)
-        return buffer.getvalue()
-
-    def _facts(self) -> dict[str, Any]:
-        facts = {"method": self.method, "n": self.n, "settings": self.settings}
-        if sum(map(len, self.members)) < MAX_LISTED:
-            return facts | {"members": self.members, "weights": self.weights}
-        names = "\n".join(self.members).encode()
-        return facts | {"members_sha256": hashlib.sha256(names).hexdigest()}
-
-
-def read_composite(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read how a saved composite was made: method, n, settings, members, weights.
-
-    Raises
-    ------
-    ValueError
-        If the picture was not written by :meth:`Composite.save`.
-    """
-    from PIL import Image
-
-    with Image.open(path, formats=["PNG"]) as image:
-        text = image.info.get(PNG_KEY)
-    if text is None:
-        msg = f"{path} does not say how it was made: it was not written by Composite.save"
-        raise ValueError(msg)
-    return json.loads(text)
-
 
 @dataclass(frozen=True, eq=False)
-class GroupDifference:
+class GroupDifference(Traced):
     """Where the average faces of two groups differ, tested by permutation.
+
+    As a picture it is grey level 128 plus the difference; :func:`facestats.plots.difference_map` draws it with a
+    scale and an outline of what is significant.
 
     Parameters
     ----------
@@ -170,6 +100,8 @@ class GroupDifference:
         What the groups are called.
     counts
         How many faces they have.
+    members
+        `image_id` of every face, those of the first group before those of the second.
     settings
         Everything else that decided the result.
     """
@@ -179,7 +111,20 @@ class GroupDifference:
     p: NDArray[np.float32] = field(repr=False)
     names: tuple[str, str]
     counts: tuple[int, int]
+    members: tuple[str, ...] = field(repr=False)
     settings: dict[str, Any]
+    method: str = field(default="difference", init=False)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each member in the difference: those of the second group count below zero."""
+        n_first, n_second = self.counts
+        return (1 / n_first,) * n_first + (-1 / n_second,) * n_second
+
+    @property
+    def image(self) -> Image.Image:
+        """The difference as a picture: grey level 128 is none, lighter is where the first group is lighter."""
+        return _picture(128 + self.difference)
 
     @property
     def significant(self) -> NDArray[np.bool_]:
@@ -188,8 +133,10 @@ class GroupDifference:
 
 
 @dataclass(frozen=True, eq=False)
-class Eigenfaces:
+class Eigenfaces(Traced):
     """Principal components of faces: the directions in which they differ most.
+
+    As a picture it has a row per component, the strongest on top, that walks from -3 to 3 standard deviations.
 
     Parameters
     ----------
@@ -213,6 +160,17 @@ class Eigenfaces:
     explained: NDArray[np.float32]
     members: tuple[str, ...] = field(repr=False)
     settings: dict[str, Any]
+    method: str = field(default="eigenfaces", init=False)
+
+    @property
+    def weights(self) -> tuple[float, ...]:
+        """Weight of each member: all count alike."""
+        return (1 / self.n,) * self.n
+
+    @property
+    def image(self) -> Image.Image:
+        """The walks along all components, one below the other."""
+        return _picture(np.vstack([np.hstack([*self.walk(i)]) for i in range(len(self.sd))]))
 
     def walk(self, component: int, *, steps: tuple[float, ...] = (-3, -1.5, 0, 1.5, 3)) -> NDArray[np.uint8]:
         """Pictures along one component, (steps, height, width, 3) uint8; steps in standard deviations."""
@@ -220,4 +178,14 @@ class Eigenfaces:
             msg = f"component must be 0 to {len(self.sd) - 1}, got {component}"
             raise ValueError(msg)
         along = np.asarray(steps, dtype=np.float32)[:, None, None, None] * self.sd[component]
-        return np.clip(np.rint(self.mean + along * self.components[component]), 0, 255).astype(np.uint8)
+        return _grey_levels(self.mean + along * self.components[component])
+
+
+def _picture(values: NDArray[np.number]) -> Image.Image:
+    from PIL import Image
+
+    return Image.fromarray(_grey_levels(values))
+
+
+def _grey_levels(values: NDArray[np.number]) -> NDArray[np.uint8]:
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)

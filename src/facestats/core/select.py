@@ -6,10 +6,60 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.progress import say
 from facestats.core.tables import check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+
+def select_faces(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
+    """Keep the rows that fulfil every condition, or fail naming the count of each; nothing is relaxed.
+
+    Parameters
+    ----------
+    master
+        Any table with the columns that the conditions name.
+    min_faces
+        Fewer rows are an error.
+    conditions
+        Column and what it must be: one value, a list of allowed values, a tuple ``(low, high)`` of numbers
+        (both included, None for no limit), or None for a missing value.
+
+    Raises
+    ------
+    ValueError
+        If too few rows are left, or a value occurs nowhere in its column.
+    """
+    return select_rows(master, conditions, min_rows=min_faces)[0]
+
+
+def list_groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
+    """Name the groups of one column that are large enough to be averaged or compared.
+
+    Parameters
+    ----------
+    table
+        Rows with the column `by`: labels or clusters; rows without a value belong to no group.
+    by
+        Column of groups.
+    min_faces
+        Smaller groups are left out, and it is said which.
+
+    Returns
+    -------
+    Title of each group, such as ``gender female``, and its condition, such as ``{"gender": "female"}``, which
+    :func:`facestats.average_faces` takes as `where`; the largest first, of equal ones in the order of values.
+    """
+    check_columns(table, by, made_by="the stages before; by is the name of a column")
+    counts = table.drop_nulls(by).group_by(by).agg(n=pl.len()).sort("n", by, descending=[True, False])
+    small = counts.filter(pl.col("n") < min_faces)
+    if small.height or counts.is_empty():
+        few = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
+        some = f"{small.height} of {counts.height} groups of {by} have"
+        say(f"list_groups: {some} fewer than {min_faces} faces and are left out{few}.")
+    large = counts.filter(pl.col("n") >= min_faces)[by].to_list()
+    return {f"{by} {value}": {by: value} for value in large}
 
 
 def select_rows(
