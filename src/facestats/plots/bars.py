@@ -10,7 +10,7 @@ import polars as pl
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
 from facestats.plots.maps import order_values
-from facestats.plots.style import BLUE, COLORS, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, COLORS, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +41,10 @@ def label_bars(
     known = table.drop_nulls([attribute, by] if by else attribute)
     options = _options(table[attribute])
     groups = order_values(known[by]) if by else [None]
+    unknown = f", {n:,} without a label" if (n := table.height - known.height) else ""
+    title = f"{attribute}, n = {known.height:,}{unknown}"
+    if known.is_empty():
+        return draw_nothing(ax, "no labels", title=title)
     if len(groups) > MAX_GROUPS:
         msg = (
             f"{by!r} has {len(groups)} groups, at most {MAX_GROUPS} can be told apart; filter the table first"
@@ -64,8 +68,6 @@ def label_bars(
     ax.xaxis.set_major_formatter("{x:.0%}")
     if by:
         ax.legend(title=by, frameon=False, fontsize=TEXT)
-    unknown = f", {n:,} without a label" if (n := table.height - known.height) else ""
-    title = f"{attribute}, n = {known.height:,}{unknown}"
     return finish(ax, title=title, xlabel=f"share of faces, {level:.0%} interval")
 
 
@@ -129,10 +131,14 @@ def histogram(
         msg = f"{column!r} holds {table[column].dtype}, no numbers; for labels there is label_bars"
         raise ValueError(msg)
     known = table.drop_nulls(column).filter(pl.col(column).cast(pl.Float64).is_finite())
+    unknown = f", {n:,} missing" if (n := table.height - known.height) else ""
+    title = f"{column}, n = {known.height:,}{unknown}"
+    if known.is_empty():
+        return draw_nothing(ax, "no numbers", title=title)
     values = known[column].cast(pl.Float64).to_numpy()
     ax = new_axes(ax, height=3.0)
     edges = np.histogram_bin_edges(values, bins=bins)
-    if known[column].dtype.is_integer() and known.height:
+    if known[column].dtype.is_integer():
         # bars of equal numbers of whole steps: otherwise some hold one value more than others
         step = max(1, round((values.max() - values.min()) / bins))
         edges = np.arange(values.min() - 0.5, values.max() + step + 0.5, step)
@@ -144,8 +150,7 @@ def histogram(
             name = f"{group} (n = {len(part):,})"
             ax.hist(part, bins=edges, histtype="step", linewidth=1.8, color=COLORS[i], label=name)
         ax.legend(title=by, frameon=False, fontsize=TEXT)
-    unknown = f", {n:,} missing" if (n := table.height - known.height) else ""
-    return finish(ax, title=f"{column}, n = {known.height:,}{unknown}", xlabel=column, ylabel="faces")
+    return finish(ax, title=title, xlabel=column, ylabel="faces")
 
 
 def score_histogram(

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.tables import check_columns
-from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     check_columns(
         stability, "n_clusters", "ari", "ari_low", "ari_high", "chosen", made_by="fs.cluster_stability"
     )
+    if stability.is_empty():
+        return draw_nothing(ax, "too few faces to compare numbers of clusters")
     ax = new_axes(ax, height=3.2)
     k = stability["n_clusters"]
     ax.fill_between(k, stability["ari_low"], stability["ari_high"], color=BLUE, alpha=0.2, linewidth=0)
@@ -60,6 +62,8 @@ def profile_bars(
         Axes to draw on; by default a new figure.
     """
     check_columns(profile, by, "label", "ratio", "p_adjusted", made_by="fs.profile_clusters")
+    if profile.is_empty():
+        return draw_nothing(ax, "no clusters, or no labels that could describe them")
     rows = profile.filter(pl.col(by) == cluster)
     if rows.is_empty():
         msg = f"no cluster {cluster!r}; there are {profile[by].unique().sort().to_list()}"
@@ -87,20 +91,23 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     relations
-        From :func:`facestats.relate_clusters`.
+        From :func:`facestats.relate_clusters`; columns without two values have no bar.
     ax
         Axes to draw on; by default a new figure.
     """
     check_columns(relations, "column", "ami", "chance_high", made_by="fs.relate_clusters")
     ax = new_axes(ax, height=1.0 + 0.32 * relations.height)
-    places = np.arange(relations.height)
-    above = relations["ami"] > relations["chance_high"]
-    ax.barh(places, relations["ami"], height=0.65, color=[BLUE if a else GREY for a in above])
+    known, unknown = relations.drop_nulls("ami"), relations.filter(pl.col("ami").is_null())
+    places = np.arange(known.height)
+    above = known["ami"] > known["chance_high"]
+    ax.barh(places, known["ami"], height=0.65, color=[BLUE if a else GREY for a in above])
     ax.scatter(
-        relations["chance_high"], places, marker="|", s=160, color=ORANGE, label="95 % of chance", zorder=3
+        known["chance_high"], places, marker="|", s=160, color=ORANGE, label="95 % of chance", zorder=3
     )
-    names = [f"{c} (n = {n:,})" for c, n in relations.select("column", "n").iter_rows()]
-    ax.set_yticks(places, names)
-    ax.invert_yaxis()
+    for place in range(known.height, relations.height):
+        ax.text(0, place, " all faces have one value, or none", va="center", fontsize=TEXT)
+    named = pl.concat([known, unknown]).select("column", "n")
+    ax.set_yticks(range(relations.height), [f"{c} (n = {n:,})" for c, n in named.iter_rows()])
+    ax.set_ylim(relations.height - 0.5, -0.5)
     ax.legend(frameon=False, fontsize=TEXT, loc="lower right")
     return finish(ax, title="what the clusters follow", xlabel="adjusted mutual information")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facestats.core.results import ALPHA
-from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, WIDTH, finish_picture, new_axes
+from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ def composite_grid(
     Parameters
     ----------
     composites
-        Title of each and the composite; all of one crop size.
+        Title of each and the composite; all of one crop size. None at all is a line of text.
     n_columns
         Faces per row.
     layer
@@ -43,8 +43,7 @@ def composite_grid(
         Axes to draw on; by default a new figure.
     """
     if not composites:
-        msg = "no composites to draw; make one with fs.average_faces"
-        raise ValueError(msg)
+        return draw_nothing(ax, "no average faces: no group is large enough")
     texts = [f"{title}\n{c.caption}" for title, c in composites.items()]
     pictures = [c.pixels if layer == "image" else c.sd for c in composites.values()]
     if len({p.shape for p in pictures}) > 1:

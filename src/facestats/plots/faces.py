@@ -13,7 +13,7 @@ from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.tables import DECODED, KEY, check_columns
 from facestats.plots.grids import TILE, draw_sheet, read_tile
-from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
     import os
@@ -129,7 +129,9 @@ def alignment_sheet(
     texts = [_shorten(key) for key in shown[KEY]] + [""] * shown.height
     title = f"before and after alignment, {shown.height} of {known.height:,}"
     ax = draw_sheet(tiles, n_columns=shown.height, captions=texts, title=title, ax=ax)
-    pitch = np.array(ax.images[0].get_array().shape[:2]) / [2, max(shown.height, 1)]
+    if shown.is_empty():
+        return ax
+    pitch = np.array(ax.images[0].get_array().shape[:2]) / [2, shown.height]
     every = np.arange(0, 478, 4)
     for i, row in enumerate(shown.iter_rows(named=True)):
         scale = [_fit(raw_dir, row[KEY]), _fit(crops_dir, row["crop"])]
@@ -159,10 +161,7 @@ def failure_sheet(
     check_columns(faces, KEY, "status", "error", made_by=MADE_BY)
     failed = faces.filter(~pl.col("status").cast(pl.String).is_in(GOOD))
     if failed.is_empty():
-        ax = new_axes(ax, height=1.0)
-        ax.text(0.5, 0.5, f"no failures among {faces.height:,} pictures", ha="center", va="center")
-        ax.set_axis_off()
-        return ax
+        return draw_nothing(ax, f"no failures among {faces.height:,} pictures")
     counts = (
         failed["status"]
         .cast(pl.String)

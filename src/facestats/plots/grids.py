@@ -11,7 +11,7 @@ import polars as pl
 from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.tables import check_columns
-from facestats.plots.style import TEXT, WIDTH, finish_picture, new_axes
+from facestats.plots.style import TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
     import os
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 TILE = 128  # pixels per side: sharp at notebook width, and a hundred faces weigh 5 MB
+MOST_INCHES = 1.5  # side of a tile on paper: a few are not blown up
 GAP = 6
 EMPTY = 225  # grey of a tile without a picture
 
@@ -106,14 +107,13 @@ def draw_sheet(
 ) -> Axes:
     """Draw square tiles as one picture, with a caption below each tile or a label beside each row."""
     if not tiles:
-        ax = new_axes(ax, height=0.8)
-        ax.text(0.5, 0.5, "no faces", transform=ax.transAxes, ha="center", va="center")
-        return finish_picture(ax, title=title)
+        return draw_nothing(ax, "no faces", title=title)
     n_columns = max(1, min(n_columns, len(tiles)))
     n_rows = -(-len(tiles) // n_columns)
     lines = max((c.count("\n") + 1 for c in captions or [] if c), default=0)
     # text has a fixed size in points, tiles share the width: a line of text is so many pixels high
-    line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * WIDTH)
+    width = min(WIDTH, MOST_INCHES * n_columns)
+    line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * width)
     pitch = np.array([TILE + GAP + round(line * lines), TILE + GAP])
     sheet = np.full((n_rows * pitch[0], n_columns * pitch[1], 3), 255, dtype=np.uint8)
     centres = []
@@ -121,7 +121,7 @@ def draw_sheet(
         top, left = np.array(divmod(i, n_columns)) * pitch
         sheet[top : top + TILE, left : left + TILE] = EMPTY if tile is None else np.asarray(tile)
         centres.append((left + TILE / 2, top + TILE + 2))
-    ax = new_axes(ax, height=WIDTH * sheet.shape[0] / sheet.shape[1] + 0.3)
+    ax = new_axes(ax, height=width * sheet.shape[0] / sheet.shape[1] + 0.3, width=max(width, 3 * MOST_INCHES))
     ax.imshow(sheet, interpolation="antialiased")
     for (x, y), text in zip(centres, captions or [], strict=False):
         ax.text(x, y, text, ha="center", va="top", fontsize=TEXT - 2)

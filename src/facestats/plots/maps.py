@@ -9,7 +9,16 @@ import numpy as np
 import polars as pl
 
 from facestats.core.tables import check_columns
-from facestats.plots.style import GREY, RASTER_FROM, SEQUENTIAL, TEXT, finish_picture, look, new_axes
+from facestats.plots.style import (
+    GREY,
+    RASTER_FROM,
+    SEQUENTIAL,
+    TEXT,
+    draw_nothing,
+    finish_picture,
+    look,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -17,6 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_CATEGORIES = 24
+LONG = 24  # characters of a legend's text
 MISSING = "missing"
 
 
@@ -49,6 +59,8 @@ def face_map(
     check_columns(table, "x", "y", made_by="fs.project_umap or fs.project_pca (notebooks/07_clusters.ipynb)")
     check_columns(table, color, made_by="the stages before; join them to the layout by image_id")
     placed = table.drop_nulls(["x", "y"])
+    if placed.is_empty():
+        return draw_nothing(ax, "no faces on the map", title=f"{color}, n = 0")
     ax = new_axes(ax, height=5.2)
     marks = {
         "s": 2e4 / max(placed.height, 600) if size is None else size,
@@ -91,14 +103,23 @@ def _scatter_categories(
         ax.scatter(
             others["x"], others["y"], color=GREY, marker="x", label=label, **marks | {"linewidths": 0.5}
         )
+    longest = max((len(str(text)) for text in ax.get_legend_handles_labels()[1]), default=0)
+    beside: dict[str, Any] = {
+        "loc": "center left",
+        "bbox_to_anchor": (1, 0.5),
+        "ncols": 1 + (len(values) > 14),
+    }
+    below = {
+        "loc": "upper center",
+        "bbox_to_anchor": (0.5, 0),
+        "ncols": 2,
+    }  # long names would leave no room for the map
     ax.legend(
         title=color,
         frameon=False,
         fontsize=TEXT,
-        loc="center left",
-        bbox_to_anchor=(1, 0.5),
         markerscale=max(1.0, np.sqrt(30 / marks["s"])),
-        ncols=1 + (len(values) > 14),
+        **(below if longest > LONG else beside),
     )
 
 

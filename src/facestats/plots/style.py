@@ -45,6 +45,13 @@ def finish_picture(ax: Axes, *, title: str = "") -> Axes:
     return ax
 
 
+def draw_nothing(ax: Axes | None, text: str, *, title: str = "") -> Axes:
+    """Say in words why there is nothing to draw: an empty collection is no reason to stop."""
+    ax = new_axes(ax, height=1.0)
+    ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=TEXT + 1)
+    return finish_picture(ax, title=title)
+
+
 def look(i: int) -> tuple[str, str]:
     """Colour and marker of the i-th category; they repeat after 24."""
     return COLORS[i % len(COLORS)], MARKERS[i // len(COLORS) % len(MARKERS)]
