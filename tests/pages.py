@@ -56,7 +56,9 @@ def project(tmp_path_factory):
     store.write("master", fs.merge_master(faces, attributes=labels))
     known = vectors.drop_nulls("embedding")
     points = pl.DataFrame({"image_id": vectors["image_id"], "cluster": [0] * vectors.height}).with_columns(
-        pl.col("cluster").cast(pl.Int32), x=pl.int_range(pl.len()).cast(pl.Float32), y=pl.lit(0.0, pl.Float32)
+        pl.col("cluster").cast(pl.Int32),
+        x=pl.int_range(pl.len()).cast(pl.Float32),
+        **dict.fromkeys(("y", "pca_x", "pca_y"), pl.lit(0.0, pl.Float32)),
     )
     assert known.height >= 4
     store.write("clusters", points)

@@ -6,18 +6,20 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from conftest import ROOT
 
+import facestats as fs
 from facestats.clusters import (
     cluster_faces,
-    cluster_members,
     cluster_stability,
-    find_near_duplicates,
     map_faces,
     project_pca,
     project_umap,
 )
 from facestats.core.enrichment import name_clusters, profile_clusters, relate_clusters
-from facestats.core.tables import TableError
+from facestats.core.members import cluster_members, find_near_duplicates
+from facestats.core.tables import CLUSTERS, TableError, check_table
+from facestats.demo.gallery import write_gallery
 
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = (40, 25, 15)
@@ -146,8 +148,43 @@ def test_map_faces_is_clusters_and_layout(embeddings: pl.DataFrame, capsys: pyte
     few = embeddings.head(8)
     table = map_faces(few, n_clusters=12, seed=0)
     assert "n_clusters lowered from 12 to 8" in capsys.readouterr().out
-    expected = cluster_faces(few, n_clusters=8, seed=0).join(project_pca(few), on="image_id")
+    layout = project_pca(few)
+    expected = cluster_faces(few, n_clusters=8, seed=0).join(layout, on="image_id")
+    expected = expected.join(layout.rename({"x": "pca_x", "y": "pca_y"}), on="image_id")
     assert table.equals(expected)
+    check_table(table, CLUSTERS)
+
+
+def test_map_faces_finds_dense_groups_where_asked(
+    embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+):
+    few = embeddings.head(9)
+    table = map_faces(few, n_clusters=12, method="hdbscan", seed=0)
+    assert "min_cluster_size lowered from 10 to 9" in capsys.readouterr().out
+    assert table["cluster"].equals(
+        cluster_faces(few, method="hdbscan", min_cluster_size=9, seed=0)["cluster"]
+    )
+    three = map_faces(few, n_clusters=12, method="hdbscan", min_cluster_size=3, seed=0)
+    assert "lowered" not in capsys.readouterr().out.replace("n_neighbors lowered", "")
+    assert not three["cluster"].equals(table["cluster"])
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_too_few_faces_give_every_row_and_no_cluster(
+    embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str], n: int
+):
+    few = embeddings.with_columns(embedding=pl.when(pl.int_range(pl.len()) < n).then("embedding"))
+    table = check_table(map_faces(few, n_clusters=12, seed=0), CLUSTERS)
+    assert f"{n} faces are too few" in capsys.readouterr().out
+    assert table["image_id"].equals(embeddings["image_id"])
+    assert table.drop("image_id").null_count().row(0) == (few.height,) * 5
+    assert cluster_members(few, table).is_empty()
+    assert find_near_duplicates(few, column="embedding")["duplicate_of"].null_count() == few.height
+    joined = few.join(table, on="image_id")
+    profile = profile_clusters(joined, ["color", "coin"])
+    assert profile.is_empty()
+    assert name_clusters(profile).schema == {"cluster": pl.Int32, "cluster_name": pl.String}
+    assert relate_clusters(joined, ["color"], n_permutations=5, seed=0)["ami"].to_list() == [None]
 
 
 def test_equal_vectors_do_no_harm():
@@ -160,6 +197,18 @@ def test_stability_is_highest_for_the_true_number(embeddings: pl.DataFrame):
     assert table.filter("chosen")["n_clusters"].to_list() == [3]
     assert table.filter(pl.col("n_clusters") == 3)["ari"][0] > 0.98
     assert (table["ari_low"] <= table["ari"]).all()
+
+
+def test_only_numbers_that_leave_two_faces_to_a_cluster_are_tried(
+    embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+):
+    table = cluster_stability(embeddings.head(7), n_clusters=range(2, 11), n_resamples=5, seed=0)
+    assert table["n_clusters"].to_list() == [2, 3]
+    assert table["chosen"].sum() == 1
+    assert "numbers above 3 are left out, since there are 7 faces" in capsys.readouterr().out
+    none = cluster_stability(embeddings.head(3), n_clusters=[2, 3], n_resamples=5, seed=0)
+    assert none.is_empty()
+    assert none.schema == table.schema
 
 
 def test_noise_has_no_stable_clusters():
@@ -225,11 +274,55 @@ def test_clusters_follow_what_they_follow_and_not_chance(embeddings: pl.DataFram
     assert related["chance_mean"].abs().max() < 0.03
 
 
+def test_what_has_no_two_values_is_followed_by_nothing_and_comes_last(embeddings: pl.DataFrame):
+    table = embeddings.join(cluster_faces(embeddings, n_clusters=3, seed=0), on="image_id").with_columns(
+        empty=pl.lit(None, dtype=pl.String),
+        same=pl.lit("yes"),
+        one=pl.when(pl.int_range(pl.len()) == 0).then(1),
+    )
+    related = relate_clusters(table, ["empty", "same", "one", "coin", "color"], n_permutations=9, seed=0)
+    assert related["column"].to_list() == ["color", "coin", "empty", "same", "one"]
+    assert related["n"].to_list()[2:] == [0, 80, 1]
+    assert related.tail(3).select("ami", "chance_mean", "chance_high", "p").null_count().row(0) == (3,) * 4
+    together = table.with_columns(cluster=pl.lit(0))
+    assert relate_clusters(together, ["color"], n_permutations=9, seed=0)["ami"].to_list() == [None]
+
+
 def test_near_duplicates_point_to_the_first_of_their_group(embeddings: pl.DataFrame):
     x = embeddings.drop_nulls("embedding").head(5)
     again = x.with_columns(image_id="copy_" + pl.col("image_id"))
     table = find_near_duplicates(pl.concat([x, again]), column="embedding", min_cosine=0.9999)
     assert table["duplicate_of"].to_list() == [None] * 5 + x["image_id"].to_list()
+
+
+def test_above_a_limit_near_duplicates_are_not_looked_for_and_it_is_said(
+    embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]
+):
+    twice = pl.concat([embeddings, embeddings.with_columns(image_id="copy_" + pl.col("image_id"))])
+    assert find_near_duplicates(twice, column="embedding", max_rows=159)["duplicate_of"].null_count() == 162
+    assert "160 pictures are more than max_rows=159" in capsys.readouterr().out
+    for limit in (160, None):
+        found = find_near_duplicates(twice, column="embedding", max_rows=limit)
+        assert 162 - found["duplicate_of"].null_count() >= 80
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.slow
+def test_clusters_of_drawn_faces_follow_what_was_drawn(tmp_path: Path):
+    cfg = fs.load_config(ROOT / "config/demo.yaml")
+    write_gallery(tmp_path / "raw", n=120, seed=0)
+    mesh, clip = fs.models.landmarker(cfg.faces), fs.models.clip(cfg.embeddings)
+    faces = fs.align_faces(fs.list_images(tmp_path / "raw"), mesh, tmp_path / "crops", workers=2)
+    vectors = fs.embed_faces(faces, clip, tmp_path / "crops", raw_dir=tmp_path / "raw", workers=2)
+    repeats = find_near_duplicates(vectors).drop_nulls()
+    assert set(repeats["image_id"]) == {p.name for p in (tmp_path / "raw").glob("copy_*")}
+    truth = fs.read_truth(tmp_path / "raw", cfg.attributes)
+    clusters = cluster_faces(vectors, n_clusters=cfg.clusters.n_clusters, seed=cfg.seed)
+    table = clusters.join(truth, on="image_id").join(repeats, on="image_id", how="anti")
+    related = relate_clusters(table, truth.columns[1:], n_permutations=50, seed=0)
+    assert (related["ami"] >= 0.3).sum() >= 2, related
+    assert related["chance_mean"].abs().max() < 0.02
+    assert related["chance_high"].max() < 0.08
 
 
 @pytest.mark.skipif(not (DATA / "clip_sfhq").exists(), reason=f"no real vectors in {DATA}")

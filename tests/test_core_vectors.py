@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -31,6 +32,19 @@ def test_numbering_by_size(labels: list[int]):
     assert (np.diff(np.bincount(kept)) <= 0).all() if len(kept) else True
     for name in set(labels) - {-1}:
         assert len(set(out[np.array(labels) == name])) == 1
+
+
+@given(st.integers(0, 60), st.floats(-1, 1))
+def test_groups_are_those_of_all_pairs_whatever_the_blocks(n, min_cosine):
+    from scipy.sparse.csgraph import connected_components
+
+    x = np.random.default_rng(n).normal(size=(n, 3)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vectors_module, "PAIR_BLOCK", 2)
+        found = first_of_kind(x, min_cosine)
+    groups = connected_components(x @ x.T >= min_cosine)[1] if n else np.zeros(0, dtype=int)
+    assert found.tolist() == [int(np.flatnonzero(groups == g)[0]) for g in groups]
 
 
 def test_chains_of_near_vectors_share_their_first(monkeypatch):

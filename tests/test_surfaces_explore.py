@@ -240,9 +240,9 @@ def project(master, crops, tmp_path):
     crops.rename(store.crops_dir)
     status = pl.lit("ok", dtype=fs.tables.STATUS)
     table = master.with_columns(status=status, error=pl.lit(None, dtype=pl.String))
-    layout = pl.col("x", "y").cast(pl.Float32)
+    layout = pl.col("x", "y", "pca_x", "pca_y").cast(pl.Float32)
     store.write("master", table.drop("x", "y", "cluster").sort("image_id", descending=True))
-    store.write("clusters", table.select("image_id", "cluster", layout))
+    store.write("clusters", table.with_columns(pca_x="x", pca_y="y").select("image_id", "cluster", layout))
     config = tmp_path / "c.yaml"
     config.write_text(f"data_dir: .\nattributes: {ROOT / 'config/attributes.yaml'}\n")
     return config

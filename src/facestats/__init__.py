@@ -32,7 +32,7 @@ _HOMES = {
     "check_table": "core.tables",
     "classify_faces": "core.classify",
     "cluster_faces": "clusters",
-    "cluster_members": "clusters",
+    "cluster_members": "core.members",
     "cluster_stability": "clusters",
     "compare_groups": "composites",
     "confident": "core.tables",
@@ -40,7 +40,7 @@ _HOMES = {
     "embed_faces": "embeddings",
     "embed_texts": "text_labels",
     "explore": "surfaces.explore",
-    "find_near_duplicates": "clusters",
+    "find_near_duplicates": "core.members",
     "fit_probes": "attributes",
     "fit_ratings": "ratings",
     "label_attributes": "attributes",
@@ -96,9 +96,7 @@ if TYPE_CHECKING:
     from facestats.audit import audit_labels as audit_labels
     from facestats.audit import audit_options as audit_options
     from facestats.clusters import cluster_faces as cluster_faces
-    from facestats.clusters import cluster_members as cluster_members
     from facestats.clusters import cluster_stability as cluster_stability
-    from facestats.clusters import find_near_duplicates as find_near_duplicates
     from facestats.clusters import map_faces as map_faces
     from facestats.clusters import project_pca as project_pca
     from facestats.clusters import project_umap as project_umap
@@ -125,6 +123,8 @@ if TYPE_CHECKING:
     from facestats.core.jitter import audit_stability as audit_stability
     from facestats.core.labels import read_labels as read_labels
     from facestats.core.listing import list_images as list_images
+    from facestats.core.members import cluster_members as cluster_members
+    from facestats.core.members import find_near_duplicates as find_near_duplicates
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
     from facestats.core.panel import average_ratings as average_ratings

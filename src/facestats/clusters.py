@@ -9,14 +9,16 @@ import numpy as np
 import polars as pl
 
 from facestats.core.progress import say
-from facestats.core.tables import KEY, check_columns, to_matrix
+from facestats.core.tables import KEY
 from facestats.core.vectors import (
+    N_DIMS,
     find_centres,
     find_dense,
-    first_of_kind,
+    give_back,
     number_by_size,
     reduce_vectors,
     resample_centres,
+    take_vectors,
 )
 
 if TYPE_CHECKING:
@@ -24,9 +26,15 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-N_DIMS = 50  # principal components that clusters and layouts see
+VERSION = 2
+LEAST = 3  # faces that can be grouped or laid out at all
 MIN_UMAP = 10  # fewer points have no neighbourhoods worth the name
-MADE_BY = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
+STABILITY = {
+    "n_clusters": pl.Int32,
+    **dict.fromkeys(("ari", "ari_low", "ari_high"), pl.Float64),
+    "smallest": pl.Int64,
+    "chosen": pl.Boolean,
+}
 
 
 def cluster_faces(
@@ -63,11 +71,11 @@ def cluster_faces(
     if method not in ("kmeans", "hdbscan"):
         msg = f"method must be 'kmeans' or 'hdbscan', got {method!r}"
         raise ValueError(msg)
-    known, vectors = _vectors(embeddings, column)
+    known, vectors = take_vectors(embeddings, column, least=LEAST)
     points = reduce_vectors(vectors, N_DIMS)
     dense = method == "hdbscan"
     labels = find_dense(points, min_cluster_size) if dense else find_centres(points, n_clusters, seed=seed)
-    return _back(embeddings, known, {"cluster": pl.Series(number_by_size(labels), dtype=pl.Int32)})
+    return give_back(embeddings, known, {"cluster": pl.Series(number_by_size(labels), dtype=pl.Int32)})
 
 
 def map_faces(
@@ -75,28 +83,45 @@ def map_faces(
     *,
     n_clusters: int,
     seed: int,
+    method: Literal["kmeans", "hdbscan"] = "kmeans",
+    min_cluster_size: int = 10,
     n_neighbors: int = 15,
     column: str = "embedding",
 ) -> pl.DataFrame:
-    """Cluster the faces and lay them out: the whole table of this stage in one call.
+    """Cluster the faces and lay them out twice: the whole table of this stage in one call.
+
+    Made for any collection: what there are too few faces for is lowered, or left empty, with a message.
 
     Parameters
     ----------
-    embeddings, n_clusters, seed, column
-        As in :func:`cluster_faces`; no more clusters than faces are made, with a message.
+    embeddings, n_clusters, seed, method, min_cluster_size, column
+        As in :func:`cluster_faces`; no more clusters than faces are made, and no cluster is larger than all faces.
     n_neighbors
         As in :func:`project_umap`.
 
     Returns
     -------
-    All rows: `image_id`, `cluster` (Int32), `x` and `y` (Float32); null where there is no vector.
+    All rows: `image_id`, `cluster` (Int32), `x` and `y` (Float32, UMAP), `pca_x` and `pca_y` (Float32); null where
+    there is no vector, and everywhere where there are fewer than 3 faces.
     """
-    n_faces = embeddings.height - embeddings[column].null_count()
-    if n_faces < n_clusters:
-        say(f"map_faces: n_clusters lowered from {n_clusters} to {n_faces}, since there are {n_faces} faces.")
-    clusters = cluster_faces(embeddings, n_clusters=min(n_clusters, n_faces), seed=seed, column=column)
-    layout = project_umap(embeddings, seed=seed, n_neighbors=n_neighbors, column=column)
-    return clusters.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
+    n = embeddings.height - embeddings[column].null_count()
+    if n < LEAST:
+        say(
+            f"map_faces: {n} faces are too few for clusters and maps, which need {LEAST}; their columns are empty."
+        )
+        places = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
+        return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *places)
+    settings = {"n_clusters": n_clusters} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
+    for name, value in settings.items():
+        if n < value:
+            say(f"map_faces: {name} lowered from {value} to {n}, since there are {n} faces.")
+            settings[name] = n
+    table = cluster_faces(embeddings, seed=seed, method=method, column=column, **settings)
+    umap = project_umap(embeddings, seed=seed, n_neighbors=n_neighbors, column=column)
+    pca = project_pca(embeddings, column=column).rename({"x": "pca_x", "y": "pca_y"})
+    for layout in (umap, pca):
+        table = table.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
+    return table
 
 
 def project_umap(
@@ -122,7 +147,7 @@ def project_umap(
     -------
     All rows: `image_id`, `x` and `y` (Float32; null where there is no vector).
     """
-    known, vectors = _vectors(embeddings, column)
+    known, vectors = take_vectors(embeddings, column, least=LEAST)
     n = len(vectors)
     if n < MIN_UMAP:
         say(f"project_umap: {n} faces are too few for UMAP (it needs {MIN_UMAP}); this is their PCA layout.")
@@ -135,7 +160,7 @@ def project_umap(
 
     # a random start spends its time untangling; two principal components are also reproducible
     model = UMAP(n_neighbors=min(n_neighbors, n - 1), random_state=seed, init="pca", n_jobs=1)
-    return _back(embeddings, known, _xy(model.fit_transform(reduce_vectors(vectors, N_DIMS))))
+    return give_back(embeddings, known, _xy(model.fit_transform(reduce_vectors(vectors, N_DIMS))))
 
 
 def project_pca(embeddings: pl.DataFrame, *, column: str = "embedding") -> pl.DataFrame:
@@ -150,8 +175,8 @@ def project_pca(embeddings: pl.DataFrame, *, column: str = "embedding") -> pl.Da
     -------
     All rows: `image_id`, `x` and `y` (Float32; null where there is no vector).
     """
-    known, vectors = _vectors(embeddings, column)
-    return _back(embeddings, known, _xy(reduce_vectors(vectors, 2)))
+    known, vectors = take_vectors(embeddings, column, least=LEAST)
+    return give_back(embeddings, known, _xy(reduce_vectors(vectors, 2)))
 
 
 def cluster_stability(
@@ -173,7 +198,8 @@ def cluster_stability(
     embeddings
         Table with `image_id` and the Array column `column`.
     n_clusters
-        Numbers to try.
+        Numbers to try; those above half the number of faces are left out, with a message, since clusters of single
+        faces always come back.
     n_resamples
         Resamples per number.
     seed
@@ -185,112 +211,27 @@ def cluster_stability(
     -------
     One row per number: `n_clusters`, `ari` (mean), `ari_low` and `ari_high` (5th and 95th percentile),
     `smallest` (faces in the smallest cluster) and `chosen` (Boolean: the largest number whose mean lies
-    within one standard error of the best).
+    within one standard error of the best). No row where there are too few faces for any number.
     """
-    points = reduce_vectors(_vectors(embeddings, column)[1], N_DIMS)
+    vectors = take_vectors(embeddings, column)[1]
+    most = len(vectors) // 2
+    numbers = [k for k in sorted(set(n_clusters)) if k <= most]
+    if len(numbers) < len(set(n_clusters)):
+        say(f"cluster_stability: numbers above {most} are left out, since there are {len(vectors)} faces.")
+    if not numbers:
+        return pl.DataFrame(schema=STABILITY)
+    points = reduce_vectors(vectors, N_DIMS)
     rows, errors = [], []
-    for k in sorted(set(n_clusters)):
+    for k in numbers:
         reference = find_centres(points, k, seed=seed)
         scores = resample_centres(points, reference, n_resamples=n_resamples, seed=seed)
         low, high = np.quantile(scores, [0.05, 0.95])
-        rows.append((k, np.mean(scores), low, high, int(np.bincount(reference).min())))
+        rows.append((k, np.mean(scores), low, high, int(np.bincount(reference).min()), None))
         errors.append(np.std(scores) / np.sqrt(n_resamples))
-    frame = pl.DataFrame(rows, schema=["n_clusters", "ari", "ari_low", "ari_high", "smallest"], orient="row")
+    frame = pl.DataFrame(rows, schema=STABILITY, orient="row")
     best = int(np.argmax(frame["ari"].to_numpy()))
     good = frame.filter(pl.col("ari") >= frame["ari"][best] - errors[best])["n_clusters"].max()
-    return frame.with_columns(pl.col("n_clusters").cast(pl.Int32), chosen=pl.col("n_clusters") == good)
-
-
-def cluster_members(
-    embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "embedding"
-) -> pl.DataFrame:
-    """Rank the faces of each cluster from its most typical one to its outliers.
-
-    Parameters
-    ----------
-    embeddings
-        Table with `image_id` and the Array column `column`.
-    clusters
-        From :func:`cluster_faces`, for the same rows.
-    column
-        Which vector the clusters were made from.
-
-    Returns
-    -------
-    The faces with a cluster (noise left out), cluster by cluster, the most typical first: `image_id`,
-    `cluster` (Int32), `distance` (Float32, to the centre of the cluster), `rank` (Int32, 0 is the exemplar) and
-    `outlier` (Boolean: beyond the third quartile by 1.5 interquartile ranges, Tukey 1977).
-    """
-    known, vectors = _vectors(embeddings, column)
-    found = known.join(
-        clusters.select(KEY, "cluster"), on=KEY, how="left", validate="1:1", maintain_order="left"
-    )
-    labels = found["cluster"].fill_null(-1).to_numpy()
-    points = reduce_vectors(vectors, N_DIMS)
-    distance = np.zeros(len(points), dtype=np.float32)
-    for cluster in np.unique(labels[labels >= 0]):
-        inside = labels == cluster
-        members = points[inside]
-        distance[inside] = np.linalg.norm(members - members.mean(axis=0), axis=1)
-    within = pl.col("distance")
-    upper = within.quantile(0.75) + 1.5 * (within.quantile(0.75) - within.quantile(0.25))
-    return (
-        found.with_columns(distance=pl.Series(distance))
-        .filter(pl.col("cluster") >= 0)
-        .sort("cluster", "distance", KEY)
-        .with_columns(
-            rank=pl.int_range(pl.len(), dtype=pl.Int32).over("cluster"),
-            outlier=(within > upper).over("cluster"),
-        )
-    )
-
-
-def find_near_duplicates(
-    embeddings: pl.DataFrame, *, min_cosine: float = 0.98, column: str = "embedding_full"
-) -> pl.DataFrame:
-    """Find pictures that are nearly the same, so that statistics can count them once.
-
-    Exact: every pair is compared, in blocks; 20,000 pictures take about 20 seconds, twice as many four times that.
-
-    Parameters
-    ----------
-    embeddings
-        Table with `image_id` and the Array column `column`, of unit vectors.
-    min_cosine
-        Cosine similarity from which on two pictures count as the same; depends on the model, so look at some.
-    column
-        Which vector: `embedding` or `embedding_full`.
-
-    Returns
-    -------
-    All rows: `image_id` and `duplicate_of` (String: the first picture of the group that this one repeats; null
-    for first and single pictures, so ``duplicate_of.is_null()`` keeps each once).
-    """
-    known, vectors = _vectors(embeddings, column)
-    first = first_of_kind(vectors, min_cosine)
-    repeats = pl.Series(first != np.arange(len(first)))
-    return _back(
-        embeddings,
-        known,
-        {"duplicate_of": pl.select(pl.when(repeats).then(known[KEY].gather(first))).to_series()},
-    )
-
-
-def _vectors(embeddings: pl.DataFrame, column: str) -> tuple[pl.DataFrame, NDArray[np.float32]]:
-    """Keys of the rows that have a vector, and the vectors."""
-    check_columns(embeddings, KEY, column, made_by=MADE_BY)
-    rows = embeddings.select(KEY, column).drop_nulls(column)
-    if rows.height < 3:
-        msg = f"{rows.height} of {embeddings.height} rows have {column}; 3 or more are needed. Embed more faces."
-        raise ValueError(msg)
-    return rows.select(KEY), to_matrix(rows, column).astype(np.float32, copy=False)
-
-
-def _back(embeddings: pl.DataFrame, known: pl.DataFrame, columns: dict[str, pl.Series]) -> pl.DataFrame:
-    """Give every row its values, null where it had no vector."""
-    return embeddings.select(KEY).join(
-        known.with_columns(**columns), on=KEY, how="left", validate="1:1", maintain_order="left"
-    )
+    return frame.with_columns(chosen=pl.col("n_clusters") == good)
 
 
 def _xy(points: NDArray[np.float32]) -> dict[str, pl.Series]:

@@ -128,9 +128,11 @@ class AuditSettings(Settings):
 
 
 class ClustersSettings(Settings):
-    """Stage 07."""
+    """Stage 07: `kmeans` makes `n_clusters`; `hdbscan` finds groups of `min_cluster_size` or more, the rest is noise."""
 
+    method: Literal["kmeans", "hdbscan"] = "kmeans"
     n_clusters: int = Field(12, ge=2)
+    min_cluster_size: int = Field(10, ge=2)
     n_neighbors: int = Field(15, ge=2)
 
 

@@ -5,7 +5,7 @@ Works on any table with a column of groups; the stage `clusters` offers it for c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,16 @@ if TYPE_CHECKING:
 
 ALPHA = 0.05
 QUARTERS = 4  # numbers are compared by their quarter
+PROFILE = {
+    **dict.fromkeys(("attribute", "label"), pl.String),
+    **dict.fromkeys(("n", "n_cluster"), pl.Int64),
+    **dict.fromkeys(("share", "share_elsewhere", "ratio", "ratio_low", "ratio_high", "p"), pl.Float64),
+}
+RELATIONS = {
+    "column": pl.String,
+    **dict.fromkeys(("n", "n_values"), pl.Int64),
+    **dict.fromkeys(("ami", "chance_mean", "chance_high", "p"), pl.Float64),
+}
 
 
 def profile_clusters(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluster") -> pl.DataFrame:
@@ -36,7 +46,7 @@ def profile_clusters(table: pl.DataFrame, attributes: Sequence[str], *, by: str 
 
     Returns
     -------
-    One row per cluster, attribute and label that occurs: `n` and `n_cluster` (faces with the label, and with
+    One row per cluster, attribute and label that occurs, none where there are no clusters: `n` and `n_cluster` (faces with the label, and with
     any), `share`, `share_elsewhere`, their `ratio` with a 95 % interval `ratio_low` and `ratio_high` (Katz et
     al. 1978, half a face added to each count), `p` (Fisher's exact test, two-sided) and `p_adjusted` (false
     discovery rate over the whole table, Benjamini & Hochberg 1995).
@@ -56,12 +66,8 @@ def profile_clusters(table: pl.DataFrame, attributes: Sequence[str], *, by: str 
                 rows.append(
                     (group, attribute, label, n, inside, *_compare((n, inside), (total - n, outside)))
                 )
-    names = [by, "attribute", "label", "n", "n_cluster", "share", "share_elsewhere", "ratio"]
-    names += ["ratio_low", "ratio_high", "p"]
-    frame = pl.DataFrame(rows, schema=names, orient="row", infer_schema_length=None)
-    return frame.with_columns(
-        pl.col(by).cast(table.schema[by]), p_adjusted=pl.Series(adjust_p_values(frame["p"]), dtype=pl.Float64)
-    )
+    frame = pl.DataFrame(rows, schema={by: table.schema[by], **PROFILE}, orient="row")
+    return frame.with_columns(p_adjusted=pl.Series(adjust_p_values(frame["p"]), dtype=pl.Float64))
 
 
 def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
@@ -122,21 +128,25 @@ def relate_clusters(
     Returns
     -------
     One row per column, the most related first: `column`, `n`, `n_values`, `ami`, `chance_mean`, `chance_high`
-    (95th percentile of the baseline) and `p` (share of the baseline that reaches `ami`).
+    (95th percentile of the baseline) and `p` (share of the baseline that reaches `ami`). Where all faces share one
+    value or one cluster, or none has any, nothing can be followed: `ami` and what comes after it are null, last.
     """
     check_columns(table, by, *columns, made_by="fs.cluster_faces and the stages before")
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for column in columns:
         known = table.select(by, column).drop_nulls()
         groups, values = known[by].to_numpy(), _codes(known[column])
+        n_values = len(np.unique(values))
+        if min(n_values, len(np.unique(groups))) < 2:
+            rows.append((column, known.height, n_values, None, None, None, None))
+            continue
         ami = _ami(groups, values)
         chance = np.array([_ami(rng.permutation(groups), values) for _ in range(n_permutations)])
         p = (1 + (chance >= ami).sum()) / (1 + n_permutations)
-        n_values = len(np.unique(values))
         rows.append((column, known.height, n_values, ami, chance.mean(), np.quantile(chance, 0.95), p))
-    names = ["column", "n", "n_values", "ami", "chance_mean", "chance_high", "p"]
-    return pl.DataFrame(rows, schema=names, orient="row").sort("ami", descending=True, maintain_order=True)
+    frame = pl.DataFrame(rows, schema=RELATIONS, orient="row")
+    return frame.sort("ami", descending=True, nulls_last=True, maintain_order=True)
 
 
 def _grouped(table: pl.DataFrame, by: str) -> pl.DataFrame:

@@ -151,7 +151,7 @@ CLUSTERS = Table(
     "clusters",
     "notebooks/07_clusters.ipynb",
     ("embeddings",),
-    {KEY: pl.String, "cluster": pl.Int32, "x": pl.Float32, "y": pl.Float32},
+    {KEY: pl.String, "cluster": pl.Int32, **dict.fromkeys(("x", "y", "pca_x", "pca_y"), pl.Float32)},
     open_ended=True,
 )
 COMPOSITES = Table(

@@ -1,19 +1,43 @@
-"""Vectors of faces: reduce, group, and find repeats."""
+"""Vectors of faces: take them from a table and back, reduce, group, and find repeats."""
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facestats.core.tables import KEY, check_columns, to_matrix
+
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
+N_DIMS = 50  # principal components that clusters and layouts see
 BLOCK = 65_536
-PAIR_BLOCK = 2048
+PAIR_BLOCK = 1024
 MINIBATCH_FROM = 50_000
 THREADS_FROM = 20_000
 MAX_DRAWN = 20_000
+
+
+def take_vectors(
+    embeddings: pl.DataFrame, column: str, *, least: int = 0
+) -> tuple[pl.DataFrame, NDArray[np.float32]]:
+    """Keys of the rows that have a vector, and the vectors; fewer than `least` are a ValueError."""
+    check_columns(embeddings, KEY, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
+    rows = embeddings.select(KEY, column).drop_nulls(column)
+    if rows.height < least:
+        msg = f"{rows.height} of {embeddings.height} rows have {column}; {least} or more are needed. Embed more faces."
+        raise ValueError(msg)
+    return rows.select(KEY), to_matrix(rows, column).astype(np.float32, copy=False)
+
+
+def give_back(embeddings: pl.DataFrame, known: pl.DataFrame, columns: dict[str, pl.Series]) -> pl.DataFrame:
+    """Give every row its values, null where it had no vector."""
+    return embeddings.select(KEY).join(
+        known.with_columns(**columns), on=KEY, how="left", validate="1:1", maintain_order="left"
+    )
 
 
 def reduce_vectors(vectors: NDArray[np.float32], n_dims: int) -> NDArray[np.float32]:
@@ -73,13 +97,19 @@ def resample_centres(
     vectors: NDArray[np.float32], labels: NDArray[np.integer], *, n_resamples: int, seed: int
 ) -> list[float]:
     """Cluster bootstrap resamples by k-means; adjusted Rand index with `labels` on the vectors drawn."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.metrics import adjusted_rand_score
 
     rng = np.random.default_rng(seed)
     n, scores = len(vectors), []
     for _ in range(n_resamples):
         drawn = rng.integers(0, n, min(n, MAX_DRAWN))
-        found = find_centres(vectors[drawn], int(labels.max()) + 1, seed=int(rng.integers(2**31)), n_init=3)
+        with (
+            warnings.catch_warnings()
+        ):  # of few vectors a resample may hold fewer different ones than clusters
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            seed = int(rng.integers(2**31))
+            found = find_centres(vectors[drawn], int(labels.max()) + 1, seed=seed, n_init=3)
         once = np.unique(drawn, return_index=True)[1]
         scores.append(adjusted_rand_score(labels[drawn[once]], found[once]))
     return scores
@@ -97,14 +127,26 @@ def find_dense(vectors: NDArray[np.float32], min_cluster_size: int) -> NDArray[n
 
 def first_of_kind(vectors: NDArray[np.float32], min_cosine: float) -> NDArray[np.intp]:
     """Index of the first vector of each one's group; groups are chains of cosines of `min_cosine` or more."""
+    n, wide = len(vectors), 8 * PAIR_BLOCK
+    pairs = np.zeros((0, 2), dtype=np.int64)
+    for start in range(0, n, PAIR_BLOCK):
+        for right in range(start, n, wide):
+            cosines = vectors[start : start + PAIR_BLOCK] @ vectors[right : right + wide].T
+            near = np.divmod(np.flatnonzero(cosines >= min_cosine), cosines.shape[1])
+            pairs = np.concatenate([pairs, np.column_stack(near) + np.array([start, right])])
+            if len(pairs) > 4 * n:  # where many are alike the pairs would outgrow memory; their chains do not
+                first = _first_linked(pairs, n)
+                pairs = np.column_stack([np.arange(n), first])[first != np.arange(n)]
+    return _first_linked(pairs, n)
+
+
+def _first_linked(pairs: NDArray[np.int64], n: int) -> NDArray[np.intp]:
+    """Index of the first of those that each of `n` is linked with by a chain of pairs."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    n = len(vectors)
-    pairs = [np.zeros((0, 2), dtype=np.int64)]
-    for start in range(0, n, PAIR_BLOCK):
-        near = vectors[start : start + PAIR_BLOCK] @ vectors[start:].T >= min_cosine
-        pairs.append(np.argwhere(np.triu(near, 1)) + start)
-    i, j = np.concatenate(pairs).T
-    groups = connected_components(coo_matrix((np.ones(len(i)), (i, j)), shape=(n, n)), directed=False)[1]
+    if n == 0:
+        return np.zeros(0, dtype=np.intp)
+    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    groups = connected_components(links, directed=False)[1]
     return np.unique(groups, return_index=True)[1][groups]
