@@ -18,7 +18,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats.core.tables import TableError
-from facestats.surfaces.explore import SIDE, THUMBNAIL, write_explore_table
+from facestats.surfaces.explore import SIDE, THUMBNAIL, named_faces, write_explore_table
 
 AGES = pl.Enum(["child", "adult", "old"])
 needs_jscatter = pytest.mark.skipif(
@@ -90,6 +90,37 @@ def test_classes_have_names_and_the_missing_are_grey(master):
     assert data["cluster"].tolist() == ["children", "elders", "children", "elders", "missing", "noise"]
     order = fs.explore(master, color="age").scatter.widget.data["age"].cat.categories.tolist()
     assert sorted(order) == ["adult", "child", "missing", "old"]
+
+
+@needs_jscatter
+def test_clusters_are_called_by_their_joined_names(master):
+    names = pl.DataFrame({"cluster": [0, 1], "cluster_name": ["elders", "children"]})
+    named = master.join(names.cast({"cluster": pl.Int32}), on="cluster", how="left", maintain_order="left")
+    classes = fs.explore(named).scatter.widget.data["cluster"]
+    assert classes.tolist() == ["children", "elders", "children", "elders", "missing", "noise"]
+
+
+def test_names_count_near_duplicates_once(tmp_path):
+    store, n = fs.Store(tmp_path), 35
+    ids = [f"p{i:02d}" for i in range(n)]
+    ages = pl.Series(["child"] * 20 + ["old"] * 15, dtype=AGES)
+    ok = {
+        "status": pl.Series(["ok"] * n, dtype=fs.tables.STATUS),
+        "error": pl.Series([None] * n, dtype=pl.String),
+    }
+    store.write("master", pl.DataFrame({"image_id": ids, **ok, "crop": ids, "age": ages}))
+    places = dict.fromkeys(("x", "y", "pca_x", "pca_y"), pl.Series([0.0] * n, dtype=pl.Float32))
+    cluster = pl.Series([0] * 20 + [1] * 15, dtype=pl.Int32)
+    store.write("clusters", pl.DataFrame({"image_id": ids, "cluster": cluster, **places}))
+    vectors = np.eye(n, dtype=np.float32)
+    for repeated, name in ((False, "child"), (True, "mixed")):
+        vectors[:20] = np.eye(n)[0] if repeated else np.eye(n)[:20]  # one child, twenty times
+        column = pl.Series(vectors, dtype=pl.Array(pl.Float32, n))
+        table = pl.DataFrame({"image_id": ids, **ok, "embedding": column, "embedding_full": column})
+        store.write("embeddings", table)
+        named = named_faces(store, ["age", "gender"])
+        assert named["image_id"].to_list() == ids
+        assert named["cluster_name"][0] == name
 
 
 @needs_jscatter
@@ -242,7 +273,13 @@ def project(master, crops, tmp_path):
     table = master.with_columns(status=status, error=pl.lit(None, dtype=pl.String))
     layout = pl.col("x", "y", "pca_x", "pca_y").cast(pl.Float32)
     store.write("master", table.drop("x", "y", "cluster").sort("image_id", descending=True))
-    store.write("clusters", table.with_columns(pca_x="x", pca_y="y").select("image_id", "cluster", layout))
+    places = table.with_columns(pca_x="x", pca_y="y")
+    store.write("clusters", places.select("image_id", "cluster", layout))
+    vectors = pl.Series(np.eye(7, dtype=np.float32), dtype=pl.Array(pl.Float32, 7))
+    store.write(
+        "embeddings",
+        table.select("image_id", "status", "error", embedding=vectors, embedding_full=vectors),
+    )
     config = tmp_path / "c.yaml"
     config.write_text(f"data_dir: .\nattributes: {ROOT / 'config/attributes.yaml'}\n")
     return config
@@ -265,7 +302,10 @@ def test_the_command_opens_the_table_in_a_viewer(project, tmp_path):
     table = project.parent / "report/explore.parquet"
     assert f"viewer got embedding-atlas {table} --x x --y y --image thumb" in out.stdout
     assert out.returncode == 7
-    assert pl.read_parquet(table)["image_id"].to_list() == [f"p{i}" for i in reversed(range(6))]
+    written = pl.read_parquet(table)
+    assert written["image_id"].to_list() == [f"p{i}" for i in reversed(range(6))]
+    named = dict(written.select("cluster", "cluster_name").unique().iter_rows())
+    assert named == {0: "mixed", 1: "mixed", -1: None, None: None}
 
 
 def test_without_uvx_the_command_says_how_to_get_it(project, tmp_path):

@@ -217,7 +217,7 @@ def explore(
         int, typer.Option("--thumbnails", min=0, help="Most thumbnails to write.")
     ] = 50_000,
 ) -> None:
-    """Write report/explore.parquet (labels, layout, thumbnails) and open it in embedding-atlas, in the browser.
+    """Write report/explore.parquet (labels, named clusters, layout, thumbnails) and open it in embedding-atlas, in the browser.
 
     Needs notebooks 01 to 07 to have run, and uvx, which fetches embedding-atlas on first use. Ctrl-C ends it.
 
@@ -226,12 +226,11 @@ def explore(
 
     facestats explore --config config/default.yaml --thumbnails 5000
     """
-    from facestats.surfaces.explore import atlas_command, write_explore_table
+    from facestats.surfaces.explore import atlas_command, named_faces, write_explore_table
 
     settings = fs.load_config(find_config(config))
     store = fs.Store(settings.data_dir)
-    layout = store.read("clusters").drop("fingerprint", strict=False)
-    faces = store.read("master").join(layout, on="image_id", how="left", validate="1:1")
+    faces = named_faces(store, list(settings.attributes))
     target = settings.data_dir / "report" / "explore.parquet"
     try:
         write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails)

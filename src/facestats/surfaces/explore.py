@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+import facestats as fs
 from facestats.core.crops import read_thumbnails
 from facestats.core.parts import write_part
 from facestats.core.progress import say
@@ -75,7 +76,8 @@ def explore(
     Parameters
     ----------
     master
-        Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a place are left out.
+        Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a place are left out. Clusters are
+        called by `cluster_name` where :func:`facestats.name_clusters` was joined.
     crops_dir
         Folder of the crops, for the thumbnails; with it, `master` needs the column `crop`.
     color
@@ -102,7 +104,7 @@ def explore(
             "fs.explore draws with jupyter-scatter, which is not installed: pip install 'facestats[explore]'"
         )
         raise ModuleNotFoundError(msg, name=error.name) from error
-    faces, classes = _color_classes(placed_faces(master, color), color, names or {})
+    faces, classes = _color_classes(placed_faces(master, color), color, names)
     check_columns(faces, *tooltip, made_by="the stages before")
     shown = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_PLACE)]
     points = faces.select(*_PLACE, *shown).with_columns(faces[_COLOR].alias(color))
@@ -152,6 +154,31 @@ def write_explore_table(
     return path
 
 
+def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
+    """Join master, clusters and what the clusters are called, as notebook 07 calls them.
+
+    Names follow the labels, the table of clusters does not: so they are made when they are read, and no label that
+    changes costs a new layout.
+
+    Parameters
+    ----------
+    store
+        Tables master, clusters and embeddings.
+    attributes
+        Columns of labels that may name a cluster.
+
+    Returns
+    -------
+    All rows and columns of master and clusters, and `cluster_name` (String; null without a cluster, or for noise).
+    """
+    layout = store.read("clusters").drop("fingerprint", strict=False)
+    faces = store.read("master").join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
+    repeats = fs.find_near_duplicates(store.read("embeddings")).drop_nulls()
+    counted = faces.join(repeats, on=KEY, how="anti")
+    names = fs.name_clusters(fs.profile_clusters(counted, [a for a in attributes if a in faces.columns]))
+    return faces.join(names, on="cluster", how="left", validate="m:1", maintain_order="left")
+
+
 def atlas_command(path: Path) -> list[str]:
     """Return the command that opens such a file in embedding-atlas, which uvx fetches on first use."""
     return ["uvx", "embedding-atlas", str(path), "--x", "x", "--y", "y", "--image", THUMBNAIL]
@@ -177,7 +204,7 @@ def placed_faces(master: pl.DataFrame, color: str) -> pl.DataFrame:
 
 
 def _color_classes(
-    faces: pl.DataFrame, color: str, names: Mapping[Any, str]
+    faces: pl.DataFrame, color: str, names: Mapping[Any, str] | None
 ) -> tuple[pl.DataFrame, dict[str, str]]:
     """Add the column that decides the colour; for classes, their names and colours in the order of the legend."""
     from facestats.plots.maps import MAX_CATEGORIES, MISSING, is_continuous, order_values
@@ -188,7 +215,9 @@ def _color_classes(
             say(f"explore: {lacking} of {faces.height} faces have no {color} and are not on the map.")
         known = faces.drop_nulls(color)
         return known.with_columns(pl.col(color).cast(pl.Float64).alias(_COLOR)), {}
-    values = order_values(faces[color])
+    if names is None and color == "cluster" and "cluster_name" in faces.columns:
+        names = dict(faces.select(color, "cluster_name").unique().drop_nulls().iter_rows())
+    names, values = names or {}, order_values(faces[color])
     calls = {v: str(names.get(v, "noise" if v == -1 else v)) for v in values[:MAX_CATEGORIES]}
     classes = {name: look(i)[0] for i, name in enumerate(dict.fromkeys(calls.values()))}
     rest = f"{len(values) - MAX_CATEGORIES} other values"
