@@ -5,13 +5,17 @@ import re
 import statistics
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import nbformat
 import polars as pl
 import pytest
 from conftest import SETTINGS
+from PIL import Image
 
 import facestats as fs
 from facestats.core.ratings_model import RatingsModel
+from facestats.demo.gallery import Sheet, render
+from facestats.demo.records import sample_records
 from facestats.surfaces.recipe import expected_tables
 from facestats.surfaces.runner import NotebookError, run_notebooks
 
@@ -162,3 +166,71 @@ def test_a_failing_cell_is_named_and_the_report_ends_there(demo, tmp_path, monke
         run_notebooks(config)
     assert "facestats run --from 01" in str(caught.value)
     assert "FileNotFoundError" in (tmp_path / "data/report/index.html").read_text()
+
+
+def draw_men(folder):
+    records = [r for r in sample_records(60, seed=3, style="eval") if r["gender"] == "male"]
+    for i, record in enumerate(records[:6]):
+        (folder / f"{i}.jpg").write_bytes(render(Sheet("character", i, 3000 + i, "eval", (record,)))[0])
+
+
+def draw_nobody(folder):
+    for i, color in enumerate([(200, 30, 30), (30, 200, 30), (30, 30, 200)]):
+        Image.new("RGB", (300, 300), color).save(folder / f"{i}.png")
+
+
+# who draws it, what is said of it, and what can be made of it all the same
+SMALL = {
+    "six men": (
+        draw_men,
+        [
+            "6 faces are too few for UMAP (it needs 10)",
+            "numbers above 3 are left out, since there are 6 faces",
+            "No difference is shown: it needs two groups of gender with 3 faces or more, found: gender male.",
+            "groups of cluster have fewer than 3 faces and are left out",
+        ],
+        {"mean", "warp", "eigenfaces"},
+    ),
+    "nobody": (
+        draw_nobody,
+        [
+            "No neighbours are shown: no face was found in any picture.",
+            "0 faces are too few for clusters and maps, which need 3; their columns are empty.",
+            "numbers above 0 are left out, since there are 0 faces",
+            "No eigenfaces are shown: they need 3 faces, there are 0.",
+            "No difference is shown: it needs two groups of gender with 3 faces or more, found: none.",
+        ],
+        set(),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("collection", SMALL)
+def test_small_collections_come_to_the_end_and_say_what_cannot_be_shown(
+    collection, tmp_path, monkeypatch, capsys
+):
+    draw, said, methods = SMALL[collection]
+    config = tmp_path / "config.yaml"
+    text = SETTINGS.replace("demo: {{pictures: 40, seed: 3}}\n", "")
+    config.write_text(text.format(data=tmp_path / "data", attributes=ROOT / "config/attributes.yaml"))
+    (tmp_path / "data/raw").mkdir(parents=True)
+    draw(tmp_path / "data/raw")
+    monkeypatch.setenv("FACESTATS_CONFIG", str(config))
+    monkeypatch.setitem(plt.rcParams, "figure.max_open_warning", 0)
+    for path in NOTEBOOKS:  # in this process: a kernel for each takes longer than the work
+        space = {"display": print}
+        for cell in code_cells(path):
+            exec(compile(cell.source, path.name, "exec"), space)
+            for figure in map(plt.figure, plt.get_fignums()):
+                figure.canvas.draw()
+            plt.close("all")
+    out = capsys.readouterr().out
+    assert [sentence for sentence in said if sentence not in out] == []
+    store = fs.Store(tmp_path / "data")
+    pictures = fs.list_images(tmp_path / "data/raw").height
+    assert {store.read(name).height for name in TABLES if name != "scores"} == {pictures}
+    composites = store.read("composites")
+    assert set(composites["method"]) == methods
+    saved = {p.stem for p in (tmp_path / "data/report").rglob("composites/*.png")}
+    assert saved == set(composites["composite"])
