@@ -70,7 +70,9 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         ),
         "clusters": _stage(
             fs.map_faces,
+            method=clusters.method,
             n_clusters=clusters.n_clusters,
+            min_cluster_size=clusters.min_cluster_size,
             n_neighbors=clusters.n_neighbors,
             seed=config.seed,
         ),
