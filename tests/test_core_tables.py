@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 import facestats as fs
 from facestats.core.fingerprint import mix_hashes, row_hashes
-from facestats.core.tables import Table, to_matrix
+from facestats.core.tables import Table
 
 SMALL = Table("small", "notebooks/99_small.ipynb", (), {"image_id": pl.String, "n": pl.Int32, "v": pl.Array})
 
@@ -62,13 +62,6 @@ def test_row_hashes_are_the_same_in_every_version():
     df = pl.DataFrame({"image_id": ["a.jpg"], "bytes": [12], "mtime_ns": [34]})
     assert row_hashes(df).tolist() == [17635625229399693540]
     assert mix_hashes(row_hashes(df), 1).tolist() == [1316459969535049602]
-
-
-def test_a_matrix_needs_rows_without_nulls():
-    assert to_matrix(frame(), "v").shape == (2, 1)
-    holes = frame(v=pl.Series([[1.0], None], dtype=pl.Array(pl.Float32, 1)))
-    with pytest.raises(fs.TableError, match=r"1 of 2 rows have no v.*drop_nulls\('v'\)"):
-        to_matrix(holes, "v")
 
 
 @given(st.floats(0, 1))

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from facestats.core import vectors as vectors_module
-from facestats.core.vectors import first_of_kind, number_by_size, reduce_vectors
+from facestats.core.tables import TableError
+from facestats.core.vectors import first_of_kind, number_by_size, reduce_vectors, to_matrix
 
 
 def test_reducing_is_principal_component_analysis(monkeypatch):
@@ -52,3 +54,11 @@ def test_chains_of_near_vectors_share_their_first(monkeypatch):
     angles = np.array([0, 90, 5, 10, 180, 95]) * np.pi / 180
     x = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
     assert first_of_kind(x, np.cos(6 * np.pi / 180)).tolist() == [0, 1, 0, 0, 4, 1]
+
+
+def test_a_matrix_needs_rows_without_nulls():
+    kind = pl.Array(pl.Float32, 1)
+    assert to_matrix(pl.DataFrame({"v": pl.Series([[1.0], [2.0]], dtype=kind)}), "v").shape == (2, 1)
+    holes = pl.DataFrame({"v": pl.Series([[1.0], None], dtype=kind)})
+    with pytest.raises(TableError, match=r"1 of 2 rows have no v.*drop_nulls\('v'\)"):
+        to_matrix(holes, "v")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.tables import KEY, check_columns, to_matrix
+from facestats.core.tables import KEY, check_columns
+from facestats.core.vectors import to_matrix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

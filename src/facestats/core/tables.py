@@ -10,8 +10,6 @@ import polars as pl
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
 
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
@@ -261,21 +259,6 @@ def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
         example = df.filter(pl.col(key).is_duplicated())[key][0]
         problems.append(f"{n} repeated {key} values, for example {example!r}")
     return problems
-
-
-def to_matrix(df: pl.DataFrame, column: str = "embedding") -> NDArray[np.float32]:
-    """View an Array column without nulls as a read-only (n, dim) array, without a copy.
-
-    Raises
-    ------
-    TableError
-        If the column holds nulls: rows without a face have no vector.
-    """
-    check_columns(df, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
-    if n := df[column].null_count():
-        msg = f"{n} of {df.height} rows have no {column}. Keep the others: df.drop_nulls({column!r})."
-        raise TableError(msg)
-    return df[column].to_numpy()
 
 
 def confident(df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None) -> pl.DataFrame:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.core.tables import KEY, check_columns, to_matrix
+from facestats.core.tables import KEY, TableError, check_columns
 
 if TYPE_CHECKING:
     import polars as pl
@@ -19,6 +19,21 @@ PAIR_BLOCK = 1024
 MINIBATCH_FROM = 50_000
 THREADS_FROM = 20_000
 MAX_DRAWN = 20_000
+
+
+def to_matrix(df: pl.DataFrame, column: str = "embedding") -> NDArray[np.float32]:
+    """View an Array column without nulls as a read-only (n, dim) array, without a copy.
+
+    Raises
+    ------
+    TableError
+        If the column holds nulls: rows without a face have no vector.
+    """
+    check_columns(df, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
+    if n := df[column].null_count():
+        msg = f"{n} of {df.height} rows have no {column}. Keep the others: df.drop_nulls({column!r})."
+        raise TableError(msg)
+    return df[column].to_numpy()
 
 
 def take_vectors(
