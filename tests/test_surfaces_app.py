@@ -8,6 +8,7 @@ from browser import FLAGS, chromium, needs_browser
 from PIL import Image
 
 from facestats.core.config import ConfigError
+from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 from facestats.surfaces.cards import draw_answer
 from facestats.surfaces.gallery import Gallery
 from facestats.surfaces.results import Attributes, CharacterResult, Label
@@ -105,6 +106,33 @@ def test_a_character_gets_face_bars_conflicts_and_json(project, gr):
         with pytest.raises(gr.Error):
             label_character(project, content, text)
     assert "says nothing" in label_character(project, None, "hello")[1]
+
+
+class Ledger(FakeLandmarker):
+    """Notes in a file each picture that it looks at, in whatever process."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def find(self, pixels):
+        with self.file.open("a") as stream:
+            stream.write(".")
+        return super().find(pixels)
+
+
+def test_the_page_aligns_a_picture_once(project, gr, tmp_path):
+    from facestats.surfaces.app import label_character
+
+    config = project.config.model_copy(update={"data_dir": tmp_path / "data"})
+    ledger = Ledger(tmp_path / "ledger")
+    models = {"encoder": FakeEncoder(), "classifier": FakeTextClassifier()}
+    pipeline = type(project)(config, landmarker=ledger, **models)
+    picture = first_picture(project).read_bytes()
+    first, _, _ = label_character(pipeline, picture, "")
+    assert ledger.file.read_text() == "."
+    cached, _, _ = label_character(pipeline, picture, "")
+    assert cached.tobytes() == first.tobytes()
+    assert ledger.file.read_text() == "..", "the cache holds no picture: it is aligned again to be shown"
 
 
 def test_landmarks_are_drawn_on_any_skin(project):

@@ -17,6 +17,7 @@ from facestats.core.probes import CURVE, REPORT, Probe, Probes
 from facestats.core.protocols import ModelError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cards import draw_answer
+from facestats.surfaces.faceview import draw_landmarks
 from facestats.surfaces.pipeline import Item
 
 ROOT = Path(__file__).parents[1]
@@ -167,6 +168,48 @@ def test_the_recipe_is_described_once_for_a_batch(config):
         pipeline.process_batch([Item(str(i), None, f"{n} and {i}") for i in range(n)])
         counts.append(Named.asked)
     assert counts[0] == counts[1]
+
+
+class Ledger(FakeLandmarker):
+    """Notes in a file each picture that it looks at, in whatever process."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def find(self, pixels):
+        with self.file.open("a") as stream:
+            stream.write(".")
+        return super().find(pixels)
+
+
+def test_aligned_faces_are_handed_out_while_they_are_there(config, pictures, tmp_path):
+    ledger, faces = Ledger(tmp_path / "ledger"), {}
+    pipeline = make(config, landmarker=ledger)
+    items = [Item("said", None, "a man"), pictures[0], b"no picture", pictures[1], pictures[0]]
+
+    def keep(place, crop, points):
+        faces[place] = draw_landmarks(crop, points)
+
+    results = pipeline.process_batch(items, on_face=keep)
+    assert [r.status for r in results] == ["ok", "ok", "not_image", "ok", "ok"]
+    assert sorted(faces) == [1, 3, 4]
+    assert ledger.file.read_text() == "..", "two pictures, each aligned once"
+    for place, face in faces.items():
+        assert face.tobytes() == pipeline.labeller.show_face(items[place].read_bytes()).tobytes()
+    assert faces[1].tobytes() != faces[3].tobytes()
+    again = {}
+    assert all(
+        r.cached for r in pipeline.process_batch([pictures[0]], on_face=lambda *face: again.update([face]))
+    )
+    assert again == {}
+
+
+def test_faces_keep_their_place_where_a_batch_fails(config, pictures):
+    places = []
+    items = [Item("a", pictures[0]), Item("b", pictures[1], "boom"), Item("c", pictures[2])]
+    results = make(config, classifier=Moody()).process_batch(items, on_face=lambda i, *_: places.append(i))
+    assert [r.status for r in results] == ["ok", "model_error", "ok"]
+    assert places == [0, 2]
 
 
 def test_equal_inputs_of_a_batch_are_computed_once(config, pictures):

@@ -14,6 +14,7 @@ from starlette.middleware import Middleware
 
 from facestats.core.protocols import ModelError
 from facestats.surfaces.cards import draw_answer, draw_error, name_attribute
+from facestats.surfaces.faceview import draw_landmarks
 from facestats.surfaces.gallery import Gallery
 from facestats.surfaces.guard import MAX_UPLOAD, Guard
 from facestats.surfaces.pipeline import Item
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MAX_TEXT = 5_000  # characters
+ALIGNED = ("ok", "ok_first_frame")
 WAITING = 32  # requests that may wait; whoever comes then is told to come again
 KEPT = (600, 3600)  # seconds: how often uploads are cleared away, and how old they must be
 NOTE = "Labels are perceived attributes: what a model makes of a picture, not what a person is."
@@ -134,10 +136,15 @@ def label_character(
         msg = "Put in a picture, a text, or both."
         raise _refusal(msg)
     with _in_words():
-        (result,) = pipeline.process_batch([Item("character", content, said or None)])
-        face = None if content is None else pipeline.labeller.show_face(content)
+        faces: list[Image.Image] = []
+        (result,) = pipeline.process_batch(
+            [Item("character", content, said or None)],
+            on_face=lambda _, crop, points: faces.append(draw_landmarks(crop, points)),
+        )
+        if content is not None and result.cached and result.status in ALIGNED:  # the cache holds no pictures
+            faces += filter(None, [pipeline.labeller.show_face(content)])
     answer = json.dumps(result.to_dict(scores=True), ensure_ascii=False, indent=2)
-    return face, draw_answer(result), answer
+    return faces[-1] if faces else None, draw_answer(result), answer
 
 
 def _clean(text: str | None) -> str:

@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -22,11 +22,13 @@ from facestats.core.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
+from facestats.surfaces.faceview import draw_landmarks
 from facestats.surfaces.promoted import PROBES_FILE, load_promoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from numpy.typing import NDArray
     from PIL import Image
 
     from facestats.core.config import Config
@@ -43,6 +45,7 @@ _DETAIL = re.compile(
 
 # a picture (its file's bytes, or why there are none) and a text
 Input = tuple[bytes | PictureError | None, str | None]
+OnFace: TypeAlias = "Callable[[int, Image.Image, NDArray[np.floating] | None], None]"
 
 
 class Labeller:
@@ -95,8 +98,16 @@ class Labeller:
             "merge": describe_stage(fs.merge_master, {}),
         }
 
-    def label(self, todo: list[Input]) -> list[dict[str, Any]]:
+    def label(self, todo: list[Input], on_face: OnFace | None = None) -> list[dict[str, Any]]:
         """Compute a batch; where that fails as a whole, each input alone, so that only the guilty one fails.
+
+        Parameters
+        ----------
+        todo
+            Pictures and texts.
+        on_face
+            Gets each aligned face while it is there: the place of its input, the crop, and the landmarks on it,
+            (n, 2) in its pixels, or None. A batch that fails is aligned again, and its faces come again.
 
         Raises
         ------
@@ -107,7 +118,7 @@ class Labeller:
         """
         try:
             with no_bar():
-                return self._label_all(todo)
+                return self._label_all(todo, on_face)
         except (ModelError, OSError, MemoryError):
             raise
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - models raise anything
@@ -115,9 +126,9 @@ class Labeller:
                 log.warning("an input failed: %s: %s", type(error).__name__, error)
                 text = f"the models failed on this input ({type(error).__name__}); the log says more"
                 return [{"status": "model_error", "error": text, "labels": {}}]
-            return [self.label([one])[0] for one in todo]
+            return [self.label([one], on_face and _at(on_face, i))[0] for i, one in enumerate(todo)]
 
-    def _label_all(self, todo: list[Input]) -> list[dict[str, Any]]:
+    def _label_all(self, todo: list[Input], on_face: OnFace | None) -> list[dict[str, Any]]:
         names = [f"{i:06d}" for i in range(len(todo))]
         texts = pl.DataFrame(
             {KEY: names, "text": [text for _, text in todo]}, schema={KEY: pl.String, "text": pl.String}
@@ -126,7 +137,9 @@ class Labeller:
         pictures = [
             (name, content) for name, (content, _) in zip(names, todo, strict=True) if content is not None
         ]
-        seen = self._label_pictures(pictures, said) if pictures else pl.DataFrame(schema={KEY: pl.String})
+        seen = pl.DataFrame(schema={KEY: pl.String})
+        if pictures:
+            seen = self._label_pictures(pictures, said, on_face)
         rows = {row[KEY]: row for row in seen.iter_rows(named=True)}
         alone = {row[KEY]: row for row in said.iter_rows(named=True)}
         return [
@@ -134,22 +147,10 @@ class Labeller:
         ]
 
     def show_face(self, content: bytes) -> Image.Image | None:
-        """Align one picture and draw its landmarks on the crop; None where there is no face."""
-        from PIL import ImageDraw
-
+        """Align one picture whose answer is known, and draw its landmarks on the crop; None where there is no face."""
         with _folders() as (raw, crops), no_bar():
-            row = self._align(_write_pictures([("face", content)], raw), crops).row(0, named=True)
-            if row["crop"] is None:
-                return None
-            image = open_picture(crops / row["crop"]).image.copy()
-        if row["landmarks"] is not None:
-            pen = ImageDraw.Draw(image)
-            points = transform_points(np.asarray(row["landmarks"]), np.asarray(row["matrix"]))
-            # yellow within black is seen on any skin
-            for radius, color in ((2.5, (0, 0, 0)), (1.5, (240, 228, 66))):
-                for x, y in points:
-                    pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=color)
-        return image
+            found = self._align(_write_pictures([("0", content)], raw), crops)
+            return next((draw_landmarks(crop, points) for _, crop, points in _crops(found, crops)), None)
 
     def _align(self, images: pl.DataFrame, crops: Path) -> pl.DataFrame:
         settings = self.config.faces
@@ -175,13 +176,16 @@ class Labeller:
         )
 
     def _label_pictures(
-        self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame
+        self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame, on_face: OnFace | None
     ) -> pl.DataFrame:
         """Put pictures through the stages, and merge them with what their texts say."""
         attributes = self.config.attributes
         with _folders() as (raw, crops):
             images = _write_pictures(pictures, raw)
             found = self._time("faces", lambda: self._align(images, crops))
+            if on_face is not None:
+                for place, crop, points in _crops(found, crops):
+                    on_face(place, crop, points)
             vectors = self._time(
                 "embeddings",
                 lambda: fs.embed_faces(
@@ -243,6 +247,21 @@ def _outward(status: str, error: str | None) -> str | None:
         return error
     log.warning("an input failed: %s", error)
     return _DETAIL.sub(r"(\1)", error)
+
+
+def _at(on_face: OnFace, place: int) -> OnFace:
+    """Say of the only input of a batch which one it is of another."""
+    return lambda _, crop, points: on_face(place, crop, points)
+
+
+def _crops(
+    found: pl.DataFrame, crops: Path
+) -> Iterator[tuple[int, Image.Image, NDArray[np.floating] | None]]:
+    """Open the faces that were aligned: place of the picture, crop, landmarks in its pixels."""
+    rows = found.drop_nulls("crop").select(KEY, "crop", "landmarks", "matrix")
+    for name, crop, landmarks, matrix in rows.iter_rows():
+        points = None if landmarks is None else transform_points(np.asarray(landmarks), np.asarray(matrix))
+        yield int(name), open_picture(crops / crop).image, points
 
 
 @contextmanager

@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Iterable, Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
-    from facestats.surfaces.labeller import Input
+    from facestats.surfaces.labeller import Input, OnFace
 
 log = logging.getLogger(__name__)
 
@@ -98,13 +102,21 @@ class CharacterPipeline:
         """Label what one text says about a character."""
         return self.process_batch([Item(id or "text", None, text)])[0]
 
-    def process_batch(self, items: Iterable[Item | str | os.PathLike[str] | bytes]) -> list[CharacterResult]:
+    def process_batch(
+        self,
+        items: Iterable[Item | str | os.PathLike[str] | bytes],
+        *,
+        on_face: OnFace | None = None,
+    ) -> list[CharacterResult]:
         """Label many inputs: one answer each, in order; one that fails says so and harms no other.
 
         Parameters
         ----------
         items
             :class:`Item`, or paths or bytes of pictures.
+        on_face
+            Called with the place of an input, its aligned face (a Pillow picture) and the landmarks on it, (n, 2) in
+            pixels of the face or None, while the face is there; not for answers from the cache.
         """
         begun = time.perf_counter()
         inputs = [item if isinstance(item, Item) else Item(_name(item), item) for item in items]
@@ -113,7 +125,7 @@ class CharacterPipeline:
         keys = self._keys({i: one for i, one in enumerate(read) if i not in answers})
         found = self._recall(keys)
         answers |= {i: found[key] for i, key in keys.items() if key in found}
-        answers |= self._compute({i: one for i, one in enumerate(read) if i not in answers}, keys)
+        answers |= self._compute({i: one for i, one in enumerate(read) if i not in answers}, keys, on_face)
         seconds = (time.perf_counter() - begun) / max(len(inputs), 1)
         results = [
             _result(item.id, answers[i], self._titles(), seconds, cached=keys.get(i) in found)
@@ -151,10 +163,23 @@ class CharacterPipeline:
     def _recall(self, keys: Mapping[int, str]) -> dict[str, Any]:
         return self.cache.get_many(list(keys.values())) if self.cache is not None and keys else {}
 
-    def _compute(self, inputs: Mapping[int, Input], keys: Mapping[int, str]) -> dict[int, dict[str, Any]]:
+    def _compute(
+        self, inputs: Mapping[int, Input], keys: Mapping[int, str], on_face: OnFace | None
+    ) -> dict[int, dict[str, Any]]:
         """Label inputs, equal ones once, and remember what will be the same next time."""
-        first = {keys[i]: one for i, one in inputs.items()}
-        fresh = dict(zip(first, self.labeller.label(list(first.values())), strict=True)) if first else {}
+        alike: dict[str, list[int]] = {}
+        for i in inputs:
+            alike.setdefault(keys[i], []).append(i)
+        groups = list(alike.values())
+
+        def hand_out(place: int, crop: Image.Image, points: NDArray[np.floating] | None) -> None:
+            if on_face is not None:
+                for i in groups[place]:
+                    on_face(i, crop, points)
+
+        todo = [inputs[group[0]] for group in groups]
+        answers = self.labeller.label(todo, on_face and hand_out) if todo else []
+        fresh = dict(zip(alike, answers, strict=True))
         lasting = {key: answer for key, answer in fresh.items() if answer["status"] not in _PASSING}
         if self.cache is not None and lasting:
             self.cache.put_many(lasting)
