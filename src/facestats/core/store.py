@@ -160,17 +160,11 @@ class Store:
             msg = f"engine {engine!r} is not known; valid is 'local'"
             raise ValueError(msg)
         files, table, whole = self._files(name), find_table(name), chunk_size is None
-        stage = describe_stage(func, params)
-        meta = {
-            "stage": stage,
-            "packages": package_versions(),
-            "source": source_folder(rows, table),
-            "whole": whole,
-        }
+        stage, source = describe_stage(func, params), source_folder(rows, table)
+        meta = {"stage": stage, "packages": package_versions(), "source": source, "whole": whole}
         with files.lock():
-            plan = make_plan(
-                files, wanted_rows(rows, table, stage, whole=whole), table, retry_failed=retry_failed
-            )
+            wanted = wanted_rows(rows, table, stage, whole=whole)
+            plan = make_plan(files, wanted, table, retry_failed=retry_failed)
             changes = explain_change(files.metadata().get("stage", stage), stage)
             if table.files is not None and (plan.todo.height or plan.removed):
                 mark_for_sweeping(files)
@@ -180,11 +174,7 @@ class Store:
                         out = call_stage(partial(func, **params), chunk, table)
                         keep_chunk(files, mark_failures(out.join(marks, on=table.key, how="left")), meta)
             assemble(files, plan, table, meta=meta)
-            crops = Path(params.get("crops_dir", self.crops_dir))
-            if crops.resolve().is_relative_to(
-                self.data_dir.resolve()
-            ):  # others may belong to other stores too
-                sweep_crops(files, crops)
+            self._sweep(files, Path(params.get("crops_dir", self.crops_dir)))
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
         logger.info("%s", summary)
@@ -228,6 +218,11 @@ class Store:
         """What made table `name`: function, settings, models, package versions; empty if there is none."""
         find_table(name)
         return self._files(name).metadata()
+
+    def _sweep(self, files: TableFiles, crops_dir: Path) -> None:
+        """Remove crops that no table names any more; a folder elsewhere may belong to other stores too."""
+        if crops_dir.resolve().is_relative_to(self.data_dir.resolve()):
+            sweep_crops(files, crops_dir)
 
     def _files(self, name: str) -> TableFiles:
         find_table(name)
