@@ -131,6 +131,18 @@ def test_a_ratings_model_that_was_trained_again_makes_the_scores_stale(demo):
 
 
 @pytest.mark.slow
+def test_every_composite_says_who_is_in_it_and_by_which_filter(demo):
+    cfg = fs.load_config(demo[0])
+    composites = fs.Store(cfg.data_dir).read("composites")
+    assert set(composites["method"]) == {"mean", "warp", "difference", "eigenfaces"}
+    for row in composites.iter_rows(named=True):
+        told = fs.read_composite(cfg.data_dir / "report/composites" / f"{row['composite']}.png")
+        assert (told["members"], told["weights"]) == (row["members"], row["weights"])
+        assert row["where"] or row["method"] == "eigenfaces"
+        assert not any(name.startswith("copy_") for name in row["members"]), "a near-duplicate counts twice"
+
+
+@pytest.mark.slow
 def test_a_label_by_hand_makes_stale_what_it_speaks_of(demo):
     cfg = fs.load_config(demo[0])
     store = fs.Store(cfg.data_dir)
