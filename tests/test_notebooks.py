@@ -96,7 +96,7 @@ def changed(cfg, section, **values):
         (
             "embeddings",
             {"model": "hf-hub:org/none"},
-            {"embeddings": '"hf-hub:org/none (cannot be had here)"'},
+            {"embeddings": '-> "hf-hub:org/none (cannot be had'},
         ),
         ("text_labels", {"threshold": 0.25}, {"text_labels": "params.threshold: 0.5 -> 0.25"}),
         ("clusters", {"n_clusters": 4}, {"clusters": "params.n_clusters: 3 -> 4", "audit": ""}),
@@ -110,7 +110,7 @@ def test_a_changed_setting_makes_stale_what_reads_it(demo, section, values, whys
     status = fs.Store(cfg.data_dir).status(expected_tables(changed(cfg, section, **values)))
     found = dict(status.select("table", "why").rows())
     for table, why in whys.items():
-        assert found[table].startswith(why) if why else found[table] == "", found
+        assert why in found[table] if why else found[table] == "", found
     if whys.get("clusters"):
         assert found["composites"].endswith("clusters is stale")
 
