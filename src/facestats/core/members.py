@@ -63,7 +63,7 @@ def find_near_duplicates(
 ) -> pl.DataFrame:
     """Find pictures that are nearly the same, so that statistics can count them once.
 
-    Exact: every pair is compared, in blocks, which costs one matrix product: about 20 seconds for 50,000 pictures on 2
+    Exact: every pair is compared, in blocks, which costs one matrix product: about 25 seconds for 50,000 pictures on 2
     cores, and four times that for twice as many.
 
     Parameters
