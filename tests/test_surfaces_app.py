@@ -5,10 +5,11 @@ import json
 import polars as pl
 import pytest
 from browser import FLAGS, chromium, needs_browser
+from ledger import Ledger
 from PIL import Image
 
 from facestats.core.config import ConfigError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
+from facestats.core.testing import FakeEncoder, FakeTextClassifier
 from facestats.surfaces.cards import draw_answer
 from facestats.surfaces.gallery import Gallery
 from facestats.surfaces.results import Attributes, CharacterResult, Label
@@ -106,18 +107,6 @@ def test_a_character_gets_face_bars_conflicts_and_json(project, gr):
         with pytest.raises(gr.Error):
             label_character(project, content, text)
     assert "says nothing" in label_character(project, None, "hello")[1]
-
-
-class Ledger(FakeLandmarker):
-    """Notes in a file each picture that it looks at, in whatever process."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def find(self, pixels):
-        with self.file.open("a") as stream:
-            stream.write(".")
-        return super().find(pixels)
 
 
 def test_the_page_aligns_a_picture_once(project, gr, tmp_path):

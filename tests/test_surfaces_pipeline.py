@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from ledger import Ledger
 
 import facestats as fs
 from facestats.core.config import Config
@@ -168,18 +169,6 @@ def test_the_recipe_is_described_once_for_a_batch(config):
         pipeline.process_batch([Item(str(i), None, f"{n} and {i}") for i in range(n)])
         counts.append(Named.asked)
     assert counts[0] == counts[1]
-
-
-class Ledger(FakeLandmarker):
-    """Notes in a file each picture that it looks at, in whatever process."""
-
-    def __init__(self, file):
-        self.file = file
-
-    def find(self, pixels):
-        with self.file.open("a") as stream:
-            stream.write(".")
-        return super().find(pixels)
 
 
 def test_aligned_faces_are_handed_out_while_they_are_there(config, pictures, tmp_path):
