@@ -286,7 +286,10 @@ def project(master, crops, tmp_path):
 
 
 def run_explore(config, path):
-    code = "from facestats.surfaces.cli import main; main()"
+    nowhere = (
+        f"import sys; sys.executable = {str(config.parent / 'python')!r}"  # uvx may lie beside the real one
+    )
+    code = f"{nowhere}; from facestats.surfaces.cli import main; main()"
     command = [sys.executable, "-c", code, "explore", "--config", str(config)]
     env = {**os.environ, "PATH": str(path)}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=env)
@@ -316,6 +319,13 @@ def test_without_uvx_the_command_says_how_to_get_it(project, tmp_path):
         "facestats: error: uvx is missing: get it with 'pip install uv', then run the command above\n"
     )
     assert (project.parent / "report/explore.parquet").exists()
+
+
+def test_uvx_is_found_beside_python_where_the_path_lacks_it(project, tmp_path):
+    beside = tmp_path / "uvx"
+    beside.write_text(f"#!{sys.executable}\nimport sys\nsys.exit(7)\n")
+    beside.chmod(0o755)
+    assert run_explore(project, tmp_path / "empty").returncode == 7
 
 
 def test_before_the_clusters_the_command_names_their_notebook(project):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 from base64 import b64encode
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,7 +21,6 @@ from facestats.core.tables import KEY, check_columns
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 SIDE = 64  # pixels of a thumbnail
 MAX_THUMBNAILS = 5000
@@ -180,8 +182,12 @@ def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
 
 
 def atlas_command(path: Path) -> list[str]:
-    """Return the command that opens such a file in embedding-atlas, which uvx fetches on first use."""
-    return ["uvx", "embedding-atlas", str(path), "--x", "x", "--y", "y", "--image", THUMBNAIL]
+    """Return the command that opens such a file in embedding-atlas, which uvx fetches on first use.
+
+    uvx is looked for on the PATH, then beside the Python that runs (`make` puts it there).
+    """
+    uvx = shutil.which("uvx") or shutil.which("uvx", path=Path(sys.executable).parent) or "uvx"
+    return [uvx, "embedding-atlas", str(path), "--x", "x", "--y", "y", "--image", THUMBNAIL]
 
 
 def placed_faces(master: pl.DataFrame, color: str) -> pl.DataFrame:
