@@ -71,14 +71,14 @@ def run_command(*lines):
     body = "\n    ".join(lines)
     code = f"""
 import tempfile, time, typer
-from facestats.surfaces.exits import Commands, stopped_by_sigterm
+from facestats.surfaces.exits import Commands, ended_at_once, stopped_by_sigterm
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
 @app.callback()
 def all_of_them(): pass
 @app.command()
 def work():
     {body}
-with stopped_by_sigterm():
+with ended_at_once(), stopped_by_sigterm():
     app(["work"])
 """
     return [sys.executable, "-c", code]
@@ -111,6 +111,21 @@ def test_a_bug_keeps_its_trace_and_usage_its_code():
     with pytest.raises(SystemExit) as ended:
         app(["--no-such-option"])
     assert ended.value.code == 2
+
+
+def test_at_the_end_threads_are_waited_for_and_nothing_is_taken_apart():
+    slow = "class Slow:\n        def __del__(self, write=os.write): write(1, b'apart')"
+    lines = (
+        slow,
+        "sys.keep = Slow()",
+        "atexit.register(print, 'later')",
+        "threading.Thread(target=lambda: (time.sleep(0.5), print('thread'))).start()",
+        "raise SystemExit(4)",
+    )
+    command = run_command("import atexit, os, sys, threading", *lines)
+    out = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert out.stdout.split() == ["thread", "later"], out.stderr
+    assert out.returncode == 4
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")

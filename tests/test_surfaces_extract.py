@@ -152,12 +152,11 @@ def command(*arguments):
     ]
 
 
-def test_no_source_is_exit_2_and_nothing_on_standard_output(monkeypatch, capsys):
-    from facestats.surfaces.cli import main
+def test_no_source_is_exit_2_and_nothing_on_standard_output(capsys):
+    from facestats.surfaces.cli import app
 
-    monkeypatch.setattr(sys, "argv", ["facestats", "extract"])
     with pytest.raises(SystemExit) as ended:
-        main()
+        app(["extract"])
     assert ended.value.code == 2
     said = capsys.readouterr()
     assert said.out == ""

@@ -14,7 +14,7 @@ import typer
 
 import facestats as fs
 from facestats.core.config import find_config
-from facestats.surfaces.exits import TABLE, Commands, leave, stopped_by_sigterm
+from facestats.surfaces.exits import TABLE, Commands, ended_at_once, leave, stopped_by_sigterm
 
 app = typer.Typer(
     cls=Commands,
@@ -240,7 +240,7 @@ def explore(
         leave(str(error), 4)
     command = atlas_command(target)
     typer.echo(shlex.join(command))
-    if shutil.which("uvx") is None:
+    if shutil.which(command[0]) is None:
         leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, check=False).returncode)
@@ -287,5 +287,5 @@ def audit(
 
 def main() -> None:
     """Run the command line; every expected failure is one line and an exit code."""
-    with stopped_by_sigterm():
+    with ended_at_once(), stopped_by_sigterm():
         app()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import builtins
 import errno
 import os
@@ -126,6 +127,32 @@ def stopped_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def ended_at_once() -> Iterator[None]:
+    """Let the process end with the block: to take apart all that torch imported, Python needs three seconds.
+
+    Threads are waited for, and what is registered with `atexit` inside the block runs as ever.
+    """
+    code: list[int] = []
+    atexit.register(_end, code)  # the first to be registered runs last
+    try:
+        yield
+    except SystemExit as ended:
+        if ended.code is None or isinstance(ended.code, int):
+            code.append(ended.code or 0)
+        raise
+
+
+def _end(code: list[int]) -> None:
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):  # a full disk, a closed pipe: Python's own end says so
+        return
+    if code:
+        os._exit(code[0])
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:

@@ -88,6 +88,7 @@ def run_notebooks(
                     cwd=notebook.parent,
                     progress_bar={"desc": notebook.stem},
                     kernel_manager_class=_kernel_manager(sockets),
+                    shutdown_kernel="immediate",  # all is written: Python would clear torch away for seconds
                 )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
