@@ -1,6 +1,8 @@
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -173,6 +175,31 @@ def test_workers_write_no_more_when_the_program_ends(tmp_path):
         watcher.join()
         signal.signal(signal.SIGUSR1, before)
     assert collect([1, 2], workers=2) == [2, 4]
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_workers_do_not_outlive_a_killed_program():
+    code = """
+import time
+from test_core_workers import map_tasks, process_ids
+for _, pids in map_tasks(process_ids, [0] * 4, workers=2, task_size=1):
+    print(*pids, flush=True)
+print("end", flush=True)
+time.sleep(60)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    program = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    workers = set(iter(program.stdout.readline, "end\n"))
+    assert all(Path(f"/proc/{int(pid)}").exists() for pid in workers)
+    program.kill()
+    program.stdout.close()
+    program.wait()
+    end = time.monotonic() + 20
+    while left := [pid for pid in workers if Path(f"/proc/{int(pid)}").exists()]:
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
 
 
 def test_workers_default_to_the_cores_of_this_process():

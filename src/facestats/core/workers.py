@@ -13,6 +13,7 @@ import functools
 import os
 import signal
 import threading
+import time
 import warnings
 from collections import deque
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
@@ -154,12 +155,22 @@ def _new_pool(workers: int) -> ProcessPoolExecutor:
         raise RuntimeError(msg)
     # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
-    return ProcessPoolExecutor(workers, timeout=_IDLE_SECONDS, initializer=_leave_interrupts)
+    return ProcessPoolExecutor(
+        workers, timeout=_IDLE_SECONDS, initializer=_depend_on, initargs=(os.getpid(),)
+    )
 
 
-def _leave_interrupts() -> None:
-    """In a worker: Ctrl-C is for the main process, which then wants no more results."""
+def _depend_on(parent: int) -> None:
+    """In a worker: leave Ctrl-C to the main process, which then wants no more results, and end when it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name != "nt":  # where a process keeps the number of a dead parent
+        threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
+
+
+def _outlive(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 def _result(future: Future, seconds: float) -> list:
