@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 LEAST = 3  # faces that can be grouped or laid out at all
+EXACT = 4096  # up to so many faces UMAP itself looks for exact neighbours
 MIN_UMAP = 10  # fewer points have no neighbourhoods worth the name
 STABILITY = {
     "n_clusters": pl.Int32,
@@ -154,13 +155,26 @@ def project_umap(
         return project_pca(embeddings, column=column)
     if n_neighbors >= n:
         say(f"project_umap: n_neighbors lowered from {n_neighbors} to {n - 1}, since there are {n} faces.")
+    points, k = reduce_vectors(vectors, N_DIMS), min(n_neighbors, n - 1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # that Tensorflow is absent, which nobody needs here
+        warnings.filterwarnings("ignore", "precomputed_knn")  # new faces cannot be put in: no search index
         from umap import UMAP
 
-    # a random start spends its time untangling; two principal components are also reproducible
-    model = UMAP(n_neighbors=min(n_neighbors, n - 1), random_state=seed, init="pca", n_jobs=1)
-    return give_back(embeddings, known, _xy(model.fit_transform(reduce_vectors(vectors, N_DIMS))))
+        # a random start spends its time untangling; two principal components are also reproducible
+        model = UMAP(n_neighbors=k, random_state=seed, init="pca", n_jobs=1, **_neighbors(points, k))
+        layout = model.fit_transform(points)
+    return give_back(embeddings, known, _xy(layout))
+
+
+def _neighbors(points: NDArray[np.float32], k: int) -> dict[str, Any]:
+    """Exact neighbours for UMAP, whose own search of small data is compiled for ten seconds first."""
+    if len(points) > EXACT:
+        return {}
+    from sklearn.neighbors import NearestNeighbors
+
+    distances, places = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(points)
+    return {"precomputed_knn": (places, distances), "force_approximation_algorithm": True}
 
 
 def project_pca(embeddings: pl.DataFrame, *, column: str = "embedding") -> pl.DataFrame:
