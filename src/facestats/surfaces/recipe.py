@@ -37,13 +37,14 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     -------
     Per table its present description and, for pictures and captions, its present input rows.
     """
-    clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
     faces, texts, clusters = config.faces, config.text_labels, config.clusters
-    captions = fs.list_captions(config.raw_dir)
+    # before the libraries of the models are imported, which takes seconds: there may be no pictures
+    images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
+    clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
     recipe = {
         "faces": _stage(
             fs.align_faces,
-            fs.list_images(config.raw_dir),
+            images,
             landmarker=fs.models.landmarker(faces),
             size=faces.crop_size,
             policy=faces.policy,
