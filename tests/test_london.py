@@ -26,9 +26,14 @@ def project(tmp_path_factory):
     return fs.load_config(folder / "c.yaml")
 
 
-def run(cfg, capsys):
+@pytest.fixture(scope="module")
+def clip(project):
+    return fs.models.clip(project.embeddings)  # loaded once, and its prompts encoded once
+
+
+def run(cfg, clip, capsys):
     """Build every table as the notebooks do; return the closing line of each."""
-    store, clip = fs.Store(cfg.data_dir), fs.models.clip(cfg.embeddings)
+    store = fs.Store(cfg.data_dir)
     mesh = fs.models.landmarker(cfg.faces)
     capsys.readouterr()
     faces = store.build(
@@ -48,10 +53,10 @@ def run(cfg, capsys):
     return {name: next(line for line in lines if line.startswith(name)) for name in TABLES}
 
 
-def test_only_what_changed_is_computed(project, capsys):
-    first = run(project, capsys)
+def test_only_what_changed_is_computed(project, clip, capsys):
+    first = run(project, clip, capsys)
     assert all("12 of 12 rows computed" in line for line in first.values()), first
-    again = run(project, capsys)
+    again = run(project, clip, capsys)
     assert all(line.endswith("12 rows, unchanged") for line in again.values()), again
     store = fs.Store(project.data_dir)
     assert store.read("faces")["status"].to_list() == ["ok"] * 12
@@ -62,14 +67,14 @@ def test_only_what_changed_is_computed(project, capsys):
     status = dict(store.status().select("table", "why").iter_rows())
     assert status["faces"] == "pictures: 1 changed, 1 new, 1 removed"
     assert status["embeddings"] == "faces is stale"
-    changed = run(project, capsys)
+    changed = run(project, clip, capsys)
     for name in ("faces", "embeddings", "attributes"):
         assert "2 of 12 rows computed (1 new, 1 changed), 1 removed" in changed[name]
     assert {store.read(name).height for name in TABLES} == {12}
 
 
-def test_a_changed_prompt_opens_no_picture(project, capsys, monkeypatch):
-    run(project, capsys)
+def test_a_changed_prompt_opens_no_picture(project, clip, capsys):
+    run(project, clip, capsys)
     before = fs.Store(project.data_dir).read("attributes")
     hair = project.attributes["hair_color"].model_dump()
     hair["options"]["red"]["image"] = ["a person with copper hair"]
@@ -77,7 +82,7 @@ def test_a_changed_prompt_opens_no_picture(project, capsys, monkeypatch):
     changed = project.model_copy(update={"attributes": new})
     shutil.move(project.raw_dir, project.raw_dir.with_name("away"))
     shutil.move(fs.Store(project.data_dir).crops_dir, project.data_dir / "crops_away")
-    store, clip = fs.Store(project.data_dir), fs.models.clip(project.embeddings)
+    store = fs.Store(project.data_dir)
     labels = store.build(
         "attributes",
         store.read("embeddings"),
