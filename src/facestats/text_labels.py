@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from facestats.core.lexicon import Found
     from facestats.core.protocols import Encoder, TextClassifier
 
-VERSION = 2
+VERSION = 3
 log = logging.getLogger(__name__)
 
 _MADE_BY = "fs.list_captions (notebooks/04_text_labels.ipynb)"
