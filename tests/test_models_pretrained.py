@@ -1,0 +1,81 @@
+"""Lower precision keeps what it must: any architecture runs, and large logits stay apart."""
+
+import pytest
+
+from facestats.models.pretrained import _lower_precision
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+SMALL = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+PICTURE = {"image_size": 32, "patch_size": 8}
+BART = {"vocab_size": 100, "d_model": 32, "encoder_layers": 2, "decoder_layers": 2} | {
+    f"{part}_{what}": n
+    for part in ("encoder", "decoder")
+    for what, n in {"attention_heads": 2, "ffn_dim": 64}.items()
+}
+# convolutions, raw matrices beside Linear, a last layer that is no Linear, shared embeddings
+PICTURES = {
+    "ViT": SMALL | PICTURE,
+    "ConvNext": {"hidden_sizes": [8, 16, 32, 32], "depths": [1, 1, 1, 1], "image_size": 32},
+    "ResNet": {"embedding_size": 8, "hidden_sizes": [8, 16], "depths": [1, 1], "layer_type": "basic"},
+    "Siglip": {"vision_config": SMALL | PICTURE, "text_config": {}},
+}
+TEXTS = {
+    "Bart": BART,
+    "Roberta": SMALL | {"vocab_size": 100},
+    "DebertaV2": SMALL
+    | {"vocab_size": 100, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "conv_kernel_size": 3},
+    "XLNet": {"vocab_size": 100, "d_model": 32, "n_layer": 2, "n_head": 2, "d_inner": 64},
+}
+
+
+def build(name, task, settings):
+    torch.manual_seed(0)
+    config = getattr(transformers, f"{name}Config")(**settings)
+    return getattr(transformers, f"{name}For{task}Classification")(config).eval()
+
+
+def logits(network, **inputs):
+    with torch.inference_mode():
+        return network(**inputs).logits.float()
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_classifiers_of_pictures_stay_close_in_bf16(name):
+    network, pixels = build(name, "Image", PICTURES[name]), torch.randn(3, 3, 32, 32)
+    exact = logits(network, pixel_values=pixels)
+    found = logits(_lower_precision(network, "bf16"), pixel_values=pixels.bfloat16())
+    assert found == pytest.approx(exact, abs=0.05 * float(exact.std()))
+    assert next(network.parameters()).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_classifiers_of_texts_stay_close_in_bf16(name):
+    network = build(name, "Sequence", TEXTS[name])
+    ids = torch.randint(5, 90, (2, 12))
+    ids[:, -1] = 2
+    inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    exact = logits(network, **inputs)
+    found = logits(_lower_precision(network, "bf16"), **inputs)
+    assert found == pytest.approx(exact, abs=0.05 * float(exact.std()))
+
+
+def test_large_logits_are_not_rounded_to_eighths():
+    network = build("Bart", "Sequence", BART)
+    ids = torch.randint(5, 90, (64, 12))
+    ids[:, -1] = 2
+    with torch.no_grad():
+        network.classification_head.out_proj.bias.fill_(-20)
+    exact = logits(network, input_ids=ids)
+    found = logits(_lower_precision(network, "bf16"), input_ids=ids)
+    assert float((found - exact).abs().max()) < 0.01
+    assert torch.equal(found.argmax(dim=1), exact.argmax(dim=1))
+    assert len(found.unique()) > 100, "bf16 knows 8 numbers between -20.5 and -19.5"
+
+
+def test_fp32_is_left_as_it_is():
+    network = build("Bart", "Sequence", BART)
+    ids = torch.randint(5, 90, (2, 12))
+    ids[:, -1] = 2
+    before = logits(network, input_ids=ids)
+    assert torch.equal(logits(_lower_precision(network, "fp32"), input_ids=ids), before)
