@@ -5,12 +5,14 @@ import shutil
 
 import numpy as np
 import pytest
+import yaml
 from conftest import LONDON, ROOT, copy_london, needs_london
 from random_clip import save_random_clip
 
 import facestats as fs
 
 pytestmark = [needs_london, pytest.mark.slow]
+ATTRIBUTES = ("gender", "hair_color", "eye_color")
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "clusters")
 
 
@@ -19,8 +21,10 @@ def project(tmp_path_factory):
     folder = tmp_path_factory.mktemp("london")
     copy_london(folder / "data/raw", 12)
     clip = save_random_clip(folder / "clip")
+    known = yaml.safe_load((ROOT / "config/attributes.yaml").read_text())
+    (folder / "attributes.yaml").write_text(yaml.safe_dump({name: known[name] for name in ATTRIBUTES}))
     (folder / "c.yaml").write_text(
-        f"data_dir: data\nattributes: {ROOT / 'config/attributes.yaml'}\nembeddings: {{model: 'local-dir:{clip}'}}\n"
+        f"data_dir: data\nattributes: attributes.yaml\nembeddings: {{model: 'local-dir:{clip}'}}\n"
         "text_labels: {model: '${package}/demo/bart'}\nclusters: {n_clusters: 3}\n"
     )
     return fs.load_config(folder / "c.yaml")
