@@ -80,8 +80,8 @@ def test_bombs_do_not_stop_the_others_and_sigterm_finishes_what_is_under_way(ser
         begun = time.monotonic()
         assert {f.result()[0] for f in left} <= {200, 503, 0}
         assert any(f.result()[0] == 200 for f in left)
-    assert process.wait(20) in {-signal.SIGTERM, 128 + signal.SIGTERM}
-    assert time.monotonic() - begun < 15
+    assert process.wait(60) in {-signal.SIGTERM, 128 + signal.SIGTERM}
+    assert time.monotonic() - begun < 30
     assert [p.name for p in temporary.iterdir() if p.name.startswith("facestats-")] == []
 
 
@@ -155,8 +155,8 @@ def test_sigterm_ends_a_service_whose_model_computes_for_minutes(tmp_path):
             begun = time.monotonic()
             assert answer.result().status_code == 503
             assert answer.result().json()["detail"].startswith("the service is stopping")
-            assert process.wait(3 * STOP_SECONDS) == 128 + signal.SIGTERM
-            assert time.monotonic() - begun < STOP_SECONDS + 5, (
+            assert process.wait(60) == 128 + signal.SIGTERM
+            assert time.monotonic() - begun < STOP_SECONDS + 15, (
                 "some seconds for a machine that has much to do"
             )
         assert list(temporary.glob("facestats-*")) == []
