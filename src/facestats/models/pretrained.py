@@ -125,4 +125,10 @@ def _multiplies_only_in(network: Any, kinds: tuple[type, ...]) -> bool:
 
 
 def _match_weight(module: Any, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
-    return (inputs[0].to(module.weight.dtype), *inputs[1:])
+    """Cast what a product reads; query, key and value, and all that look at one encoder, share the copy."""
+    first, dtype = inputs[0], module.weight.dtype
+    if first.dtype == dtype:
+        return inputs
+    if not hasattr(first, "lowered"):
+        first.lowered = first.to(dtype)
+    return (first.lowered, *inputs[1:])
