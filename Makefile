@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+EXTRAS := ".[app,browser,explore]"  # by name: a comma would end the argument of a call
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
 
@@ -37,7 +38,7 @@ quick: .venv/installed  ## the tests that take seconds
 	$(BIN)/python -m pytest -m "not slow"
 
 .venv/browser: .venv/installed
-	$(call install,--constraint requirements.txt --editable ".[app,browser,explore]")
+	$(call install,--constraint requirements.txt --editable $(EXTRAS))
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \
 		|| { test "$$(id -u)" = 0 && apt-get -qq update && apt-get -qq install -y chromium >/dev/null; } \
 		|| $(BIN)/playwright install --with-deps chromium
