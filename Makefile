@@ -5,6 +5,7 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+# uv takes a seventh of pip's time; pip, which knows of mirrors in its own settings, takes over where uv fails
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 EXTRAS := ".[app,browser,explore]"  # by name: a comma would end the argument of a call
 export HF_HUB_DISABLE_TELEMETRY := 1
@@ -13,7 +14,6 @@ export DO_NOT_TRACK := 1
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-# uv takes a seventh of pip's time; pip, which knows of mirrors in its own settings, takes over where uv fails.
 .venv/installed: requirements.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "facestats needs Python 3.11 or 3.12; say which: make demo PYTHON=/path/to/python3.11"; exit 2; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -2,7 +2,7 @@
 
 import pytest
 
-from facestats.models.pretrained import _lower_precision
+from facestats.models.pretrained import lower_precision
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -44,7 +44,7 @@ def logits(network, **inputs):
 def test_classifiers_of_pictures_stay_close_in_bf16(name):
     network, pixels = build(name, "Image", PICTURES[name]), torch.randn(3, 3, 32, 32)
     exact = logits(network, pixel_values=pixels)
-    found = logits(_lower_precision(network, "bf16"), pixel_values=pixels.bfloat16())
+    found = logits(lower_precision(network, "bf16"), pixel_values=pixels.bfloat16())
     assert found == pytest.approx(exact, abs=0.05 * float(exact.std()))
     assert next(network.parameters()).dtype == torch.bfloat16
 
@@ -56,7 +56,7 @@ def test_classifiers_of_texts_stay_close_in_bf16(name):
     ids[:, -1] = 2
     inputs = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
     exact = logits(network, **inputs)
-    found = logits(_lower_precision(network, "bf16"), **inputs)
+    found = logits(lower_precision(network, "bf16"), **inputs)
     assert found == pytest.approx(exact, abs=0.05 * float(exact.std()))
 
 
@@ -67,7 +67,7 @@ def test_large_logits_are_not_rounded_to_eighths():
     with torch.no_grad():
         network.classification_head.out_proj.bias.fill_(-20)
     exact = logits(network, input_ids=ids)
-    found = logits(_lower_precision(network, "bf16"), input_ids=ids)
+    found = logits(lower_precision(network, "bf16"), input_ids=ids)
     assert float((found - exact).abs().max()) < 0.01
     assert torch.equal(found.argmax(dim=1), exact.argmax(dim=1))
     assert len(found.unique()) > 100, "bf16 knows 8 numbers between -20.5 and -19.5"
@@ -78,4 +78,4 @@ def test_fp32_is_left_as_it_is():
     ids = torch.randint(5, 90, (2, 12))
     ids[:, -1] = 2
     before = logits(network, input_ids=ids)
-    assert torch.equal(logits(_lower_precision(network, "fp32"), input_ids=ids), before)
+    assert torch.equal(logits(lower_precision(network, "fp32"), input_ids=ids), before)

@@ -286,10 +286,9 @@ def project(master, crops, tmp_path):
 
 
 def run_explore(config, path):
-    nowhere = (
-        f"import sys; sys.executable = {str(config.parent / 'python')!r}"  # uvx may lie beside the real one
-    )
-    code = f"{nowhere}; from facestats.surfaces.cli import main; main()"
+    # uvx may lie beside the real one
+    elsewhere = f"import sys; sys.executable = {str(config.parent / 'python')!r}"
+    code = f"{elsewhere}; from facestats.surfaces.cli import main; main()"
     command = [sys.executable, "-c", code, "explore", "--config", str(config)]
     env = {**os.environ, "PATH": str(path)}
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=env)

@@ -220,11 +220,9 @@ def test_killed_terminated_and_interrupted_it_goes_on_and_each_picture_is_there_
         assert process.returncode == code, said
         assert "Traceback" not in said
         assert ("interrupted; finished chunks are kept" in said) == (number == signal.SIGINT)
-        left = list(temporary.glob("facestats-*"))
-        if number == signal.SIGKILL:  # nobody can clear up after that
-            [shutil.rmtree(folder) for folder in left]
-        else:
-            assert not left
+        for left in temporary.glob("facestats-*"):
+            assert number == signal.SIGKILL, "nobody can clear up after that alone"
+            shutil.rmtree(left)
         assert before < lines_of(out) < 40
     subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert sorted(ids(out)) == sorted(fs.list_images(raw)["image_id"].to_list())

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-VERSION = 2
+VERSION = 3
 LEAST = 3  # faces that can be grouped or laid out at all
 EXACT = 4096  # up to so many faces UMAP itself looks for exact neighbours
 MIN_UMAP = 10  # fewer points have no neighbourhoods worth the name

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from facestats.core.protocols import ImageClassifier
 
-VERSION = 1
+VERSION = 2
 
 
 def classify_faces(

@@ -164,10 +164,10 @@ def _depend_on(parent: int) -> None:
     """In a worker: leave Ctrl-C to the main process, which then wants no more results, and end when it is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if os.name != "nt":  # where a process keeps the number of a dead parent
-        threading.Thread(target=_outlive, args=(parent,), daemon=True).start()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 
-def _outlive(parent: int) -> None:
+def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -89,10 +89,10 @@ def load_pretrained(
         if noisy:
             logging.enable_progress_bar()
     check_finite(network, model)
-    return _lower_precision(network.to(device), precision).requires_grad_(requires_grad=False), preparing
+    return lower_precision(network.to(device), precision).requires_grad_(requires_grad=False), preparing
 
 
-def _lower_precision(network: Any, precision: str) -> Any:
+def lower_precision(network: Any, precision: str) -> Any:
     """Cast the products of matrices, which take the time; sums, norms and the last layers stay in fp32.
 
     In bf16 alone logits around 20 are rounded to eighths, and every layer rounds the sum of those before it: of the
