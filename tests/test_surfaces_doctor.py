@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from facestats.core.testing import draw_faces
 from facestats.surfaces.doctor import EXTRAS, PACKAGES, examine
 
 ROOT = Path(__file__).parents[1]
@@ -93,8 +94,6 @@ def test_a_look_fetches_nothing(hub, tmp_path):
     for model in ("ViT-B-32-quickgelu/openai", "facebook/bart-large-mnli", "org/age"):
         assert f"the model '{model}' is not on this machine: looked in {tmp_path / 'hub'}" in out.stdout
     assert "hf download facebook/bart-large-mnli" in out.stdout
-    from facestats.core.testing import draw_faces
-
     draw_faces(tmp_path / "data/raw", n=1)
     out = run("status", "--config", file, env=environment)
     assert out.returncode == 0, out.stderr
@@ -128,8 +127,11 @@ def test_a_missing_library_names_what_brings_it(tmp_path):
     assert out.returncode == 5
     assert "apt-get install libgl1 libglib2.0-0" in out.stdout
     assert "Traceback" not in out.stderr
-    out = run("status", "--config", "config/demo.yaml", env={**os.environ, "PYTHONPATH": path})
-    assert out.returncode == 5
+    file = tmp_path / "config.yaml"
+    file.write_text(f"attributes: {ROOT}/config/attributes.yaml\n")
+    draw_faces(tmp_path / "data/raw", n=1)
+    out = run("status", "--config", file, env={**os.environ, "PYTHONPATH": path})
+    assert out.returncode == 5, out.stderr
     assert out.stderr.startswith(
         f"facestats: error: a package is missing or broken ({reason}); `facestats doctor`"
     )
