@@ -143,6 +143,25 @@ def test_what_an_earlier_run_left_behind_is_marked(project):
     assert '<a href="#03_c">03 c (earlier run)</a>' in page.read_text()
 
 
+def test_a_notebook_finds_nothing_of_the_one_before(project):
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", "left = 'something'; left")
+    write_notebook(
+        project / "notebooks/02_b.ipynb", "n = 2", "'left' in globals(), '_' in globals(), len(Out), n"
+    )
+    run_notebooks(project / "config/c.yaml")
+    text = (project / "data/report/index.html").read_text()
+    assert "something" in text
+    assert "(False, False, 0, 2)" in text
+
+
+def test_a_kernel_that_is_killed_is_a_sentence_with_its_cell(project):
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", killed)
+    with pytest.raises(NotebookError, match=r"01_a.ipynb, cell 1: Python was ended .* memory") as caught:
+        run_notebooks(project / "config/c.yaml")
+    assert "trace" not in str(caught.value)
+
+
 def sections(page):
     """Which sections of the page are marked as older than the last run."""
     parts = page.read_text().split('<section id="')[1:]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import logging
 import os
 import re
@@ -16,9 +18,19 @@ from facestats.core.progress import say
 from facestats.surfaces.report import write_report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from facestats.core.config import Config
+
+START_TIMEOUT = 120  # seconds for a kernel to answer
+DIED = "Python was ended from outside, as the system does with what needs more memory than there is."
+# what a notebook leaves behind: its names, its numbers of cells, and the memory that the allocator keeps
+CLEAN = """
+get_ipython().reset(new_session=True)
+from facestats.models.runtime import give_back_memory
+give_back_memory()
+del give_back_memory
+"""
 
 
 @dataclass(eq=False)  # frozen, it could not be given its traceback
@@ -32,9 +44,10 @@ class NotebookError(Exception):
 
     def __str__(self) -> str:
         number = self.notebook.name[:2]
+        trace = "The executed copy shows the whole trace. " if self.kind else ""
         return (
-            f"{self.notebook.name}, cell {self.cell}: {self.message}\nThe executed copy shows the whole trace."
-            f" Mend the cause, then go on with: facestats run --from {number}"
+            f"{self.notebook.name}, cell {self.cell}: {self.message}\n{trace}"
+            f"Mend the cause, then go on with: facestats run --from {number}"
         )
 
 
@@ -42,6 +55,8 @@ def run_notebooks(
     config_file: Path, *, first: str = "", last: str = "", parameters: Mapping[str, Any] | None = None
 ) -> Path:
     """Execute the notebooks from number `first` to `last`, stopping at the first cell that fails.
+
+    One kernel runs them all, emptied before each, so that torch and its kin are imported once.
 
     Parameters
     ----------
@@ -63,6 +78,7 @@ def run_notebooks(
     ConfigError
         If there is no notebook, or none with such a number.
     """
+    from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
@@ -76,23 +92,24 @@ def run_notebooks(
     os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())
     notebook = notebooks[0]
     try:
-        with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
+        with _open_kernel(notebook.parent) as (kernel, clean):
             for notebook in notebooks:
                 known = inspect_notebook(notebook)  # papermill warns of others
-                (report / notebook.name).unlink(missing_ok=True)  # a kernel that does not start leaves none
+                (report / notebook.name).unlink(missing_ok=True)  # where none is executed there is none
+                clean()
                 execute_notebook(
                     notebook,
                     report / notebook.name,
                     {k: v for k, v in (parameters or {}).items() if k in known},
                     kernel_name="python3",
-                    cwd=notebook.parent,
                     progress_bar={"desc": notebook.stem},
-                    kernel_manager_class=_kernel_manager(sockets),
-                    shutdown_kernel="immediate",  # all is written: Python would clear torch away for seconds
+                    **kernel,
                 )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         raise NotebookError(notebook, error.cell_index, message, error.ename) from None
+    except DeadKernelError:
+        raise NotebookError(notebook, _last_begun(report / notebook.name), DIED) from None
     finally:
         page = write_report(report, last=notebook.name)
     say(f"report: {page}")
@@ -125,16 +142,44 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
     return chosen
 
 
-def _kernel_manager(sockets: str) -> type:
-    """Kernels that are reached through `sockets`, a folder of this run alone, not through open ports.
+@contextlib.contextmanager
+def _open_kernel(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+    """A kernel that works in `folder`: what papermill needs to use it, and how to empty it.
 
-    Named from the working folder, as Jupyter would, the sockets of two runs at once are the same.
+    It is reached through sockets in a folder of this run alone, not through open ports. Named from the working
+    folder, as Jupyter would, the sockets of two runs at once are the same.
     """
     from jupyter_client import AsyncKernelManager
+    from jupyter_core.utils import run_sync
 
-    if sys.platform == "win32":
-        return AsyncKernelManager
-    return type("LocalKernelManager", (AsyncKernelManager,), {"transport": "ipc", "ip": f"{sockets}/kernel"})
+    with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
+        local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
+        manager = AsyncKernelManager(kernel_name="python3", **local)
+        run_sync(manager.start_kernel)(
+            cwd=str(folder), extra_arguments=["--HistoryManager.hist_file=:memory:"]
+        )
+        client, cleaner = manager.client(), manager.blocking_client()
+        try:
+            for each in (client, cleaner):
+                each.start_channels()
+                each.allow_stdin = False
+            cleaner.wait_for_ready(timeout=START_TIMEOUT)
+            run_sync(client.wait_for_ready)(timeout=START_TIMEOUT)
+            clean = functools.partial(cleaner.execute_interactive, CLEAN, output_hook=lambda _: None)
+            yield {"km": manager, "kc": client}, clean
+        finally:
+            for each in (client, cleaner):
+                each.stop_channels()
+            # all is written: asked to end, Python would clear torch away for seconds
+            run_sync(manager.shutdown_kernel)(now=True)
+
+
+def _last_begun(notebook: Path) -> int:
+    """Number of the last cell that was begun; papermill calls the one in which a kernel dies completed too."""
+    import nbformat
+
+    cells = nbformat.read(notebook, as_version=4).cells
+    return sum(cell.metadata["papermill"]["status"] == "completed" for cell in cells) - 1
 
 
 def _draw_demo(config: Config) -> None:
