@@ -2,7 +2,7 @@
 
 import pytest
 
-from facestats.models.pretrained import lower_precision
+from facestats.models.pretrained import load_pretrained, lower_precision
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -71,6 +71,22 @@ def test_large_logits_are_not_rounded_to_eighths():
     assert float((found - exact).abs().max()) < 0.01
     assert torch.equal(found.argmax(dim=1), exact.argmax(dim=1))
     assert len(found.unique()) > 100, "bf16 knows 8 numbers between -20.5 and -19.5"
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_precision_of_a_file_decides_nothing(tmp_path, precision):
+    network = build("Bart", "Sequence", BART).half()
+    network.save_pretrained(tmp_path)
+    ids = torch.randint(5, 90, (2, 12))
+    ids[:, -1] = 2
+    exact = logits(network.float(), input_ids=ids)
+    classes = transformers.AutoModelForSequenceClassification, transformers.AutoConfig
+    loaded, _ = load_pretrained("m", tmp_path, classes=classes, device="cpu", precision=precision)
+    rest = torch.float32 if precision == "fp32" else torch.bfloat16
+    kinds = {type(m): {p.dtype for p in m.parameters(recurse=False)} for m in loaded.modules()}
+    assert kinds[torch.nn.LayerNorm] == {torch.float32}
+    assert loaded.model.encoder.layers[0].fc1.weight.dtype == rest
+    assert logits(loaded, input_ids=ids) == pytest.approx(exact, abs=1e-6 if precision == "fp32" else 0.01)
 
 
 def test_fp32_is_left_as_it_is():

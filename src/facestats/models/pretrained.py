@@ -100,7 +100,7 @@ def lower_precision(network: Any, precision: str) -> Any:
     """
     from torch import nn
 
-    network.eval()
+    network.eval().float()  # transformers leaves weights in the precision of their file
     if precision == "fp32":
         return network
     exact = {name: deepcopy(getattr(network, name)) for name in HEADS if hasattr(network, name)}
