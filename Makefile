@@ -33,6 +33,8 @@ run: .venv/installed  ## the same on your pictures in data/raw
 notebooks: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
+# threads that wait for work without sleeping take the processor from the other test processes
+test: export OMP_WAIT_POLICY := PASSIVE
 test: .venv/installed  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 

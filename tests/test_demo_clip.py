@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facestats.demo import train_clip
 from facestats.demo.clip_card import Score, score_options, write_card
 from facestats.demo.records import OPTIONS, sample_records
 from facestats.demo.tiny_clip import (
@@ -18,7 +19,7 @@ from facestats.demo.tiny_clip import (
     read_prompts,
     save_model,
 )
-from facestats.demo.train_clip import BATCH, Trainer, augment
+from facestats.demo.train_clip import Trainer, augment
 
 ATTRIBUTES = Path(__file__).resolve().parents[1] / "config" / "attributes.yaml"
 
@@ -111,13 +112,16 @@ def test_augmentation_keeps_color():
     assert (x[:, 0].mean((1, 2)) > x[:, 2].mean((1, 2))).all()
 
 
-def test_a_training_step_moves_the_model_and_keeps_its_average_finite():
+def test_a_training_step_moves_the_model_and_keeps_its_average_finite(monkeypatch):
     import torch
+
+    n = 8
+    monkeypatch.setattr(train_clip, "BATCH", n)
 
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
-    views = [rng.integers(0, 255, (BATCH, 2, 176, 176, 3), np.uint8) for _ in range(2)]
-    data = (*views, sample_records(BATCH, seed=4))
+    views = [rng.integers(0, 255, (n, 2, 176, 176, 3), np.uint8) for _ in range(2)]
+    data = (*views, sample_records(n, seed=4))
     built = build_model("cpu")
     before = built[0].text_projection.detach().clone()
     trainer = Trainer(data, read_prompts(ATTRIBUTES), built=built, steps=1, minutes=5.0, rate=1e-3)
