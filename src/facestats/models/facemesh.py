@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,30 +31,22 @@ _MESH_INPUT = 192  # pixels a side, of what the landmark model sees
 
 
 class Graph:
-    """A running Mediapipe graph; noise on standard error is held back until the first face was found."""
+    """A Mediapipe graph, started by its first picture.
+
+    Noise on standard error is held back from the start until the first face was found: threads of the graph go
+    on starting after the call that started it has returned.
+    """
 
     def __init__(self, min_confidence: float, max_faces: int) -> None:
-        os.environ.setdefault("GLOG_minloglevel", "2")
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with _quiet():
-            from mediapipe.python.solution_base import SolutionBase
-
-            # as mediapipe.solutions.face_mesh.FaceMesh, with detections and regions among the outputs
-            self._solution: Any = SolutionBase(
-                binary_graph_path=_GRAPH,
-                side_inputs={"num_faces": max_faces, "with_attention": True, "use_prev_landmarks": False},
-                calculator_params={f"{_DETECTOR}.min_score_thresh": min_confidence},
-                outputs=["multi_face_landmarks", "face_detections", "face_rects_from_detections"],
-            )
+        self.min_confidence, self.max_faces = min_confidence, max_faces
+        self._solution: Any = None
         self._warm = False
 
     def process(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
         """Landmarks (478, 3) in pixels and score of each face."""
-        if self._warm:
+        with nullcontext() if self._warm else _quiet():
+            self._solution = self._solution or self._start()
             result = self._solution.process(pixels)
-        else:
-            with _quiet():
-                result = self._solution.process(pixels)
         meshes = result.multi_face_landmarks or []
         self._warm = self._warm or bool(meshes)
         height, width = pixels.shape[:2]
@@ -75,8 +67,23 @@ class Graph:
             found.append((points, float(scores[nearest])))
         return found
 
+    def _start(self) -> Any:
+        os.environ.setdefault("GLOG_minloglevel", "2")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        from mediapipe.python.solution_base import SolutionBase
+
+        # as mediapipe.solutions.face_mesh.FaceMesh, with detections and regions among the outputs
+        return SolutionBase(
+            binary_graph_path=_GRAPH,
+            side_inputs={"num_faces": self.max_faces, "with_attention": True, "use_prev_landmarks": False},
+            calculator_params={f"{_DETECTOR}.min_score_thresh": self.min_confidence},
+            outputs=["multi_face_landmarks", "face_detections", "face_rects_from_detections"],
+        )
+
     def close(self) -> None:
         """Free the graph; one that failed raises here again."""
+        if self._solution is None:
+            return
         with suppress(RuntimeError, ValueError):
             self._solution.close()
 
