@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 BIN := .venv/bin
 # uv takes a seventh of pip's time; pip, which knows of mirrors in its own settings, takes over where uv fails
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
+PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
 EXTRAS := ".[app,browser,explore]"  # by name: a comma would end the argument of a call
 export HF_HUB_DISABLE_TELEMETRY := 1
 export DO_NOT_TRACK := 1
@@ -34,12 +35,12 @@ notebooks: .venv/installed  ## open the notebooks
 	$(BIN)/jupyter lab notebooks
 
 # threads that wait for work without sleeping take the processor from the other test processes
-test: export OMP_WAIT_POLICY := PASSIVE
+test quick: export OMP_WAIT_POLICY := PASSIVE
 test: .venv/installed  ## the whole test suite
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
+	$(PYTEST)
 
 quick: .venv/installed  ## the tests that take seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 .venv/browser: .venv/installed
 	$(call install,--constraint requirements.txt --editable $(EXTRAS))

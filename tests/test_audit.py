@@ -312,6 +312,7 @@ def test_faces_that_are_all_right_have_an_interval_all_the_same(world):
     assert audit.filter(pl.col("n") > 0)["accuracy_low"].max() < 1
 
 
+@pytest.mark.slow
 def test_a_fault_in_one_group_of_a_thousand_faces_is_found_beside_all_other_groups():
     """Done where it is: flipped at 10 % in one of six groups, labels else right for 98 %, twelve attributes."""
     found = []

@@ -163,6 +163,7 @@ def test_all_right_is_not_taken_for_certain():
     assert (report["gain_low"], report["gain_high"]) == (0, 0)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not SFHQ.is_file(), reason=f"no labelled CLIP vectors at {SFHQ}; set FACESTATS_SHARED_DATA"
 )

@@ -37,6 +37,7 @@ def planted(attribute, option, phrases):
     return attribute.model_copy(update={"options": {**attribute.options, option: settings}})
 
 
+@pytest.mark.slow
 def test_no_phrase_of_the_configuration_is_called_nonsense(clip, config):
     for attribute in config.attributes.values():
         vectors = vectors_of(clip, attribute)
@@ -44,6 +45,7 @@ def test_no_phrase_of_the_configuration_is_called_nonsense(clip, config):
         assert not flagged(clip, attribute, vectors[:0])
 
 
+@pytest.mark.slow
 def test_nonsense_is_found_in_every_option(clip, config):
     found, ways = [], itertools.cycle(["one", "all", "only"])
     for i, attribute in enumerate(config.attributes.values()):

@@ -59,6 +59,7 @@ def test_copies_on_both_sides_would_cheat_and_groups_prevent_it():
     assert abs(np.corrcoef(honest, y)[0, 1]) < 0.35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("regressor", [ridge(), mlp(epochs=60)], ids=["ridge", "mlp"])
 def test_a_linear_dependence_is_found(regressor):
     rng = np.random.default_rng(0)

@@ -28,6 +28,7 @@ def drawn(seed, *, signal=0.0, n=50, n_folds=10):
     return ratings, y, held, groups
 
 
+@pytest.mark.slow
 def test_where_nothing_can_be_learnt_r_is_about_zero_and_no_skill_is_claimed():
     pooled, found, below, skilled = [], [], 0, 0
     for seed in range(40):

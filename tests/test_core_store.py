@@ -71,6 +71,7 @@ def test_unchanged_is_free_and_touches_no_file(store):
     assert {p: p.stat().st_mtime_ns for p in store.tables_dir.rglob("*.parquet")} == before
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(
     old=st.sets(st.integers(0, 30), min_size=1),

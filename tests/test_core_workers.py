@@ -75,6 +75,7 @@ def test_who_needs_fewer_workers_uses_those_that_are_there():
     assert len(first | fewer | again) <= 2
 
 
+@pytest.mark.slow
 def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
     items = [*range(10), "die", *range(10, 20), "die", *range(20, 25)]
     out = collect(items, workers=2, task_size=4)
@@ -86,6 +87,7 @@ def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
             assert result == 2 * item
 
 
+@pytest.mark.slow
 def test_an_item_that_hangs_is_named_and_costs_no_other():
     items = [0, 1, "hang", 3, 4, 5]
     out = collect(items, workers=2, task_size=2)
@@ -94,6 +96,7 @@ def test_an_item_that_hangs_is_named_and_costs_no_other():
     assert f"{SECONDS:g} s" in str(out[2])
 
 
+@pytest.mark.slow
 def test_threads_that_share_the_workers_never_pay_for_an_item_of_another():
     """An item that kills or hangs is named in its own thread; no other item, and no thread, is lost with it."""
     rounds = {"die": 4, "hang": 1, 7: 6}  # what comes first, before 20 numbers: two traps and one more number
@@ -119,6 +122,7 @@ def test_threads_that_share_the_workers_never_pay_for_an_item_of_another():
         assert all(out[1:] == [2 * i for i in range(20)] for out in outs)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_a_pool_that_was_outgrown_ends():
     """Also where one of its tasks hangs: that one is stopped as in any other pool."""

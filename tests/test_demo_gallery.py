@@ -73,6 +73,7 @@ def test_unknown_style_is_refused():
         sample_records(1, seed=0, style="test")
 
 
+@pytest.mark.slow
 def test_same_seed_writes_the_same_bytes_with_any_number_of_workers(gallery, tmp_path):
     assert digest(write_gallery(tmp_path, n=24, seed=11, workers=2)) == digest(gallery)
 

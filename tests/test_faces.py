@@ -229,6 +229,7 @@ def test_a_model_that_fails_costs_one_row(raw, tmp_path, how, status, words):
     assert words in faces["error"][0]
 
 
+@pytest.mark.slow
 def test_a_picture_that_kills_its_worker_costs_one_row(raw, tmp_path):
     Image.new("RGB", (320, 320), BLUE).save(raw / "face_002b.png")
     faces = align(raw, tmp_path / "crops", Moody("dies"))

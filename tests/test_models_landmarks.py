@@ -75,6 +75,7 @@ def carried(points, matrix):
     return points @ matrix[:, :2].T + matrix[:, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", ["none", "opencv"])
 def test_what_is_no_face_stays_none(second):
     model = FaceMesh(second_detector=second)

@@ -63,6 +63,7 @@ def test_the_ceiling_is_that_of_the_simulation(simulated, ratings):
     assert found["low"] <= np.corrcoef(means, simulated.score)[0, 1] <= found["high"]
 
 
+@pytest.mark.slow
 def test_rater_effects_are_those_of_the_simulation():
     # the truth of each rater: the same panel on very many faces
     records = sample_records(12_000, seed=3)

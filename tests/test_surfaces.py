@@ -92,6 +92,7 @@ def test_notebooks_are_found_beside_the_configuration(project):
     assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 
 
+@pytest.mark.slow
 def test_retry_failed_reaches_the_notebooks_that_know_it(project):
     write_notebook(project / "notebooks/01_a.ipynb", "retry_failed = False", "print('again:', retry_failed)")
     write_notebook(project / "notebooks/02_b.ipynb", "config = None", "print('retry_failed' in globals())")
@@ -127,6 +128,7 @@ def test_the_report_leaves_out_widgets_and_fetches_nothing(tmp_path):
     assert "<script src" not in text
 
 
+@pytest.mark.slow
 def test_what_an_earlier_run_left_behind_is_marked(project):
     for name in ("01_a", "02_b", "03_c"):
         write_notebook(project / f"notebooks/{name}.ipynb", "n = 1", f"print('{name}', 'says', 1 / n)")

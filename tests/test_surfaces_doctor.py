@@ -82,6 +82,7 @@ def run(*arguments, code=MAIN, env=None):
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False, env=env)
 
 
+@pytest.mark.slow
 def test_a_look_fetches_nothing(hub, tmp_path):
     environment, asked = hub
     file = tmp_path / "config.yaml"
@@ -101,6 +102,7 @@ def test_a_look_fetches_nothing(hub, tmp_path):
     assert "embeddings           0       0  missing  run notebooks/02_embeddings.ipynb" in out.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "config", "name", "said"),
     [
@@ -119,6 +121,7 @@ def test_a_package_that_is_missing_is_a_line_and_no_trace(module, config, name, 
     assert "disk" in out.stdout, "the rest is looked at all the same"
 
 
+@pytest.mark.slow
 def test_a_missing_library_names_what_brings_it(tmp_path):
     reason = "libGL.so.1: cannot open shared object file: No such file or directory"
     (tmp_path / "cv2.py").write_text(f"raise ImportError({reason!r})")
