@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
+from facestats.core.workers import WorkerLostError, cpu_count, map_tasks, stop_workers
 
 SECONDS = 3.0
 
@@ -139,6 +139,7 @@ def test_a_pool_that_was_outgrown_ends():
     while outgrown := [pid for pid in small - large if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < end, outgrown
         time.sleep(0.1)
+    stop_workers()  # other tests count on two
 
 
 def test_an_exception_of_the_function_reaches_the_caller_and_the_workers_live_on():

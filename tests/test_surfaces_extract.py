@@ -201,7 +201,7 @@ def lines_of(file):
 @pytest.mark.slow
 def test_killed_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_path):
     raw, temporary, out = tmp_path / "pictures", tmp_path / "tmp", tmp_path / "out.jsonl"
-    fs.testing.draw_faces(raw, n=40)
+    fs.testing.draw_faces(raw, n=24)
     temporary.mkdir()
     arguments = command("--directory", raw, "--out", out, "--batch-size", 2, "--config", project(tmp_path))
     environment = {**os.environ, "TMPDIR": str(temporary)}
@@ -223,7 +223,7 @@ def test_killed_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_pa
         for left in temporary.glob("facestats-*"):
             assert number == signal.SIGKILL, "nobody can clear up after that alone"
             shutil.rmtree(left)
-        assert before < lines_of(out) < 40
+        assert before < lines_of(out) < 24
     subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert sorted(ids(out)) == sorted(fs.list_images(raw)["image_id"].to_list())
 

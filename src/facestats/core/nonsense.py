@@ -50,14 +50,22 @@ def measure_meaning(
     rng = np.random.default_rng(seed)
     random = [_random_phrase(rng) for _ in range(CONTROLS)]
     phrases = [(option, p) for option, settings in attribute.options.items() for p in settings.image]
-    texts = [t.format(p) for p in [*random, *(p for _, p in phrases)] for t in attribute.image_templates]
-    each = encoder.encode_texts(texts).reshape(CONTROLS + len(phrases), len(attribute.image_templates), -1)
+    # in a call of their own the encoder remembers the random ones, which attributes of equal templates share
+    each = np.concatenate(
+        [_encode(encoder, of, attribute.image_templates) for of in (random, [p for _, p in phrases])]
+    )
     mean = each.mean(axis=1, dtype=np.float64)
     unit = mean / np.linalg.norm(mean, axis=1, keepdims=True)
     seen = vectors[:: max(1, -(-len(vectors) // MAX_PICTURES))]
     spaces = [unit] if not len(seen) else [unit, unit @ seen.T.astype(np.float64)]
     found = np.max([_distances(space) for space in spaces], axis=0)
     return dict(zip(phrases, found.tolist(), strict=True))
+
+
+def _encode(encoder: TextEncoder, phrases: Sequence[str], templates: Sequence[str]) -> NDArray[np.float32]:
+    """Vectors (n_phrases, n_templates, dim) of each phrase in each template."""
+    texts = [template.format(phrase) for phrase in phrases for template in templates]
+    return encoder.encode_texts(texts).reshape(len(phrases), len(templates), -1)
 
 
 def _random_phrase(rng: np.random.Generator) -> str:
