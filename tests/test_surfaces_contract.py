@@ -48,7 +48,7 @@ def test_the_service_holds_its_document(service, tmp_path):
     url, key = service
     start = [sys.executable, "-c", "from schemathesis.cli import schemathesis as main; main()"]
     command = [*start, "--config-file", ROOT / "schemathesis.toml", "run", f"{url}/openapi.json"]
-    examples = "8" if key else "20"
+    examples = "15" if key else "30"
     options = ["--max-examples", examples, "--seed", "0", "--header", f"X-API-Key: {key or 'none'}"]
     run = subprocess.run([*command, *options], capture_output=True, text=True, check=False, cwd=tmp_path)
     assert run.returncode == 0, run.stdout

@@ -199,13 +199,13 @@ def lines_of(file):
 
 
 @pytest.mark.slow
-def test_killed_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_path):
+def test_killed_terminated_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_path):
     raw, temporary, out = tmp_path / "pictures", tmp_path / "tmp", tmp_path / "out.jsonl"
-    fs.testing.draw_faces(raw, n=24)
+    fs.testing.draw_faces(raw, n=40)
     temporary.mkdir()
     arguments = command("--directory", raw, "--out", out, "--batch-size", 2, "--config", project(tmp_path))
     environment = {**os.environ, "TMPDIR": str(temporary)}
-    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
         before = lines_of(out)
         process = subprocess.Popen(
             arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
@@ -223,7 +223,7 @@ def test_killed_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_pa
         for left in temporary.glob("facestats-*"):
             assert number == signal.SIGKILL, "nobody can clear up after that alone"
             shutil.rmtree(left)
-        assert before < lines_of(out) < 24
+        assert before < lines_of(out) < 40
     subprocess.run(arguments, check=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert sorted(ids(out)) == sorted(fs.list_images(raw)["image_id"].to_list())
 
