@@ -108,7 +108,7 @@ def run_notebooks(
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         raise NotebookError(notebook, error.cell_index, message, error.ename) from None
-    except DeadKernelError:
+    except (DeadKernelError, TimeoutError):  # the latter where it died between two notebooks
         raise NotebookError(notebook, _last_begun(report / notebook.name), DIED) from None
     finally:
         page = write_report(report, last=notebook.name)
@@ -165,7 +165,9 @@ def _open_kernel(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], An
                 each.allow_stdin = False
             cleaner.wait_for_ready(timeout=START_TIMEOUT)
             run_sync(client.wait_for_ready)(timeout=START_TIMEOUT)
-            clean = functools.partial(cleaner.execute_interactive, CLEAN, output_hook=lambda _: None)
+            clean = functools.partial(
+                cleaner.execute_interactive, CLEAN, output_hook=lambda _: None, timeout=START_TIMEOUT
+            )
             yield {"km": manager, "kc": client}, clean
         finally:
             for each in (client, cleaner):
@@ -178,6 +180,8 @@ def _last_begun(notebook: Path) -> int:
     """Number of the last cell that was begun; papermill calls the one in which a kernel dies completed too."""
     import nbformat
 
+    if not notebook.exists():
+        return 0
     cells = nbformat.read(notebook, as_version=4).cells
     return sum(cell.metadata["papermill"]["status"] == "completed" for cell in cells) - 1
 
