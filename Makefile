@@ -36,6 +36,7 @@ notebooks: .venv/installed  ## open the notebooks
 
 # threads that wait for work without sleeping take the processor from the other test processes
 test quick: export OMP_WAIT_POLICY := PASSIVE
+test quick: export OPENBLAS_NUM_THREADS := 1
 test: .venv/installed  ## the whole test suite
 	$(PYTEST)
 

@@ -38,7 +38,7 @@ needs_london = pytest.mark.skipif(
 # Files whose tests share a costly fixture, or would be in each other's way, run in one process.
 TOGETHER = {
     **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),
-    **dict.fromkeys(("test_clusters", "test_london"), "umap"),  # which is compiled in each process
+    **dict.fromkeys(("test_clusters", "test_london"), "demo"),  # whose kernel has compiled UMAP and kept it
     **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
 }
 

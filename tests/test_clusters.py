@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,8 @@ def test_umap_keeps_neighbours_and_repeats_itself(
     xy, truth = placed.select("x", "y").to_numpy(), placed["truth"].to_numpy()
     distance = np.linalg.norm(xy[:, None] - xy[None], axis=-1) + 1e9 * np.eye(len(xy))
     assert (truth[distance.argmin(axis=1)] == truth).mean() > 0.95
+    compiled = sys.modules["umap.umap_"].smooth_knn_dist.stats
+    assert compiled.cache_path, "what UMAP compiled is not kept for the next process"
 
 
 def test_few_faces_are_laid_out_and_it_is_said(embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -23,6 +25,7 @@ from facestats.core.vectors import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
     from numpy.typing import NDArray
 
@@ -159,12 +162,25 @@ def project_umap(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ImportWarning)  # that Tensorflow is absent, which nobody needs here
         warnings.filterwarnings("ignore", "precomputed_knn")  # new faces cannot be put in: no search index
-        from umap import UMAP
-
+        umap = _import_umap()
         # a random start spends its time untangling; two principal components are also reproducible
-        model = UMAP(n_neighbors=k, random_state=seed, init="pca", n_jobs=1, **_neighbors(points, k))
+        model = umap.UMAP(n_neighbors=k, random_state=seed, init="pca", n_jobs=1, **_neighbors(points, k))
         layout = model.fit_transform(points)
     return give_back(embeddings, known, _xy(layout))
+
+
+@cache
+def _import_umap() -> ModuleType:
+    """UMAP, whose functions numba then keeps on disk: else each process compiles them anew, for 10 to 40 s."""
+    import umap
+    from numba.core.dispatcher import Dispatcher
+
+    for name, module in list(sys.modules.items()):
+        if name.partition(".")[0] in {"umap", "pynndescent"}:
+            for function in vars(module).values():
+                if isinstance(function, Dispatcher):
+                    function.enable_caching()
+    return umap
 
 
 def _neighbors(points: NDArray[np.float32], k: int) -> dict[str, Any]:
