@@ -39,6 +39,7 @@ needs_london = pytest.mark.skipif(
 TOGETHER = {
     **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),
     **dict.fromkeys(("test_clusters", "test_london"), "demo"),  # whose kernel has compiled UMAP and kept it
+    "test_demo_truth": "demo",  # draws the characters that test_clusters groups
     **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
 }
 
@@ -100,3 +101,14 @@ def demo(tmp_path_factory):
         patch.setenv("FACESTATS_CONFIG", str(config))
         page = run_notebooks(config)
     return config, page
+
+
+@pytest.fixture(scope="session")
+def held_out(tmp_path_factory):
+    """200 characters that no training saw, through the stages to the labels: configuration, folder, accuracies."""
+    from demo_truth import score_pictures
+
+    from facestats.core.config import load_config
+
+    config, folder = load_config(ROOT / "config/demo.yaml"), tmp_path_factory.mktemp("held_out")
+    return config, folder, score_pictures(config, folder, n=200, seed=70_001)

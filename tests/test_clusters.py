@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from conftest import ROOT
 
 import facestats as fs
 from facestats.clusters import (
@@ -20,7 +19,6 @@ from facestats.clusters import (
 from facestats.core.enrichment import name_clusters, profile_clusters, relate_clusters
 from facestats.core.members import cluster_members, find_near_duplicates
 from facestats.core.tables import CLUSTERS, TableError, check_table
-from facestats.demo.gallery import write_gallery
 
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 SIZES = (40, 25, 15)
@@ -311,15 +309,12 @@ def test_above_a_limit_near_duplicates_are_not_looked_for_and_it_is_said(
 
 
 @pytest.mark.slow
-def test_clusters_of_drawn_faces_follow_what_was_drawn(tmp_path: Path):
-    cfg = fs.load_config(ROOT / "config/demo.yaml")
-    write_gallery(tmp_path / "raw", n=120, seed=0)
-    mesh, clip = fs.models.landmarker(cfg.faces), fs.models.clip(cfg.embeddings)
-    faces = fs.align_faces(fs.list_images(tmp_path / "raw"), mesh, tmp_path / "crops", workers=2)
-    vectors = fs.embed_faces(faces, clip, tmp_path / "crops", raw_dir=tmp_path / "raw", workers=2)
+def test_clusters_of_drawn_faces_follow_what_was_drawn(held_out: tuple[fs.Config, Path, pl.DataFrame]):
+    cfg, folder, _ = held_out
+    raw, vectors = folder / "raw", fs.Store(folder).read("embeddings")
     repeats = find_near_duplicates(vectors).drop_nulls()
-    assert set(repeats["image_id"]) == {p.name for p in (tmp_path / "raw").glob("copy_*")}
-    truth = fs.read_truth(tmp_path / "raw", cfg.attributes)
+    assert set(repeats["image_id"]) == {p.name for p in raw.glob("copy_*")}
+    truth = fs.read_truth(raw, cfg.attributes)
     clusters = cluster_faces(vectors, n_clusters=cfg.clusters.n_clusters, seed=cfg.seed)
     table = clusters.join(truth, on="image_id").join(repeats, on="image_id", how="anti")
     related = relate_clusters(table, truth.columns[1:], n_permutations=50, seed=0)

@@ -2,15 +2,15 @@
 
 import pytest
 from conftest import ROOT
-from demo_truth import score_captions, score_pictures
+from demo_truth import score_captions
 
 import facestats as fs
 
 pytestmark = pytest.mark.slow
 
 
-def test_picture_labels_match_what_was_drawn(tmp_path):
-    scores = score_pictures(fs.load_config(ROOT / "config/demo.yaml"), tmp_path, n=200, seed=70_001)
+def test_picture_labels_match_what_was_drawn(held_out):
+    _, _, scores = held_out
     assert scores["accuracy"].mean() >= 0.85, scores
     assert (scores["n"] >= 150).all()
 
