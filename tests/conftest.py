@@ -40,6 +40,7 @@ TOGETHER = {
     **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),
     **dict.fromkeys(("test_clusters", "test_london"), "demo"),  # whose kernel has compiled UMAP and kept it
     "test_demo_truth": "demo",  # draws the characters that test_clusters groups
+    **dict.fromkeys(("test_faces_london", "test_composites"), "demo"),  # take the portraits of test_london
     **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
 }
 
@@ -112,3 +113,17 @@ def held_out(tmp_path_factory):
 
     config, folder = load_config(ROOT / "config/demo.yaml"), tmp_path_factory.mktemp("held_out")
     return config, folder, score_pictures(config, folder, n=200, seed=70_001)
+
+
+@pytest.fixture(scope="session")
+def portraits(tmp_path_factory):
+    """All London portraits, aligned by the stage as it is set by default: data folder and table."""
+    import facestats as fs
+    from facestats.core.config import FacesSettings
+
+    store = fs.Store(tmp_path_factory.mktemp("portraits"))
+    mesh = fs.models.landmarker(FacesSettings())
+    images = fs.list_images(LONDON)
+    return store.data_dir, store.build(
+        "faces", images, fs.align_faces, landmarker=mesh, crops_dir=store.crops_dir
+    )

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import json
-import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,13 +20,11 @@ from facestats.composites import (
     morph_faces,
     sharpness_ratio,
 )
-from facestats.core.listing import list_images
 from facestats.core.select import list_groups, select_faces
+from facestats.core.store import Store
 from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError, check_table
 from facestats.core.traced import list_composites, read_composite
 from facestats.core.warp import LEFT, MIDLINE, RIGHT
-from facestats.faces import align_faces
-from facestats.models.landmarks import FaceMesh
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -368,13 +365,14 @@ def test_every_group_listed_can_be_selected(values: list, least: int):
 
 @needs_london
 @pytest.mark.slow
-def test_london_women_are_sharp(tmp_path: Path):
+def test_london_women_are_sharp(portraits: tuple[Path, pl.DataFrame]):
     with (LONDON / "info.csv").open(newline="") as file:
         women = sorted(row["face_id"] for row in csv.DictReader(file) if row["face_gender"] == "female")[:20]
-    (tmp_path / "raw").mkdir()
-    for face in women:
-        shutil.copy(LONDON / f"{face}_03.jpg", tmp_path / "raw")
-    faces = align_faces(list_images(tmp_path / "raw"), FaceMesh(), tmp_path / "crops", workers=2)
-    mean, warped = (average_faces(faces, tmp_path / "crops", method=m) for m in ("mean", "warp"))
+    folder, faces = portraits
+    faces, crops = (
+        faces.filter(pl.col("image_id").is_in([f"{w}_03.jpg" for w in women])),
+        Store(folder).crops_dir,
+    )
+    mean, warped = (average_faces(faces, crops, method=m) for m in ("mean", "warp"))
     assert mean.n == warped.n == 20
     assert sharpness_ratio(warped, mean) > 1.4

@@ -157,7 +157,8 @@ def test_bf16_stays_close_to_fp32(folder, encoder):
 @pytest.mark.slow
 def test_bf16_stays_close_to_fp32_in_a_real_architecture(tmp_path):
     # stated tolerance: cosine of at least 0.999; a random ViT-B/32 gave 0.99994
-    folder = save_clip(tmp_path, config=open_clip.get_model_config("ViT-B-32"))
+    real = open_clip.get_model_config("ViT-B-32")
+    folder = save_clip(tmp_path, config={**real, "text_cfg": {**real["text_cfg"], "layers": 1}})
     pixels = noise(2, size=224)
     exact, half = (handle(folder, precision=p).encode_images(pixels) for p in ("fp32", "bf16"))
     assert (exact * half).sum(axis=1).min() >= 0.999
