@@ -397,7 +397,7 @@ def test_profile_fills_what_is_sure_only():
 
 def test_curve_marks_the_chosen_number():
     ax = plots.stability_curve(stability())
-    assert "chosen: 3" in ax.get_title(loc="left")
+    assert "suggested: 3" in ax.get_title(loc="left")
     assert ax.collections[-1].get_offsets().tolist() == [[3, 0.8]]
 
 

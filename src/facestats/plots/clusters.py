@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How well each number of clusters comes back on resampled faces; the chosen number is marked.
+    """How well each number of clusters comes back on resampled faces; the suggested number is marked.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.scatter(chosen["n_clusters"], chosen["ari"], color=ORANGE, s=90, zorder=3)
     ax.set_xticks(k)
     ax.set_ylim(min(0.0, *stability["ari_low"].to_list()), 1)
-    title = f"chosen: {chosen['n_clusters'][0]} clusters"
+    title = f"suggested: {chosen['n_clusters'][0]} clusters"
     return finish(ax, title=title, xlabel="number of clusters", ylabel="adjusted Rand index, 5 to 95 %")
 
 
