@@ -89,9 +89,7 @@ def touch_add_remove(config: Path) -> None:
 
 
 def women_average(config: Path) -> None:
-    """Average 20 women, by what their captions say: notebook 08 with another group, and the sharpness ratio."""
-    from papermill import execute_notebook
-
+    """Average 20 women, by what their captions say, and state the sharpness ratio."""
     cfg = fs.load_config(config)
     store, target = fs.Store(cfg.data_dir), cfg.data_dir / "report" / "women"
     target.mkdir(exist_ok=True)
@@ -101,11 +99,6 @@ def women_average(config: Path) -> None:
     mean.save(target / "pixel_mean.png")
     warp.save(target / "warped_mean.png")
     print(f"{warp.n} women, sharpness of warped over pixel mean: {fs.sharpness_ratio(warp, mean):.2f}")
-    notebook = ROOT / "notebooks/08_composites.ipynb"
-    where = {"text": captions["text"].to_list()}
-    execute_notebook(
-        notebook, target / notebook.name, {"where": where}, cwd=notebook.parent, kernel_name="python3"
-    )
 
 
 def show_status(config: Path) -> None:
