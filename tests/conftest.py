@@ -37,10 +37,9 @@ needs_london = pytest.mark.skipif(
 
 # Files whose tests share a costly fixture, or would be in each other's way, run in one process.
 TOGETHER = {
-    **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),
-    **dict.fromkeys(("test_clusters", "test_london"), "demo"),  # whose kernel has compiled UMAP and kept it
-    "test_demo_truth": "demo",  # draws the characters that test_clusters groups
-    **dict.fromkeys(("test_faces_london", "test_composites"), "demo"),  # take the portraits of test_london
+    **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),  # the fixture of that name
+    **dict.fromkeys(("test_clusters", "test_demo_truth"), "demo"),  # held_out; demo has compiled UMAP
+    **dict.fromkeys(("test_london", "test_faces_london", "test_composites"), "demo"),  # portraits
     **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
 }
 
@@ -121,9 +120,7 @@ def portraits(tmp_path_factory):
     import facestats as fs
     from facestats.core.config import FacesSettings
 
-    store = fs.Store(tmp_path_factory.mktemp("portraits"))
-    mesh = fs.models.landmarker(FacesSettings())
+    store, mesh = fs.Store(tmp_path_factory.mktemp("portraits")), fs.models.landmarker(FacesSettings())
     images = fs.list_images(LONDON)
-    return store.data_dir, store.build(
-        "faces", images, fs.align_faces, landmarker=mesh, crops_dir=store.crops_dir
-    )
+    faces = store.build("faces", images, fs.align_faces, landmarker=mesh, crops_dir=store.crops_dir)
+    return store.data_dir, faces

@@ -368,11 +368,9 @@ def test_every_group_listed_can_be_selected(values: list, least: int):
 def test_london_women_are_sharp(portraits: tuple[Path, pl.DataFrame]):
     with (LONDON / "info.csv").open(newline="") as file:
         women = sorted(row["face_id"] for row in csv.DictReader(file) if row["face_gender"] == "female")[:20]
-    folder, faces = portraits
-    faces, crops = (
-        faces.filter(pl.col("image_id").is_in([f"{w}_03.jpg" for w in women])),
-        Store(folder).crops_dir,
-    )
+    folder, everyone = portraits
+    faces = everyone.filter(pl.col("image_id").is_in([f"{face}_03.jpg" for face in women]))
+    crops = Store(folder).crops_dir
     mean, warped = (average_faces(faces, crops, method=m) for m in ("mean", "warp"))
     assert mean.n == warped.n == 20
     assert sharpness_ratio(warped, mean) > 1.4

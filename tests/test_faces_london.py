@@ -60,7 +60,7 @@ def test_some_portraits_are_aligned_as_the_hand_placed_pupils_say(tmp_path):
 
 @pytest.mark.slow
 def test_all_portraits_are_aligned_as_the_hand_placed_pupils_say(portraits):
-    _, faces = portraits
+    faces = check_table(portraits[1], FACES)
     assert faces["status"].value_counts().rows() == [("ok", 102)]
     assert faces["n_faces"].unique().to_list() == [1]
     errors = pupil_errors(faces)
