@@ -10,7 +10,17 @@ import polars as pl
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
 from facestats.plots.maps import order_values
-from facestats.plots.style import BLUE, COLORS, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
+from facestats.plots.style import (
+    BLUE,
+    COLORS,
+    GREY,
+    ORANGE,
+    TEXT,
+    draw_nothing,
+    finish,
+    name_groups,
+    new_axes,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +77,7 @@ def label_bars(
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter("{x:.0%}")
     if by:
-        ax.legend(title=by, frameon=False, fontsize=TEXT)
+        name_groups(ax, by)
     return finish(ax, title=title, xlabel=f"share of faces, {level:.0%} interval")
 
 
@@ -149,7 +159,7 @@ def histogram(
             part = known.filter(pl.col(by) == group)[column].cast(pl.Float64).to_numpy()
             name = f"{group} (n = {len(part):,})"
             ax.hist(part, bins=edges, histtype="step", linewidth=1.8, color=COLORS[i], label=name)
-        ax.legend(title=by, frameon=False, fontsize=TEXT)
+        name_groups(ax, by)
     return finish(ax, title=title, xlabel=column, ylabel="faces")
 
 
