@@ -71,14 +71,14 @@ def run_command(*lines):
     body = "\n    ".join(lines)
     code = f"""
 import tempfile, time, typer
-from facestats.surfaces.exits import Commands, ended_at_once, stopped_by_sigterm
+from facestats.surfaces.exits import Commands, ended_at_once, stopped_by_signals
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
 @app.callback()
 def all_of_them(): pass
 @app.command()
 def work():
     {body}
-with ended_at_once(), stopped_by_sigterm():
+with ended_at_once(), stopped_by_signals():
     app(["work"])
 """
     return [sys.executable, "-c", code]
@@ -152,16 +152,64 @@ def test_who_reads_no_further_is_no_failure_of_ours():
     assert run.stderr.read() == ""
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no SIGTERM")
-def test_sigterm_leaves_no_temporary_folder(tmp_path):
-    command = run_command("with tempfile.TemporaryDirectory() as folder:", "    time.sleep(60)")
-    run = subprocess.Popen(command, env={**os.environ, "TMPDIR": str(tmp_path)})
-    deadline = time.monotonic() + 60
-    while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    run.send_signal(signal.SIGTERM)
-    assert run.wait(30) == 143
+def stop_command(*lines, numbers, environment=None, before=""):
+    """Send signals to a command as soon as it says that it is ready; return its exit code and what it said."""
+    run = subprocess.Popen(
+        ["sh", "-c", f'{before}exec "$@"', "sh", *run_command("import os, signal, sys", *lines)],
+        env={**os.environ, **(environment or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert run.stdout.readline() == "ready\n", run.stderr.read()
+    for number in numbers:
+        time.sleep(0.2)
+        run.send_signal(number)
+    said, errors = run.communicate(timeout=30)
+    return run.returncode, said, errors
+
+
+STOPS = pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+HAS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+
+
+@HAS_SIGNALS
+@STOPS
+def test_a_stop_leaves_no_temporary_folder(number, code, tmp_path):
+    lines = (
+        "with tempfile.TemporaryDirectory() as folder:",
+        "    print('ready', flush=True); time.sleep(60)",
+    )
+    ended, _, errors = stop_command(*lines, numbers=[number], environment={"TMPDIR": str(tmp_path)})
+    assert ended == code
+    assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
+
+
+@HAS_SIGNALS
+@STOPS
+def test_a_stop_comes_again_where_a_library_swallowed_it(number, code):
+    """As Python itself does in a finalizer: it prints the exception, drops it and goes on."""
+    slow = "class Slow:\n        def __del__(self): print('ready', flush=True); time.sleep(60)"
+    ended, said, errors = stop_command(slow, "Slow()", "print('went on')", "time.sleep(60)", numbers=[number])
+    assert "Exception ignored" in errors
+    assert ended == code
+    assert said == "went on\n"
+
+
+@HAS_SIGNALS
+def test_clearing_away_is_not_cut_short():
+    lines = (
+        "try: print('ready', flush=True); time.sleep(60)",
+        "finally: time.sleep(1.5); print('cleared', flush=True)",
+    )
+    assert stop_command(*lines, numbers=[signal.SIGTERM] * 2)[:2] == (143, "cleared\n")
+
+
+@HAS_SIGNALS
+def test_ctrl_c_stays_switched_off_for_a_program_in_the_background():
+    lines = ("print('ready', flush=True)", "time.sleep(2)", "print('finished')")
+    assert stop_command(*lines, numbers=[signal.SIGINT], before="trap '' INT; ")[:2] == (0, "finished\n")
 
 
 @pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root may read everything")

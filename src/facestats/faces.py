@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +103,13 @@ def align_faces(
         policy=policy,
         max_pixels=max_pixels,
     )
-    for start, results in tasks:
-        for i, result in zip(todo[start:], results, strict=False):
-            lost = isinstance(result, WorkerLostError)
-            rows[i] |= {"status": result.status, "error": str(result)} if lost else result
-        advance(len(results), failed=sum(rows[i]["crop"] is None for i in todo[start : start + len(results)]))
+    with closing(tasks):  # whatever happens, no crop is written afterwards
+        for start, results in tasks:
+            done = todo[start : start + len(results)]
+            for i, result in zip(done, results, strict=True):
+                lost = isinstance(result, WorkerLostError)
+                rows[i] |= {"status": result.status, "error": str(result)} if lost else result
+            advance(len(results), failed=sum(rows[i]["crop"] is None for i in done))
     return _table(rows)
 
 

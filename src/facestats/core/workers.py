@@ -1,36 +1,35 @@
-"""Worker processes for work that may crash or hang: decoding untrusted bytes, landmark models.
+"""Work that may crash or hang, in worker processes: decoding untrusted bytes, landmark models.
 
-The processes are started afresh (never forked: Mediapipe hangs after a fork), kept for the next call,
-shared by all threads, and replaced when one dies. Work travels in small tasks; a task whose worker dies or hangs
-is run again item by item in a process that no other thread uses, and an item that takes that one down twice is
-given up and named.
+Work travels in small tasks; a task whose worker dies or hangs is run again item by item in a process that no other
+thread uses, and an item that takes that one down twice is given up and named.
+
+Each call uses the pool from a thread of its own. Ctrl-C and SIGTERM raise in the main thread between any two
+instructions, within the locks of a library too, which then stay locked: the pool could not even be shut down.
 """
 
 from __future__ import annotations
 
-import atexit
-import functools
 import os
-import signal
-import threading
 import time
-import warnings
+from _thread import allocate_lock, start_new_thread
 from collections import deque
-from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
+from concurrent.futures import BrokenExecutor, Future, wait
+from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
+from facestats.core.pool import new_pool, room, shared_pool, stop_pool, stop_workers
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from _thread import LockType
+    from collections.abc import Callable, Generator, Sequence
 
     from loky import ProcessPoolExecutor
 
-TASK_SECONDS = 120.0
-_IDLE_SECONDS = 300  # workers that wait longer go home
+    _Tasks = Generator[tuple[int, list], None, None]
 
-# one pool for all threads: that of loky's get_reusable_executor belongs to the thread that asked for it
-_pool: tuple[int, ProcessPoolExecutor] | None = None
-_pool_lock = threading.Lock()
-_ended = False
+TASK_SECONDS = 120.0
+_LOOK_SECONDS = 0.1  # how long it may take until a program that ends is noticed
 
 
 class WorkerLostError(RuntimeError):
@@ -54,7 +53,7 @@ def map_tasks(
     task_size: int = 8,
     seconds: float = TASK_SECONDS,
     **shared: Any,
-) -> Iterator[tuple[int, list]]:
+) -> Generator[tuple[int, list], None, None]:
     """Apply ``func(items[a:b], **shared)`` in worker processes, a task of `task_size` items at a time.
 
     Parameters
@@ -75,37 +74,109 @@ def map_tasks(
     Yields
     ------
     ``(a, results)`` per task, in the order of `items`. The result of an item that took down its worker
-    twice is a :class:`WorkerLostError`. At most a few tasks are under way, so memory stays bounded.
+    twice is a :class:`WorkerLostError`. At most a few tasks are under way, so memory stays bounded; none is when the
+    iterator is closed.
     """
+    call = _Call(func, seconds, shared)
+    tasks = _run_tasks(call, items, workers=workers or cpu_count(), size=task_size)
+    wanted: SimpleQueue[str | None] = SimpleQueue()
+    given: SimpleQueue[tuple[int, list] | BaseException | None] = SimpleQueue()
+    over = allocate_lock()
+    over.acquire()
+    # neither a Thread nor an executor: both have locks that the main thread takes
+    start_new_thread(_serve, (tasks, wanted, given, over))
+    try:
+        while True:
+            wanted.put("next")
+            answer = given.get()
+            if isinstance(answer, BaseException):
+                raise answer
+            if answer is None:
+                return
+            yield answer
+    except (KeyboardInterrupt, SystemExit):
+        call.ended = True
+        raise
+    finally:
+        wanted.put(None)
+        over.acquire()
+
+
+class _EndedError(Exception):
+    """The program ends, and wants no more results."""
+
+
+@dataclass
+class _Call:
+    """What is done with the items, and whether the program still wants it done."""
+
+    func: Callable[..., list]
+    seconds: float
+    shared: dict[str, Any]
+    ended: bool = False
+
+    def submit(self, pool: ProcessPoolExecutor, items: Sequence[Any]) -> Future:
+        """Hand a task to a pool."""
+        return pool.submit(self.func, list(items), **self.shared)
+
+    def result(self, future: Future, seconds: float) -> list:
+        """Wait for the results of a task."""
+        end = time.monotonic() + seconds
+        while not wait([future], timeout=_LOOK_SECONDS).done:
+            if self.ended:
+                raise _EndedError
+            if time.monotonic() > end:
+                msg = f"no answer within {seconds:g} s"
+                raise TimeoutError(msg)
+        return future.result()
+
+
+def _serve(
+    tasks: _Tasks,
+    wanted: SimpleQueue[str | None],
+    given: SimpleQueue[tuple[int, list] | BaseException | None],
+    over: LockType,
+) -> None:
+    """In the thread of a call: give the next results whenever they are wanted, None behind the last."""
+    try:
+        while wanted.get():
+            given.put(next(tasks, None))
+    except _EndedError:
+        pass
+    except BaseException as error:  # noqa: BLE001 - the caller's thread raises it
+        given.put(error)
+    finally:
+        tasks.close()
+        over.release()
+
+
+def _run_tasks(call: _Call, items: Sequence[Any], *, workers: int, size: int) -> _Tasks:
     from loky.process_executor import ShutdownExecutorError
 
-    n_workers = workers or cpu_count()
-    starts = deque(range(0, len(items), task_size))
+    starts = deque(range(0, len(items), size))
     running: deque[tuple[int, ProcessPoolExecutor, Future]] = deque()
     try:
         while starts or running:
-            while starts and len(running) < _room(n_workers):
+            while starts and len(running) < room(workers):
                 start = starts.popleft()
-                task = items[start : start + task_size]
-                running.append((start, *_submit(func, task, shared, workers=n_workers)))
-            start, pool, future = running.popleft()
+                running.append((start, *_submit(call, items[start : start + size], workers=workers)))
+            start, pool, future = running[0]
             try:
-                results = _result(future, seconds)
+                results = call.result(future, call.seconds)
+                running.popleft()
             except ShutdownExecutorError:  # another thread stopped the workers: the task is innocent
                 _take_back(running, starts)
-                starts.appendleft(start)
                 continue
             except (BrokenExecutor, TimeoutError):
-                _stop_workers(pool)
+                stop_pool(pool)
                 # the tasks behind it lost their workers too: they start again, whole
                 _take_back(running, starts)
-                results = _one_by_one(func, items[start : start + task_size], shared, seconds=seconds)
+                starts.popleft()
+                results = _one_by_one(call, items[start : start + size])
             yield start, results
-    except (KeyboardInterrupt, SystemExit):  # or a worker writes on into folders that are being cleared away
-        stop_workers()
-        raise
-    finally:  # the caller stopped early: nobody wants the rest
-        _take_back(running, starts)
+    finally:  # something failed, or the caller stopped early
+        if not all(future.cancel() or future.done() for _, _, future in running):
+            stop_workers()  # or they write on into folders that are being cleared away
 
 
 def _take_back(running: deque[tuple[int, ProcessPoolExecutor, Future]], starts: deque[int]) -> None:
@@ -116,81 +187,28 @@ def _take_back(running: deque[tuple[int, ProcessPoolExecutor, Future]], starts: 
     running.clear()
 
 
-def _submit(
-    func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any], *, workers: int
-) -> tuple[ProcessPoolExecutor, Future]:
+def _submit(call: _Call, items: Sequence[Any], *, workers: int) -> tuple[ProcessPoolExecutor, Future]:
     """Hand a task to the shared workers; return it with the pool that has it, which may be another one soon."""
     from loky.process_executor import ShutdownExecutorError
 
-    while True:
-        pool = _executor(workers)
+    while not call.ended:
+        pool = shared_pool(workers)
         try:
-            return pool, pool.submit(func, list(items), **shared)
+            return pool, call.submit(pool, items)
         except (BrokenExecutor, ShutdownExecutorError):  # a worker died idle, or another thread stopped them
-            _stop_workers(pool)
+            stop_pool(pool)
+    raise _EndedError
 
 
-def _room(workers: int) -> int:
-    """Tasks that may be under way: some wait, so that no worker does; in a larger pool only as many as asked for."""
-    return workers if _pool is not None and _pool[0] > workers else 2 * workers + 1
-
-
-def _executor(workers: int) -> ProcessPoolExecutor:
-    """Return the processes for all threads of this program; who needs more of them than there are, gets a new pool."""
-    global _pool  # noqa: PLW0603
-    with _pool_lock:
-        if _pool is None or _pool[0] < workers:
-            if _pool is not None:
-                _pool[1].shutdown(wait=False)  # what it has still to do is done
-            _pool = (workers, _new_pool(workers))
-            _stop_at_exit()
-        return _pool[1]
-
-
-def _new_pool(workers: int) -> ProcessPoolExecutor:
-    from loky import ProcessPoolExecutor
-
-    if _ended:
-        msg = "the program is ending: no more workers are started"
-        raise RuntimeError(msg)
-    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
-    warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
-    return ProcessPoolExecutor(
-        workers, timeout=_IDLE_SECONDS, initializer=_depend_on, initargs=(os.getpid(),)
-    )
-
-
-def _depend_on(parent: int) -> None:
-    """In a worker: leave Ctrl-C to the main process, which then wants no more results, and end when it is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name != "nt":  # where a process keeps the number of a dead parent
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
-def _result(future: Future, seconds: float) -> list:
-    if not wait([future], timeout=seconds, return_when=FIRST_COMPLETED).done:
-        msg = f"no answer within {seconds:g} s"
-        raise TimeoutError(msg)
-    return future.result()
-
-
-def _one_by_one(
-    func: Callable[..., list], items: Sequence[Any], shared: dict[str, Any], *, seconds: float
-) -> list[Any | WorkerLostError]:
+def _one_by_one(call: _Call, items: Sequence[Any]) -> list[Any | WorkerLostError]:
     """Results of the items of one task from a worker that nobody else uses: only its item can take it down."""
     cell: ProcessPoolExecutor | None = None
     results: list[Any | WorkerLostError] = []
     try:
         for item in items:
             for _ in range(2):
-                cell = cell or _new_pool(1)
-                result = _alone(cell, func, item, shared, seconds=seconds)
+                cell = cell or new_pool(1)
+                result = _alone(cell, call, item)
                 if not isinstance(result, WorkerLostError):
                     break
                 cell.shutdown(wait=True, kill_workers=True)
@@ -202,51 +220,17 @@ def _one_by_one(
     return results
 
 
-def _alone(
-    cell: ProcessPoolExecutor, func: Callable[..., list], item: Any, shared: dict[str, Any], *, seconds: float
-) -> Any | WorkerLostError:
+def _alone(cell: ProcessPoolExecutor, call: _Call, item: Any) -> Any | WorkerLostError:
     """Result of one item, or what became of the worker."""
     try:
         # starting and importing take time that is not the item's fault
-        _result(cell.submit(_ready, [func]), TASK_SECONDS)
-        return _result(cell.submit(func, [item], **shared), seconds)[0]
+        call.result(cell.submit(_ready, [call.func]), TASK_SECONDS)
+        return call.result(call.submit(cell, [item]), call.seconds)[0]
     except BrokenExecutor:
         return WorkerLostError("decode_crash", "the worker process died on this picture, twice")
     except TimeoutError:
-        return WorkerLostError("decode_timeout", f"no result within {seconds:g} s, twice")
+        return WorkerLostError("decode_timeout", f"no result within {call.seconds:g} s, twice")
 
 
 def _ready(items: Sequence[Any]) -> list:
     return list(items)
-
-
-@functools.cache
-def _stop_at_exit() -> None:
-    atexit.register(end_workers)
-
-
-def end_workers() -> None:
-    """Stop the shared processes at the end of the program, whatever they do; there will be no others."""
-    global _ended  # noqa: PLW0603
-    _ended = True
-    stop_workers()
-
-
-def stop_workers() -> None:
-    """Stop the shared processes now, whatever they do; the next task starts new ones."""
-    if (pool := _pool) is not None:
-        _stop_workers(pool[1])
-
-
-def _stop_workers(pool: ProcessPoolExecutor) -> None:
-    """Kill the processes of this pool, and of no other that has taken its place since."""
-    global _pool  # noqa: PLW0603
-    with _pool_lock:
-        current = _pool is not None and _pool[1] is pool
-        if current:
-            _pool = None
-    if current:
-        pool.shutdown(wait=True, kill_workers=True)
-    else:  # stopped by another thread, or outgrown while one of its tasks hangs
-        for process in list(pool._processes.values()):
-            process.terminate()

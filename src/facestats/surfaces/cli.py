@@ -14,7 +14,7 @@ import typer
 
 import facestats as fs
 from facestats.core.config import find_config
-from facestats.surfaces.exits import TABLE, Commands, ended_at_once, leave, stopped_by_sigterm
+from facestats.surfaces.exits import TABLE, Commands, ended_at_once, leave, stopped_by_signals
 
 app = typer.Typer(
     cls=Commands,
@@ -287,5 +287,5 @@ def audit(
 
 def main() -> None:
     """Run the command line; every expected failure is one line and an exit code."""
-    with ended_at_once(), stopped_by_sigterm():
+    with ended_at_once(), stopped_by_signals():
         app()

@@ -55,6 +55,7 @@ _REMEDIES = {
 }
 _INTERRUPTED = "interrupted; finished chunks are kept, run the same again"
 _TERMINATED = 128 + signal.SIGTERM
+_AGAIN_SECONDS = 0.5  # after which an exception that somebody swallowed comes again
 
 
 class Commands(TyperGroup):
@@ -117,16 +118,59 @@ def leave(text: str, code: int) -> NoReturn:
 
 
 @contextmanager
-def stopped_by_sigterm() -> Iterator[None]:
-    """Let SIGTERM end the block as an exception does, so that temporary folders go and locks are released."""
+def stopped_by_signals() -> Iterator[None]:
+    """Let SIGTERM end the block as Ctrl-C does, by an exception, so that temporary folders go and locks are released.
+
+    Where a library swallows the exception, it comes again. A second SIGTERM does not cut the clearing away short.
+    """
     if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
         yield
         return
-    before = signal.signal(signal.SIGTERM, _stop)
+    stop = _Stop()
+    numbers = [signal.SIGTERM]
+    if (
+        signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    ):  # not what `nohup` and shells switched off
+        numbers.append(signal.SIGINT)
+    if again := getattr(signal, "SIGALRM", None):
+        numbers.append(again)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if again:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class _Stop:
+    """Handles signals by an exception, and makes sure that it arrives.
+
+    Compiled code that calls Python, as polars does, may print the exception, drop it and go on.
+    """
+
+    def __init__(self) -> None:
+        self.error: BaseException | None = None
+
+    def __call__(self, number: int, _frame: FrameType | None) -> None:
+        if number == signal.SIGINT:
+            self.error = KeyboardInterrupt()
+        elif self.error is None:
+            self.error = SystemExit(_TERMINATED)
+        elif _under_way(self.error):
+            return
+        if hasattr(signal, "SIGALRM"):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+        raise self.error
+
+
+def _under_way(error: BaseException) -> bool:
+    """Whether what runs at this moment runs because of `error`."""
+    current = sys.exc_info()[1]
+    while current is not None and current is not error:
+        current = current.__context__
+    return current is not None
 
 
 @contextmanager
@@ -153,8 +197,3 @@ def _end(code: list[int]) -> None:
         return
     if code:
         os._exit(code[0])
-
-
-def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would cut the clearing away short
-    raise SystemExit(_TERMINATED)

@@ -10,8 +10,8 @@ import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
 from facestats.core.config import ConfigError
+from facestats.core.pool import end_workers
 from facestats.core.progress import say
-from facestats.core.workers import end_workers
 from facestats.surfaces.gather import SECONDS
 
 if TYPE_CHECKING:
