@@ -55,6 +55,7 @@ _REMEDIES = {
 }
 _INTERRUPTED = "interrupted; finished chunks are kept, run the same again"
 _TERMINATED = 128 + signal.SIGTERM
+_HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
 _AGAIN_SECONDS = 0.5  # after which an exception that somebody swallowed comes again
 
 
@@ -160,7 +161,8 @@ class _Stop:
             self.error = SystemExit(_TERMINATED)
         elif _under_way(self.error):
             return
-        if hasattr(signal, "SIGALRM"):
+        if _HAS_TIMER:
+            signal.signal(signal.SIGALRM, self)
             signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
         raise self.error
 
