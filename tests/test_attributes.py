@@ -229,6 +229,18 @@ def test_hard_rows_are_not_tested_on_and_rows_without_a_vector_not_learnt_from()
     assert probes.report.select("n", "n_tested").row(0) == (110, 70)
 
 
+def test_pictures_of_few_persons_are_not_tested_as_if_they_were_many():
+    frame, labels = learnable()
+    attributes = {"x": attribute(["a", "b"])}
+    named = labels.with_columns(person=pl.Series([f"person {i % 9}" for i in range(120)]))
+    probes = fit_probes(frame, named, HashEncoder(), attributes=attributes, seed=0)
+    assert probes.report["why"].to_list() == ["9 different persons, 10 are needed"]
+    alone = labels.with_columns(person=pl.lit(None, pl.String))
+    found = fit_probes(frame, alone, HashEncoder(), attributes=attributes, seed=0)
+    plain = fit_probes(frame, labels, HashEncoder(), attributes=attributes, seed=0)
+    assert found.report.equals(plain.report)
+
+
 def test_probes_are_kept_until_something_changes(tmp_path):
     frame, labels = learnable()
     file, attributes, encoder = tmp_path / "p.safetensors", {"x": attribute(["a", "b"])}, HashEncoder()

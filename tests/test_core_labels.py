@@ -188,6 +188,19 @@ def test_the_truth_of_metadata_is_one_more_labeller(tmp_path):
     assert fs.read_labels(file, ATTRIBUTES, truth=nothing).equals(fs.read_labels(file, ATTRIBUTES))
 
 
+def test_labels_say_who_is_in_the_picture_where_that_is_known(tmp_path):
+    (tmp_path / "metadata.csv").write_text("file_name,who\na.png,anna\nb.png,\n")
+    file = tmp_path / "labels.csv"
+    for name, value in (("a.png", "red"), ("b.png", "black"), ("c.png", "red")):
+        fs.write_label(file, (name, "hair", value), labeller="anna")
+    fs.write_label(file, ("a.png", "gender", "male"), labeller="anna")
+    plain = fs.read_labels(file, ATTRIBUTES)
+    labels = fs.read_labels(file, ATTRIBUTES, people=fs.read_people(tmp_path, "who"))
+    assert labels["person"].to_list() == ["anna", "anna", None, None]
+    assert labels.drop("person").equals(plain)
+    assert fs.read_labels(file, ATTRIBUTES, people=fs.read_people(tmp_path, None)).equals(plain)
+
+
 def test_the_clock_decides_between_files_that_were_put_together(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text(

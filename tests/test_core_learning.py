@@ -66,6 +66,23 @@ def test_near_duplicates_do_not_help_in_the_test():
     assert accuracy(1.1) > 0.7  # what one gets who does not keep them together
 
 
+def test_other_pictures_of_a_person_do_not_help_in_the_test():
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.integers(0, 2, 40), 3)  # nothing but the person explains the label
+    people = np.repeat(np.arange(40), 3)
+    vectors = rng.normal(size=(40, 60))[people] + 0.5 * rng.normal(size=(120, 60))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+    def accuracy(people):
+        rows = Labelled(vectors, values, np.ones(120, dtype=bool), 2, 0.999, people)
+        return np.mean([(cross_validate(rows, seed=s).argmax(axis=1) == values).mean() for s in range(4)])
+
+    assert accuracy(people) < 0.65
+    assert accuracy(None) > 0.8  # what one gets who does not know them
+    few = Labelled(vectors[:24], values[:24], np.ones(24, dtype=bool), 2, 0.999, people[:24])
+    assert few.why_not() == "8 different persons, 10 are needed"
+
+
 def test_easy_options_are_learnt_and_the_curve_climbs():
     rows = clusters(n=200, spread=1.2)
     held_out = cross_validate(rows, seed=0)

@@ -112,5 +112,7 @@ def test_the_name_follows_all_that_the_probes_depend_on_and_nothing_else():
         name(attributes=attribute("a {}")),
         name(labels=labels.with_columns(value=pl.Series(["red", "red"]))),
         name(vectors=vectors.with_columns(fingerprint=pl.Series([1, 5, 3], dtype=pl.UInt64))),
+        name(labels=labels.with_columns(person=pl.Series(["anna", "ben"]))),
+        name(labels=labels.with_columns(person=pl.Series(["anna", None]))),
     ]
-    assert len({*same, *others}) == 8
+    assert len({*same, *others}) == 10

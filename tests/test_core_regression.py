@@ -10,7 +10,6 @@ from facestats.core.regression import (
     fit_features,
     fit_spread,
     held_out_quantile,
-    join_groups,
     spread_at,
 )
 from facestats.models import mlp, ridge
@@ -38,13 +37,6 @@ def test_groups_are_never_torn_apart(groups, n_folds):
 def test_too_few_groups_say_what_makes_a_group():
     with pytest.raises(ValueError, match=r"3 groups cannot be dealt into 5 folds: .*min_cosine"):
         deal_groups(np.array([0, 1, 2, 2]), n_folds=5, seed=0)
-
-
-def test_joined_groups_are_chains():
-    a, b = np.array([0, 0, 1, 2, 3]), np.array([-1, 5, 5, -1, -1])
-    found = join_groups(a, b)
-    assert found[0] == found[1] == found[2]
-    assert len(set(found)) == 3
 
 
 def test_copies_on_both_sides_would_cheat_and_groups_prevent_it():

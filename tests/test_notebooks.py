@@ -101,6 +101,7 @@ def changed(cfg, section, **values):
         ("text_labels", {"threshold": 0.25}, {"text_labels": "params.threshold: 0.5 -> 0.25"}),
         ("clusters", {"n_clusters": 4}, {"clusters": "params.n_clusters: 3 -> 4", "audit": ""}),
         ("clusters", {"n_neighbors": 7}, {"clusters": "params.n_neighbors: 15 -> 7"}),
+        ("ratings", {"person": "true_age"}, {"attributes": "params.probes: ", "embeddings": ""}),
         ("audit", {"by": ("age",)}, {"audit": "params.by: ", "clusters": ""}),
         ("", {"seed": 5}, {"clusters": "params.seed: 0 -> 5", "audit": "params.seed: ", "faces": ""}),
     ],

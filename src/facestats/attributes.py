@@ -11,11 +11,9 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.learning import Labelled, assess
+from facestats.core.learning import fit_all
 from facestats.core.probes import (
-    CURVE,
     MIN_COSINE,
-    REPORT,
     Probe,
     Probes,
     check_encoder,
@@ -24,7 +22,7 @@ from facestats.core.probes import (
     softmax,
 )
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, TableError, check_columns, take_rows
+from facestats.core.tables import KEY, VIEWS, TableError, check_columns, take_rows
 
 if TYPE_CHECKING:
     import os
@@ -38,7 +36,6 @@ if TYPE_CHECKING:
 VERSION = 1
 log = logging.getLogger(__name__)
 
-_COLUMNS = {"face": "embedding", "full": "embedding_full"}
 _MADE_BY = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
 
 
@@ -84,7 +81,7 @@ def label_attributes(
         _check_view(embeddings, name, attribute.view, encoder=encoder)
     anchors = _anchors(encoder, attributes)
     views = {attribute.view for attribute in attributes.values()}
-    matrices = {view: _present(embeddings[_COLUMNS[view]]) for view in views}
+    matrices = {view: _present(embeddings[VIEWS[view]]) for view in views}
     columns = [embeddings[KEY]]
     for name, attribute in attributes.items():
         present, matrix = matrices[attribute.view]
@@ -110,16 +107,16 @@ def fit_probes(
 ) -> Probes:
     """Learn attributes from human labels, and find out where that labels better than the prompts.
 
-    A logistic regression with an L2 penalty, tested in 5 folds that keep near-duplicates together, is promoted
-    where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot lies above zero. Rows that
-    were picked for being hard are learnt from, but not tested on.
+    A logistic regression with an L2 penalty, tested in 5 folds that keep near-duplicates and the pictures of one
+    person together, is promoted where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot
+    lies above zero. Rows that were picked for being hard are learnt from, but not tested on.
 
     Parameters
     ----------
     embeddings
         Table of stage 02, lazy or not; rows without a label do not count, and are not read.
     labels
-        From :func:`facestats.read_labels`.
+        From :func:`facestats.read_labels`; `person` may be there.
     encoder
         The encoder that made `embeddings`; or only its name, where its text side is not at hand: then there is
         no zero-shot to compare with, and no probe is promoted.
@@ -159,65 +156,26 @@ def fit_probes(
             if (kept := load_probes(file, encoder_name)).name == name:
                 return kept
     known = labels.drop_nulls("value")
-    found = _fit_each(embeddings, known, encoder, attributes, seed=seed, min_cosine=min_cosine)
+    prompted = _prompted(embeddings, known, encoder, attributes)
+    found = fit_all(embeddings, known, prompted, attributes, seed=seed, min_cosine=min_cosine)
     probes = Probes(name, encoder_name, *found)
     if file is not None:
         probes.save(file)
     return probes
 
 
-def _fit_each(
+def _prompted(
     embeddings: pl.DataFrame,
     known: pl.DataFrame,
     encoder: Encoder | str,
     attributes: Mapping[str, AttributeSettings],
-    *,
-    seed: int,
-    min_cosine: float,
-) -> tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]:
-    """Fit and test a probe per attribute with labels: the probes, ``probes.REPORT`` and ``probes.CURVE``."""
-    rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
-    if known.height and rows.is_empty():
-        msg = f"no label speaks of a picture in embeddings; they name {known[KEY][0]!r} and others"
-        raise TableError(msg)
+) -> pl.DataFrame | None:
+    """What the prompts say of the labelled rows; None where there are none, or no text side to encode them."""
     spoken_of = {a: s for a, s in attributes.items() if known["attribute"].eq(a).any()}
     if isinstance(encoder, str) or not spoken_of:
-        prompted = None
-    else:
-        prompted = label_attributes(rows, encoder, spoken_of)
-    fitted, reports, curves = {}, [], []
-    for attribute, settings in spoken_of.items():
-        both = _labelled(rows, known.filter(attribute=attribute), settings)
-        labelled = _numbers(both, list(settings.options), min_cosine)
-        right = None if prompted is None else _right(both, prompted.select(KEY, said=attribute))
-        report, curve, parts = assess(labelled, right, seed=seed)
-        reports.append({"attribute": attribute, **report})
-        curves += [{"attribute": attribute, **point} for point in curve]
-        if parts is not None:
-            fitted[attribute] = Probe(tuple(settings.options), settings.view, *parts, tuple(both[KEY]))
-    return fitted, pl.DataFrame(reports, schema=REPORT), pl.DataFrame(curves, schema=CURVE)
-
-
-def _labelled(rows: pl.DataFrame, answers: pl.DataFrame, settings: AttributeSettings) -> pl.DataFrame:
-    """Rows with a label and a vector: key, `vector`, `value`, `reason`."""
-    column = _COLUMNS[settings.view]
-    check_columns(rows, column, made_by=_MADE_BY)
-    vectors = rows.select(KEY, vector=column).drop_nulls()
-    return vectors.join(answers.select(KEY, "value", "reason"), on=KEY, validate="1:1", maintain_order="left")
-
-
-def _numbers(both: pl.DataFrame, options: list[str], min_cosine: float) -> Labelled:
-    """Labelled rows as arrays; rows that were picked for being hard do not count in a test."""
-    values = np.array([options.index(v) for v in both["value"]], dtype=np.int64)
-    tested = (both["reason"].is_null() | (both["reason"] == "random")).to_numpy()
-    vectors = both["vector"].to_numpy().astype(np.float32, copy=False)
-    return Labelled(vectors, values, tested, len(options), min_cosine)
-
-
-def _right(both: pl.DataFrame, prompted: pl.DataFrame) -> NDArray[np.float64]:
-    """1 where the prompts gave the label, else 0."""
-    said = both.join(prompted, on=KEY, how="left", validate="1:1", maintain_order="left")
-    return (said["said"].cast(pl.String) == said["value"]).to_numpy().astype(np.float64)
+        return None
+    rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
+    return label_attributes(rows, encoder, spoken_of)
 
 
 def _usable(
@@ -239,7 +197,7 @@ def _usable(
 
 
 def _check_view(embeddings: pl.DataFrame, name: str, view: str, *, encoder: Encoder) -> None:
-    column = _COLUMNS[view]
+    column = VIEWS[view]
     if column not in embeddings.columns:
         msg = (
             f"attribute {name!r} looks at the view {view!r}, but the frame has no column {column!r}; it has"

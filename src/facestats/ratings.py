@@ -11,6 +11,7 @@ import polars as pl
 from facestats.core import progress
 from facestats.core.agreement import additive_effects
 from facestats.core.config import RatingsSettings
+from facestats.core.groups import group_pictures, number_people
 from facestats.core.panel import pick_trait
 from facestats.core.protocols import ModelError
 from facestats.core.ratings_file import read_ratings
@@ -21,11 +22,9 @@ from facestats.core.regression import (
     fit_features,
     fit_spread,
     held_out_quantile,
-    join_groups,
 )
 from facestats.core.skill import held_out_r, score_held_out
 from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
-from facestats.core.vectors import first_of_kind
 
 if TYPE_CHECKING:
     import os
@@ -270,8 +269,5 @@ def _blocks(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, NDArray[np.
 def _groups(rows: pl.DataFrame, settings: RatingsSettings) -> NDArray[np.int64]:
     """Number the groups that must stay together: near-duplicates, and pictures of one person."""
     vectors = rows[settings.columns[-1]].to_numpy().astype(np.float32)
-    keys = [first_of_kind(vectors, settings.min_cosine).astype(np.int64)]
-    if settings.person:
-        names = rows[settings.person].cast(pl.String).rank("dense").fill_null(0).to_numpy()
-        keys.append(names.astype(np.int64) - 1)
-    return join_groups(*keys)
+    people = number_people(rows[settings.person]) if settings.person else None
+    return group_pictures(vectors, people, min_cosine=settings.min_cosine)

@@ -36,6 +36,7 @@ def read_labels(
     attributes: Mapping[str, AttributeSettings],
     *,
     truth: pl.DataFrame | None = None,
+    people: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Read what people said of pictures, one row per picture and attribute.
 
@@ -51,13 +52,15 @@ def read_labels(
         ``cfg.attributes``: the valid attributes and options.
     truth
         From :func:`facestats.read_truth`: it counts as one more labeller.
+    people
+        From :func:`facestats.read_people`: who is in which picture.
 
     Returns
     -------
     `image_id`, `attribute`, `value` (String; null where as many labellers say one thing as another),
     `agreement` (Float32: share of the labellers that said so; null in a tie), `n_labellers` (Int32), `reason`
     (String, of the first answer; null where the picture was not picked by :func:`pick_rows_to_label`), in the order of
-    picture and attribute.
+    picture and attribute; `person` (String, null where nobody is named) where `people` name any.
 
     Raises
     ------
@@ -79,7 +82,11 @@ def read_labels(
             first["attribute"],
             first[KEY],
         )
-    return labels
+    names = [] if people is None else [c for c in people.columns if c != KEY]
+    if people is None or not names:
+        return labels
+    known = people.select(KEY, person=pl.col(names[0]).cast(pl.String))
+    return labels.join(known, on=KEY, how="left", validate="m:1", maintain_order="left")
 
 
 def answered(file: str | os.PathLike[str], attribute: str, *, labeller: str) -> set[str]:

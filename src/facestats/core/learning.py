@@ -1,4 +1,4 @@
-"""Logistic regression on vectors, tested on rows it has not seen: near-duplicates stay on one side."""
+"""Logistic regression on vectors, tested on rows it has not seen: near-duplicates and persons stay on one side."""
 
 from __future__ import annotations
 
@@ -8,15 +8,19 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import polars as pl
 
-from facestats.core.probes import softmax
+from facestats.core.groups import group_pictures, number_people
+from facestats.core.probes import CURVE, REPORT, Probe, softmax
 from facestats.core.stats import wilson_interval
-from facestats.core.vectors import first_of_kind
+from facestats.core.tables import KEY, VIEWS, TableError, check_columns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
+
+    from facestats.core.config import AttributeSettings
 
 STRENGTH = 10.0  # inverse of the penalty; on unit vectors 3 to 100 differ by less than a point
 FOLDS = 5
@@ -43,6 +47,8 @@ class Labelled:
         Number of options.
     min_cosine
         Similarity from which on two rows are the same picture for a test.
+    people
+        Number of the person in each picture, (n,) integers, negative where nobody is named.
     """
 
     vectors: NDArray[np.float32]
@@ -50,10 +56,11 @@ class Labelled:
     tested: NDArray[np.bool_]
     n_options: int
     min_cosine: float
+    people: NDArray[np.int64] | None = None
 
-    def groups(self) -> NDArray[np.intp]:
-        """Number of the group of near-duplicates that each row belongs to."""
-        return first_of_kind(self.vectors, self.min_cosine)
+    def groups(self) -> NDArray[np.int64]:
+        """Number of the group that each row belongs to: near-duplicates, and pictures of one person."""
+        return group_pictures(self.vectors, self.people, min_cosine=self.min_cosine)
 
     def why_not(self) -> str:
         """Say what is missing for a probe; empty where nothing is."""
@@ -62,7 +69,8 @@ class Labelled:
         if self.tested.sum() < MIN_TESTED:
             return f"{self.tested.sum()} rows to test on, {MIN_TESTED} are needed"
         n_groups = np.unique(self.groups()).size
-        return f"{n_groups} different pictures, {2 * FOLDS} are needed" if n_groups < 2 * FOLDS else ""
+        what = "pictures" if self.people is None else "persons"
+        return f"{n_groups} different {what}, {2 * FOLDS} are needed" if n_groups < 2 * FOLDS else ""
 
 
 def fit_regression(
@@ -89,7 +97,7 @@ def fit_regression(
 
 
 def cross_validate(rows: Labelled, *, seed: int) -> NDArray[np.float64]:
-    """Probabilities of every row from a regression that saw neither it nor a near-duplicate, (n, n_options)."""
+    """Probabilities of every row from a regression that saw nothing of its group, (n, n_options)."""
     out = np.zeros((len(rows.values), rows.n_options))
     for train, test in _folds(rows, seed):
         weights, bias = fit_regression(rows.vectors[train], rows.values[train], rows.n_options)
@@ -171,7 +179,7 @@ def assess(
 
 
 def bootstrap_mean(
-    values: NDArray[np.float64], groups: NDArray[np.intp], *, seed: int, level: float = 0.95
+    values: NDArray[np.float64], groups: NDArray[np.int64], *, seed: int, level: float = 0.95
 ) -> tuple[float, float, float]:
     """Mean of `values` and its percentile interval, groups resampled as a whole (cluster bootstrap)."""
     number = np.unique(groups, return_inverse=True)[1]
@@ -191,3 +199,71 @@ def _folds(rows: Labelled, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArra
         # options with few rows cannot be in every fold; where they are missing they count as wrong
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         yield from splitter.split(rows.vectors, rows.values, rows.groups())
+
+
+def fit_all(
+    embeddings: pl.DataFrame,
+    known: pl.DataFrame,
+    prompted: pl.DataFrame | None,
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    seed: int,
+    min_cosine: float,
+) -> tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]:
+    """Fit and test a probe per attribute with labels: the probes, ``probes.REPORT`` and ``probes.CURVE``.
+
+    Parameters
+    ----------
+    embeddings
+        Vectors; rows without a label do not count.
+    known
+        Labels that have a value.
+    prompted
+        What the prompts say of the labelled rows, to compare with.
+
+    Raises
+    ------
+    TableError
+        If no label speaks of a picture in `embeddings`.
+    """
+    rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
+    if known.height and rows.is_empty():
+        msg = f"no label speaks of a picture in embeddings; they name {known[KEY][0]!r} and others"
+        raise TableError(msg)
+    fitted, reports, curves = {}, [], []
+    for attribute, settings in attributes.items():
+        if (answers := known.filter(attribute=attribute)).is_empty():
+            continue
+        both = _labelled(rows, answers, settings)
+        labelled = _numbers(both, list(settings.options), min_cosine)
+        right = None if prompted is None else _right(both, prompted.select(KEY, said=attribute))
+        report, curve, parts = assess(labelled, right, seed=seed)
+        reports.append({"attribute": attribute, **report})
+        curves += [{"attribute": attribute, **point} for point in curve]
+        if parts is not None:
+            fitted[attribute] = Probe(tuple(settings.options), settings.view, *parts, tuple(both[KEY]))
+    return fitted, pl.DataFrame(reports, schema=REPORT), pl.DataFrame(curves, schema=CURVE)
+
+
+def _labelled(rows: pl.DataFrame, answers: pl.DataFrame, settings: AttributeSettings) -> pl.DataFrame:
+    """Rows with a label and a vector: key, `vector`, `value`, `reason`, `person` where any is known."""
+    column = VIEWS[settings.view]
+    check_columns(rows, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
+    vectors = rows.select(KEY, vector=column).drop_nulls()
+    answers = answers.select(KEY, "value", "reason", pl.selectors.by_name("person", require_all=False))
+    return vectors.join(answers, on=KEY, validate="1:1", maintain_order="left")
+
+
+def _numbers(both: pl.DataFrame, options: list[str], min_cosine: float) -> Labelled:
+    """Labelled rows as arrays; rows that were picked for being hard do not count in a test."""
+    values = np.array([options.index(v) for v in both["value"]], dtype=np.int64)
+    tested = (both["reason"].is_null() | (both["reason"] == "random")).to_numpy()
+    vectors = both["vector"].to_numpy().astype(np.float32, copy=False)
+    people = number_people(both["person"]) if "person" in both.columns else None
+    return Labelled(vectors, values, tested, len(options), min_cosine, people)
+
+
+def _right(both: pl.DataFrame, prompted: pl.DataFrame) -> NDArray[np.float64]:
+    """1 where the prompts gave the label, else 0."""
+    said = both.join(prompted, on=KEY, how="left", validate="1:1", maintain_order="left")
+    return (said["said"].cast(pl.String) == said["value"]).to_numpy().astype(np.float64)

@@ -10,7 +10,7 @@ import polars as pl
 from facestats.core.nonsense import NEAR, measure_meaning, spoken_of
 from facestats.core.scoring import association, cohen_kappa, count_pairs
 from facestats.core.stats import wilson_interval
-from facestats.core.tables import KEY
+from facestats.core.tables import KEY, VIEWS
 from facestats.core.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder
 
 MIN_PAIRS = 20
-VIEWS = {"face": "embedding", "full": "embedding_full"}
 
 
 class Remembering:

@@ -167,23 +167,6 @@ def deal_groups(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArra
     return place[index]
 
 
-def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Merge groupings: rows that share a group in any of them share one in the result; negative is no group."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    n = len(keys[0])
-    rows, columns, width = [], [], n
-    for key in keys:
-        known = np.flatnonzero(key >= 0)
-        rows.append(known)
-        columns.append(width + key[known])
-        width += int(key.max(initial=-1)) + 1
-    i, j = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix((np.ones(len(i)), (i, j)), shape=(width, width))
-    return connected_components(graph, directed=False)[1][:n].astype(np.int64)
-
-
 def fit_spread(
     residual: NDArray[np.float64], distance: NDArray[np.float64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

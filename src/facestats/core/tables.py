@@ -14,6 +14,10 @@ if TYPE_CHECKING:
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
 FINGERPRINT = "fingerprint"
+VIEWS = {
+    "face": "embedding",
+    "full": "embedding_full",
+}  # what an attribute looks at, and where its vectors are
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
 STATUSES = (
     "ok",

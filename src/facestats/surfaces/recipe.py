@@ -123,5 +123,6 @@ def _expected_probes(config: Config, encoder: str) -> str:
     except FileNotFoundError:
         vectors = pl.DataFrame(schema={KEY: pl.String, FINGERPRINT: pl.UInt64})
     truth = fs.read_truth(config.raw_dir, config.attributes)
-    labels = fs.read_labels(config.labels_file, config.attributes, truth=truth)
+    people = fs.read_people(config.raw_dir, config.ratings.person)
+    labels = fs.read_labels(config.labels_file, config.attributes, truth=truth, people=people)
     return probes_name(vectors, labels, encoder, attributes=config.attributes, seed=config.seed)
