@@ -1,8 +1,11 @@
 """The command line: thin, and every expected failure is a sentence and an exit code."""
 
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import nbformat
@@ -90,6 +93,36 @@ def test_notebooks_are_found_beside_the_configuration(project):
     found = find_notebooks(project / "config/c.yaml")
     assert found[0].parent == project / "notebooks"
     assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
+def test_a_stop_ends_the_kernel_too_and_leaves_no_temporary_folder(project):
+    begun, temporary = project / "begun", project / "tmp"
+    temporary.mkdir()
+    write_notebook(
+        project / "notebooks/01_a.ipynb",
+        "import os, pathlib, time",
+        f"pathlib.Path({str(begun)!r}).write_text(str(os.getpid())); time.sleep(300)",
+    )
+    command = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()", "run"]
+    run = subprocess.Popen(
+        [*command, "--config", str(project / "config/c.yaml")],
+        env={**os.environ, "TMPDIR": str(temporary)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    end = time.monotonic() + 120
+    while not (begun.exists() and begun.read_text()) and run.poll() is None and time.monotonic() < end:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGTERM)
+    _, said = run.communicate(timeout=60)
+    assert run.returncode == 143, said
+    assert "Traceback" not in said
+    assert not Path(f"/proc/{begun.read_text()}").exists()
+    assert not list(temporary.glob("facestats-*"))
+    assert (project / "data/report/index.html").is_file()
 
 
 @pytest.mark.slow
