@@ -86,9 +86,10 @@ def test_bombs_do_not_stop_the_others_and_sigterm_finishes_what_is_under_way(ser
 
 
 SLEEPER = """
-import sys, time
+import atexit, sys, time
 import facestats as fs
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
+from facestats.surfaces.exits import stopped_by_signals
 from facestats.surfaces.server import serve
 
 class Slow(FakeEncoder):
@@ -100,7 +101,9 @@ class Slow(FakeEncoder):
 
 config = fs.load_config(sys.argv[1]).model_copy(update={"data_dir": fs.core.config.Path(sys.argv[3] + "-data")})
 models = {"landmarker": FakeLandmarker(), "encoder": Slow(), "classifier": FakeTextClassifier()}
-serve(fs.CharacterPipeline(config, **models), host="127.0.0.1", port=int(sys.argv[2]), batch_size=4)
+atexit.register(time.sleep, 1)  # clearing away may take its time
+with stopped_by_signals():  # as the command does
+    serve(fs.CharacterPipeline(config, **models), host="127.0.0.1", port=int(sys.argv[2]), batch_size=4)
 """
 
 
@@ -129,8 +132,10 @@ def wait_until_ready(client):
         time.sleep(0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
-def test_sigterm_ends_a_service_whose_model_computes_for_minutes(tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_ends_a_service_whose_model_computes_for_minutes(tmp_path, number):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -151,11 +156,11 @@ def test_sigterm_ends_a_service_whose_model_computes_for_minutes(tmp_path):
                 assert time.monotonic() < end
                 time.sleep(0.05)
             below = children(process.pid)
-            process.terminate()
+            process.send_signal(number)
             begun = time.monotonic()
             assert answer.result().status_code == 503
             assert answer.result().json()["detail"].startswith("the service is stopping")
-            assert process.wait(60) == 128 + signal.SIGTERM
+            assert process.wait(60) == 128 + number
             assert time.monotonic() - begun < STOP_SECONDS + 15, (
                 "some seconds for a machine that has much to do"
             )

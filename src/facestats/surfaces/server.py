@@ -48,6 +48,7 @@ def serve(
         msg = f"the service needs more packages ({error.name}): pip install 'facestats[service]'"
         raise ConfigError(msg) from error
     app = api.create_app(pipeline, api_key=key, batch_size=batch_size, seconds=seconds)
+    _interrupt_once()
     signal.signal(signal.SIGTERM, _terminate)  # uvicorn raises what it was stopped by when it has stopped
     code = 128 + signal.SIGINT
     try:
@@ -58,6 +59,12 @@ def serve(
     finally:
         if app.state.gatherer.busy:
             _leave_threads(code)
+
+
+def _interrupt_once() -> None:
+    """Let Ctrl-C come once: who serves takes it for an end like any other, and must not meet it again on the way."""
+    if callable(signal.getsignal(signal.SIGINT)):  # else it is switched off
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -83,6 +90,7 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
         taken.
     """
     password = _secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
+    _interrupt_once()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that uploads are cleared away
     # gradio's own folder is shared by all users of the machine; it reads the variable when it is imported
     with tempfile.TemporaryDirectory(prefix="facestats-page-") as uploads:
