@@ -15,6 +15,7 @@ def simulated(n_faces, n_raters, *, sd=(1.0, 0.7, 1.2), share=1.0, seed=0):
     return ratings[np.isfinite(ratings).any(axis=1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_raters", [5, 12])
 def test_the_intervals_hold_what_other_faces_and_other_raters_would_have_said(n_raters):
     truth, runs = 1 / (1 + 0.7**2 + 1.2**2), 50
@@ -25,6 +26,7 @@ def test_the_intervals_hold_what_other_faces_and_other_raters_would_have_said(n_
     assert hits / runs >= 0.87  # faces alone: 48 % with 5 raters, 80 % with 12
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=10)
 @given(st.integers(0, 200), st.sampled_from([0.5, 1.0]))
 def test_the_estimate_lies_inside_and_the_seed_fixes_the_ends(seed, share):

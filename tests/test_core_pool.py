@@ -52,6 +52,7 @@ def test_a_pool_that_was_outgrown_ends():
     stop_workers()  # other tests count on two
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_workers_do_not_outlive_a_killed_program():
     code = """

@@ -112,6 +112,7 @@ def test_augmentation_keeps_color():
     assert (x[:, 0].mean((1, 2)) > x[:, 2].mean((1, 2))).all()
 
 
+@pytest.mark.slow
 def test_a_training_step_moves_the_model_and_keeps_its_average_finite(monkeypatch):
     import torch
 

@@ -65,6 +65,7 @@ def test_scores_do_not_depend_on_the_company(tokenizer, model):
     assert np.abs(together[4] - score([texts[4]], HYPOTHESES)[0]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_one_step_of_training_changes_the_weights_and_saves_what_loads_again(tokenizer, tmp_path):
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 

@@ -57,6 +57,7 @@ def values(table):
     return {row["measure"]: row for row in table.iter_rows(named=True)}
 
 
+@pytest.mark.slow
 def test_the_ceiling_is_that_of_the_simulation(simulated, ratings):
     found = values(fs.rater_reliability(ratings, n_resamples=200))["ceiling"]
     means = fs.average_ratings(ratings).sort("image_id")["rating"].to_numpy()

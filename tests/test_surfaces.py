@@ -178,6 +178,7 @@ def test_what_an_earlier_run_left_behind_is_marked(project):
     assert '<a href="#03_c">03 c (earlier run)</a>' in page.read_text()
 
 
+@pytest.mark.slow
 def test_a_notebook_finds_nothing_of_the_one_before(project):
     write_notebook(project / "notebooks/01_a.ipynb", "n = 1", "left = 'something'; left")
     write_notebook(
@@ -189,6 +190,7 @@ def test_a_notebook_finds_nothing_of_the_one_before(project):
     assert "(False, False, 0, 2)" in text
 
 
+@pytest.mark.slow
 def test_a_kernel_that_is_killed_is_a_sentence_with_its_cell(project):
     killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
     write_notebook(project / "notebooks/01_a.ipynb", "n = 1", killed)

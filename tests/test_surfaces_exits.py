@@ -197,6 +197,7 @@ def test_a_stop_comes_again_where_a_library_swallowed_it(number, code):
     assert said == "went on\n"
 
 
+@pytest.mark.slow
 @HAS_SIGNALS
 def test_clearing_away_is_not_cut_short():
     lines = (
@@ -206,6 +207,7 @@ def test_clearing_away_is_not_cut_short():
     assert stop_command(*lines, numbers=[signal.SIGTERM] * 2)[:2] == (143, "cleared\n")
 
 
+@pytest.mark.slow
 @HAS_SIGNALS
 def test_ctrl_c_stays_switched_off_for_a_program_in_the_background():
     lines = ("print('ready', flush=True)", "time.sleep(2)", "print('finished')")

@@ -310,6 +310,7 @@ def test_the_command_opens_the_table_in_a_viewer(project, tmp_path):
     assert named == {0: "mixed", 1: "mixed", -1: None, None: None}
 
 
+@pytest.mark.slow
 def test_without_uvx_the_command_says_how_to_get_it(project, tmp_path):
     out = run_explore(project, tmp_path)
     assert out.returncode == 5
@@ -320,6 +321,7 @@ def test_without_uvx_the_command_says_how_to_get_it(project, tmp_path):
     assert (project.parent / "report/explore.parquet").exists()
 
 
+@pytest.mark.slow
 def test_uvx_is_found_beside_python_where_the_path_lacks_it(project, tmp_path):
     beside = tmp_path / "uvx"
     beside.write_text(f"#!{sys.executable}\nimport sys\nsys.exit(7)\n")
