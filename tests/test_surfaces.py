@@ -98,7 +98,7 @@ def test_notebooks_are_found_beside_the_configuration(project):
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
 def test_a_stop_ends_the_kernel_too_and_leaves_no_temporary_folder(project):
-    begun, temporary = project / "begun", project / "tmp"
+    begun, temporary = project / "begun", project / "t"
     temporary.mkdir()
     write_notebook(
         project / "notebooks/01_a.ipynb",

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-import tempfile
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -21,12 +19,14 @@ from facestats.core.images import PictureError, open_picture
 from facestats.core.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
+from facestats.core.scratch import temporary_folder
 from facestats.core.tables import KEY
 from facestats.surfaces.faceview import draw_landmarks
 from facestats.surfaces.promoted import PROBES_FILE, load_promoted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -267,13 +267,8 @@ def _crops(
 @contextmanager
 def _folders() -> Iterator[tuple[Path, Path]]:
     """Give folders for pictures and crops, for as long as the block lasts."""
-    try:
-        temporary = tempfile.TemporaryDirectory(prefix="facestats-")
-    except FileNotFoundError as error:  # an input that is missing is another matter
-        msg = "there is no folder for temporary files that can be written: set TMPDIR, or make room"
-        raise OSError(msg) from error
-    with temporary as folder:
-        yield Path(folder, "raw"), Path(folder, "crops")
+    with temporary_folder() as folder:
+        yield folder / "raw", folder / "crops"
 
 
 def _write_pictures(pictures: list[tuple[str, bytes | PictureError]], raw: Path) -> pl.DataFrame:

@@ -8,13 +8,13 @@ import logging
 import os
 import re
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facestats.core.config import ConfigError, load_config
 from facestats.core.progress import say
+from facestats.core.scratch import temporary_folder
 from facestats.surfaces.report import write_report
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _open_kernel(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], An
     from jupyter_client import AsyncKernelManager
     from jupyter_core.utils import run_sync
 
-    with tempfile.TemporaryDirectory(prefix="facestats-") as sockets:
+    with temporary_folder() as sockets:
         local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
         manager = AsyncKernelManager(kernel_name="python3", **local)
         run_sync(manager.start_kernel)(

@@ -6,12 +6,12 @@ import atexit
 import os
 import signal
 import sys
-import tempfile
 from typing import TYPE_CHECKING, NoReturn
 
 from facestats.core.config import ConfigError
 from facestats.core.pool import end_workers
 from facestats.core.progress import say
+from facestats.core.scratch import temporary_folder
 from facestats.surfaces.gather import SECONDS
 
 if TYPE_CHECKING:
@@ -93,8 +93,8 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
     _interrupt_once()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that uploads are cleared away
     # gradio's own folder is shared by all users of the machine; it reads the variable when it is imported
-    with tempfile.TemporaryDirectory(prefix="facestats-page-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = uploads
+    with temporary_folder("facestats-page-") as uploads:
+        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
         _launch(pipeline, host, port, password)
 
 
