@@ -179,7 +179,7 @@ def test_a_character_in_a_browser(project, view, tmp_path):
     assert colors_of(view, view.locator("#face img"), tmp_path) > 50
     view.locator("#more button").first.click()
     expect(view.locator("#json")).to_contain_text(seen)
-    assert view.locator("#json").bounding_box()["height"] < 900
+    view.wait_for_function("document.querySelector('#json').getBoundingClientRect().height < 900")
     view.locator("#picture button[aria-label=Clear]").first.click()
     view.locator("#text textarea").fill("")
     view.locator("#label").click()
