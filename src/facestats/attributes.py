@@ -116,7 +116,7 @@ def fit_probes(
     embeddings
         Table of stage 02, lazy or not; rows without a label do not count, and are not read.
     labels
-        From :func:`facestats.read_labels`; `person` may be there.
+        From :func:`facestats.read_labels`; a column `person` keeps the pictures of one person together.
     encoder
         The encoder that made `embeddings`; or only its name, where its text side is not at hand: then there is
         no zero-shot to compare with, and no probe is promoted.

@@ -82,10 +82,9 @@ def read_labels(
             first["attribute"],
             first[KEY],
         )
-    names = [] if people is None else [c for c in people.columns if c != KEY]
-    if people is None or not names:
+    if people is None or people.columns == [KEY]:  # no column of the metadata tells them apart
         return labels
-    known = people.select(KEY, person=pl.col(names[0]).cast(pl.String))
+    known = people.select(KEY, person=pl.exclude(KEY).cast(pl.String))
     return labels.join(known, on=KEY, how="left", validate="m:1", maintain_order="left")
 
 

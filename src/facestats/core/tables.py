@@ -14,10 +14,8 @@ if TYPE_CHECKING:
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
 FINGERPRINT = "fingerprint"
-VIEWS = {
-    "face": "embedding",
-    "full": "embedding_full",
-}  # what an attribute looks at, and where its vectors are
+# what an attribute looks at, and the column of its vectors
+VIEWS = {"face": "embedding", "full": "embedding_full"}
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
 STATUSES = (
     "ok",
