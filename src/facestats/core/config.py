@@ -138,8 +138,9 @@ class ClustersSettings(Settings):
 
 
 class CompositesSettings(Settings):
-    """Stage 08: a composite of fewer than `min_faces` faces is refused."""
+    """Stage 08: the groups of column `by` are averaged; a composite of fewer than `min_faces` faces is refused."""
 
+    by: str = "gender"
     min_faces: int = Field(8, ge=1)
 
 

@@ -37,6 +37,15 @@ PACKAGES = (
 )
 # these change how fast a result comes, not what it is
 SPEED_ONLY = frozenset({"workers"})
+# Stages recorded by the place of their code, as they were before they had packages: (name, version) then and now.
+_EARLIER_STAGES = {
+    ("facestats.core.classify.classify_faces", 2): ("facestats.core.classify_faces", 2),
+}
+# Tables that `Store.write` recorded without the stage that made them: table -> (name, version) of that stage.
+_EARLIER_WRITES = {
+    "composites": ("facestats.core.list_composites", 1),
+    "audit": ("facestats.audit.audit_labels", 2),
+}
 
 
 def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -46,15 +55,30 @@ def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[
     """
     counted = {k: v for k, v in params.items() if k not in SPEED_ONLY and not isinstance(v, Path)}
     return {
-        "function": f"{func.__module__}.{func.__qualname__}",
+        "function": stage_name(func),
         "version": _code_version(func),
         "params": {name: describe_value(value) for name, value in sorted(counted.items())},
     }
 
 
-def describe_write(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe what :meth:`facestats.Store.write` writes, in the form of a stage: the settings that were named."""
-    return {"function": "Store.write", "version": 1, "params": {k: str(v) for k, v in settings.items()}}
+def describe_write(func: Callable[..., Any] | None, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe what :meth:`facestats.Store.write` writes: the stage that made it, and the settings that were named."""
+    name, number = ("Store.write", 1) if func is None else (stage_name(func), _code_version(func))
+    return {"function": name, "version": number, "params": {k: str(v) for k, v in settings.items()}}
+
+
+def stage_name(func: Callable[..., Any]) -> str:
+    """Name a stage by what its users call it; one of ours may move within its package and keeps its name."""
+    parts = func.__module__.split(".")
+    home = ".".join(parts[:2]) if parts[0] == "facestats" else func.__module__
+    return f"{home}.{func.__qualname__}"
+
+
+def read_earlier(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Say how the stored description of a stage would be written today, where earlier releases wrote it otherwise."""
+    was = (stage["function"], stage["version"])
+    now = _EARLIER_WRITES.get(table, was) if was[0] == "Store.write" else _EARLIER_STAGES.get(was, was)
+    return {**stage, "function": now[0], "version": now[1]}
 
 
 def describe_value(value: Any) -> Any:
@@ -128,10 +152,11 @@ def _short(value: Any) -> str:
 
 
 def _code_version(func: Callable[..., Any]) -> int | str:
-    """The VERSION of the function's module; for a function without one, a hash of its source."""
-    number = getattr(sys.modules.get(func.__module__), "VERSION", None)
-    if isinstance(number, int):
-        return number
+    """The VERSION of the function's package or module; for a function without one, a hash of its source."""
+    package = ".".join(func.__module__.split(".")[:2])
+    for place in (package, func.__module__):
+        if isinstance(number := getattr(sys.modules.get(place), "VERSION", None), int):
+            return number
     try:
         source = inspect.getsource(func)
     except (OSError, TypeError):

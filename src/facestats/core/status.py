@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.fingerprint import explain_change, frame_digest, mix_hashes, row_hashes, stage_hash
+from facestats.core.fingerprint import (
+    explain_change,
+    frame_digest,
+    mix_hashes,
+    read_earlier,
+    row_hashes,
+    stage_hash,
+)
 from facestats.core.listing import list_images
 from facestats.core.parts import TableFiles, find_table, index_parts
 from facestats.core.tables import FINGERPRINT, TABLES
@@ -89,7 +96,7 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
     meta = TableFiles(folder, table.name).metadata()
     if not meta:
         return ["its footer cannot be read; delete it and build it again"]
-    stage = meta["stage"]
+    stage = read_earlier(meta["stage"], table.name)
     why = explain_change(_without_tables(stage), _without_tables(expected.stage)) if expected else []
     for name, value in stage["params"].items():
         now = _stored_rows(folder, name) if name in TABLES else None

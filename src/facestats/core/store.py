@@ -20,6 +20,7 @@ from facestats.core.fingerprint import (
     explain_change,
     mark_failures,
     package_versions,
+    read_earlier,
 )
 from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
 from facestats.core.plan import (
@@ -94,16 +95,34 @@ class Store:
             )
             raise StoreError(msg) from error
 
-    def write(self, name: str, df: pl.DataFrame, **settings: Any) -> Path:
-        """Check `df` and write it as table `name` in one step, with its `settings` in the footer.
+    def write(
+        self, name: str, df: pl.DataFrame, *, func: Callable[..., Any] | None = None, **settings: Any
+    ) -> Path:
+        """Check `df` and write it as table `name` in one step, with the stage that made it in the footer.
 
-        For results of the moment; :meth:`build` also knows when there is nothing to do. :meth:`status` sees when the
-        tables that `name` is made from change afterwards.
+        For tables whose rows are no pictures; :meth:`build` also knows when there is nothing to do. :meth:`status`
+        sees when the stage, its settings, or the tables that `name` is made from change afterwards.
+
+        Parameters
+        ----------
+        name
+            Name of the table.
+        df
+            Its rows.
+        func
+            The stage function that made them: its name and version are recorded, so that a later version makes the
+            table stale.
+        settings
+            What it was called with.
+
+        Returns
+        -------
+        Path of the table.
         """
         files, table = self._files(name), find_table(name)
         check_table(df, table)
         meta = {
-            "stage": describe_write(settings),
+            "stage": describe_write(func, settings),
             "packages": package_versions(),
             "rows": df.height,
             "reads": table_digests(self.tables_dir, table.reads),
@@ -161,11 +180,16 @@ class Store:
             raise ValueError(msg)
         files, table, whole = self._files(name), find_table(name), chunk_size is None
         stage, source = describe_stage(func, params), source_folder(rows, table)
-        meta = {"stage": stage, "packages": package_versions(), "source": source, "whole": whole}
         with files.lock():
+            stored = files.metadata().get("stage", stage)
+            if read_earlier(stored, name) == stage:
+                stage = (
+                    stored  # as an earlier release recorded it: the marks of its rows hold this description
+                )
+            meta = {"stage": stage, "packages": package_versions(), "source": source, "whole": whole}
             wanted = wanted_rows(rows, table, stage, whole=whole)
             plan = make_plan(files, wanted, table, retry_failed=retry_failed)
-            changes = explain_change(files.metadata().get("stage", stage), stage)
+            changes = explain_change(read_earlier(stored, name), read_earlier(stage, name))
             if table.files is not None and (plan.todo.height or plan.removed):
                 mark_for_sweeping(files)
             if plan.todo.height:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
+VERSION = 1  # of the composites, as of a stage
 PNG_KEY = "facestats"
 ROW: dict[str, Any] = {
     "composite": pl.String,

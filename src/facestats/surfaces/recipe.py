@@ -77,7 +77,13 @@ def expected_tables(config: Config) -> dict[str, Expected]:
             n_neighbors=clusters.n_neighbors,
             seed=config.seed,
         ),
-        "audit": Expected(describe_write({"by": config.audit.by, "seed": config.seed})),
+        "audit": Expected(describe_write(fs.audit_labels, {"by": config.audit.by, "seed": config.seed})),
+        "composites": Expected(
+            describe_write(
+                fs.list_composites,
+                {"by": config.composites.by, "min_faces": config.composites.min_faces, "seed": config.seed},
+            )
+        ),
     }
     if texts.vectors:
         recipe["text_embeddings"] = _stage(fs.embed_texts, captions, encoder=clip)
