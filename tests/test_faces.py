@@ -270,7 +270,7 @@ def test_no_pictures_give_an_empty_table(raw, tmp_path):
 
 def test_an_aligned_crop_is_aligned(raw, tmp_path):
     """The matrix of a crop whose landmarks are the carried ones is the identity."""
-    from facestats.core.geometry import align_matrix
+    from facestats.pictures.geometry import align_matrix
 
     for row in align(raw, tmp_path / "crops").iter_rows(named=True):
         carried = transform_points(row["landmarks"], row["matrix"])

@@ -11,7 +11,7 @@ import pytest
 from conftest import LONDON, needs_london, pupils
 from PIL import Image
 
-from facestats.core.geometry import IRISES, align_matrix, crop_face
+from facestats.pictures.geometry import IRISES, align_matrix, crop_face
 from facestats.core.listing import list_images
 from facestats.core.tables import FACES, KEY, check_table
 from facestats.faces import PUPILS, align_faces, transform_points

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.geometry import (
+from facestats.pictures.geometry import (
     PUPILS,
     TEMPLATE,
     align_matrix,
@@ -22,7 +22,7 @@ from facestats.core.geometry import (
     head_pose,
     transform_points,
 )
-from facestats.core.images import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
+from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
 from facestats.core.listing import picture_path
 from facestats.core.progress import advance
 from facestats.core.protocols import ModelError

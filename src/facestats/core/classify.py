@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.images import PictureError, open_picture
+from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.progress import advance
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import cpu_count

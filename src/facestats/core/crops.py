@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.images import MAX_PIXELS, PictureError, open_picture
+from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
 from facestats.core.progress import advance, progress_bar
 from facestats.core.tables import KEY, check_columns
 from facestats.core.warp import build_mesh, crop_shapes, warp_face

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.core.images import sniff
+from facestats.pictures.decode import sniff
 from facestats.core.tables import KEY
 from facestats.core.textfiles import TEXT_COLUMNS, CaptionError, as_text, pick_column
 

@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core.crops import accepted_pixels
-from facestats.core.geometry import crop_face
-from facestats.core.images import PictureError, open_picture
+from facestats.pictures.geometry import crop_face
+from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns

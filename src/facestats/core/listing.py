@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import polars as pl
 
-from facestats.core.images import kind_of_file, sniff
+from facestats.pictures.decode import kind_of_file, sniff
 from facestats.core.tables import KEY, STATUS
 
 if TYPE_CHECKING:

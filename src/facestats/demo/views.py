@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facestats.core.geometry import fit_similarity
+from facestats.pictures.geometry import fit_similarity
 from facestats.demo.character import SIZE, paint_character
 from facestats.demo.records import sample_records
 

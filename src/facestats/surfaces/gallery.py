@@ -9,7 +9,7 @@ import polars as pl
 from matplotlib.figure import Figure
 
 import facestats as fs
-from facestats.core.images import PictureError, open_picture
+from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.listing import picture_path
 from facestats.core.tables import KEY
 

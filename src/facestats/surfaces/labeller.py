@@ -14,8 +14,8 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.fingerprint import describe_stage
-from facestats.core.geometry import transform_points
-from facestats.core.images import PictureError, open_picture
+from facestats.pictures.geometry import transform_points
+from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from PIL import Image
 
 from facestats.core.answers import LabelError, write_label
-from facestats.core.images import PictureError, open_picture
+from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.labels import answered
 from facestats.core.tables import KEY, check_columns
 

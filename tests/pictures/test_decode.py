@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facestats.core.images import (
+from facestats.pictures.decode import (
     FORMATS,
     MAX_BYTES,
     PictureError,
@@ -20,7 +20,7 @@ from facestats.core.images import (
     open_picture,
     read_picture_bytes,
 )
-from facestats.core.jpeg import count_scans
+from facestats.pictures.jpeg import count_scans
 from facestats.core.tables import STATUSES
 
 ORIENTATION = 274  # EXIF tag

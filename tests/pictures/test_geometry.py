@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.geometry import _HEAD as HEAD
-from facestats.core.geometry import (
+from facestats.pictures.geometry import _HEAD as HEAD
+from facestats.pictures.geometry import (
     PUPILS,
     TEMPLATE,
     TEMPLATE_BOX,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.core.jpeg import count_scans
+from facestats.pictures.jpeg import count_scans
 
 if TYPE_CHECKING:
     import os
