@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import facestats as fs
-from facestats.core.listing import list_images
+from facestats.inputs.listing import list_images
 from facestats.core.parts import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table

@@ -13,7 +13,7 @@ __version__ = "0.1.0"
 
 # public name -> module; loaded on first use, so that `import facestats` stays quick
 _HOMES = {
-    "CaptionError": "core.textfiles",
+    "CaptionError": "inputs.textfiles",
     "CharacterPipeline": "surfaces.pipeline",
     "Config": "core.config",
     "LabelError": "core.answers",
@@ -47,11 +47,11 @@ _HOMES = {
     "label_by_hand": "surfaces.labelling",
     "label_sets": "core.trust",
     "label_texts": "text_labels",
-    "list_captions": "core.captions",
+    "list_captions": "inputs.captions",
     "list_composites": "core.traced",
     "list_findings": "core.findings",
     "list_groups": "core.select",
-    "list_images": "core.listing",
+    "list_images": "inputs.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
@@ -72,7 +72,7 @@ _HOMES = {
     "rater_effects": "core.panel",
     "rater_reliability": "core.panel",
     "read_composite": "core.traced",
-    "read_dataset": "core.datasets",
+    "read_dataset": "inputs.datasets",
     "read_labels": "core.labels",
     "read_people": "core.truth",
     "read_ratings": "core.ratings_file",
@@ -110,19 +110,19 @@ if TYPE_CHECKING:
     from facestats.core import testing as testing
     from facestats.core.answers import LabelError as LabelError
     from facestats.core.answers import write_label as write_label
-    from facestats.core.captions import list_captions as list_captions
+    from facestats.inputs.captions import list_captions as list_captions
     from facestats.core.card import write_card as write_card
     from facestats.core.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
-    from facestats.core.datasets import read_dataset as read_dataset
+    from facestats.inputs.datasets import read_dataset as read_dataset
     from facestats.core.enrichment import name_clusters as name_clusters
     from facestats.core.enrichment import profile_clusters as profile_clusters
     from facestats.core.enrichment import relate_clusters as relate_clusters
     from facestats.core.findings import list_findings as list_findings
     from facestats.core.jitter import audit_stability as audit_stability
     from facestats.core.labels import read_labels as read_labels
-    from facestats.core.listing import list_images as list_images
+    from facestats.inputs.listing import list_images as list_images
     from facestats.core.members import cluster_members as cluster_members
     from facestats.core.members import find_near_duplicates as find_near_duplicates
     from facestats.core.outline import list_modules as list_modules
@@ -144,7 +144,7 @@ if TYPE_CHECKING:
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
-    from facestats.core.textfiles import CaptionError as CaptionError
+    from facestats.inputs.textfiles import CaptionError as CaptionError
     from facestats.core.traced import list_composites as list_composites
     from facestats.core.traced import read_composite as read_composite
     from facestats.core.trust import audit_calibration as audit_calibration

@@ -14,7 +14,7 @@ import polars as pl
 from facestats.core import progress
 from facestats.core.crops import accepted_pixels
 from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
 

@@ -23,7 +23,7 @@ from facestats.pictures.geometry import (
     transform_points,
 )
 from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.progress import advance
 from facestats.core.protocols import ModelError
 from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns

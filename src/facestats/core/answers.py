@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from facestats.core.tables import KEY
-from facestats.core.textfiles import CaptionError, decode_text
+from facestats.inputs.textfiles import CaptionError, decode_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -11,7 +11,7 @@ import polars as pl
 from facestats.core.crops import accepted_pixels
 from facestats.pictures.geometry import crop_face
 from facestats.pictures.decode import PictureError, open_picture
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import map_tasks

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
-from facestats.core.textfiles import CaptionError, read_table
+from facestats.inputs.textfiles import CaptionError, read_table
 
 if TYPE_CHECKING:
     import os

@@ -17,7 +17,7 @@ from facestats.core.fingerprint import (
     row_hashes,
     stage_hash,
 )
-from facestats.core.listing import list_images
+from facestats.inputs.listing import list_images
 from facestats.core.parts import TableFiles, find_table, index_parts
 from facestats.core.tables import FINGERPRINT, TABLES
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.answers import LabelError
-from facestats.core.captions import metadata_files
+from facestats.inputs.captions import metadata_files
 from facestats.core.tables import KEY, TableError
-from facestats.core.textfiles import READERS, CaptionError, read_table
+from facestats.inputs.textfiles import READERS, CaptionError, read_table
 
 if TYPE_CHECKING:
     import os

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.pictures.decode import PictureError, open_picture
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.tables import check_columns
 from facestats.plots.style import TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 

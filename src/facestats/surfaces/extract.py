@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from facestats.core.captions import list_captions
+from facestats.inputs.captions import list_captions
 from facestats.core.config import ConfigError
-from facestats.core.datasets import BATCH, read_dataset
-from facestats.core.listing import list_images, path_text
+from facestats.inputs.datasets import BATCH, read_dataset
+from facestats.inputs.listing import list_images, path_text
 from facestats.core.progress import advance, progress_bar, say
 from facestats.core.tables import KEY
-from facestats.core.textfiles import as_text
+from facestats.inputs.textfiles import as_text
 from facestats.surfaces.outfile import NAMED, open_output
 from facestats.surfaces.pipeline import Item
 

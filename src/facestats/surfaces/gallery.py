@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 import facestats as fs
 from facestats.pictures.decode import PictureError, open_picture
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.tables import KEY
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ import facestats as fs
 from facestats.core.fingerprint import describe_stage
 from facestats.pictures.geometry import transform_points
 from facestats.pictures.decode import PictureError, open_picture
-from facestats.core.listing import SCHEMA
+from facestats.inputs.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
 from facestats.core.scratch import temporary_folder

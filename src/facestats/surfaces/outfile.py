@@ -16,7 +16,7 @@ import polars as pl
 
 from facestats.core.config import ConfigError
 from facestats.core.fingerprint import explain_change
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.core.locks import hold
 from facestats.core.parts import META, READ_ERRORS, sync_folder, write_part
 from facestats.core.tables import KEY

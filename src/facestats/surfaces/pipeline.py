@@ -16,7 +16,7 @@ import facestats as fs
 from facestats.core.cache import Cache
 from facestats.core.config import Config
 from facestats.pictures.decode import PictureError, read_picture_bytes
-from facestats.core.listing import picture_path
+from facestats.inputs.listing import picture_path
 from facestats.surfaces.labeller import Labeller
 from facestats.surfaces.results import Attributes, CharacterResult, Label
 

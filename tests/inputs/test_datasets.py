@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facestats.core.captions import list_captions
-from facestats.core.datasets import content_ids, is_dataset, read_dataset
-from facestats.core.textfiles import CaptionError
+from facestats.inputs.captions import list_captions
+from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
+from facestats.inputs.textfiles import CaptionError
 
 datasets = pytest.importorskip("datasets")
 

@@ -13,7 +13,7 @@ import polars as pl
 
 from facestats.pictures.decode import sniff
 from facestats.core.tables import KEY
-from facestats.core.textfiles import TEXT_COLUMNS, CaptionError, as_text, pick_column
+from facestats.inputs.textfiles import TEXT_COLUMNS, CaptionError, as_text, pick_column
 
 if TYPE_CHECKING:
     import os

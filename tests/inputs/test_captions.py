@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from facestats.core.captions import list_captions
-from facestats.core.textfiles import CaptionError
+from facestats.inputs.captions import list_captions
+from facestats.inputs.textfiles import CaptionError
 
 
 def pictures(folder, *names):

@@ -3,7 +3,7 @@ import os
 import pytest
 from PIL import Image
 
-from facestats.core.listing import list_images, path_text, picture_path
+from facestats.inputs.listing import list_images, path_text, picture_path
 from facestats.core.tables import STATUS
 
 ODD = [

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.datasets import content_ids, is_dataset, read_dataset
-from facestats.core.listing import list_images, picture_path
+from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
+from facestats.inputs.listing import list_images, picture_path
 from facestats.core.tables import KEY
-from facestats.core.textfiles import READERS, TEXT_COLUMNS, CaptionError, decode_text, pick_column, read_table
+from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, decode_text, pick_column, read_table
 
 if TYPE_CHECKING:
     import os
