@@ -31,7 +31,7 @@ import pyarrow.ipc
 from common import describe_machine, keep, rate_table
 
 import facestats as fs
-from facestats.core.parts import write_part
+from facestats.store.table_files import write_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,7 @@ from facestats.composites import (
     sharpness_ratio,
 )
 from facestats.core.select import list_groups, select_faces
-from facestats.core.store import Store
+from facestats.store.store import Store
 from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError, check_table
 from facestats.core.traced import list_composites, read_composite
 from facestats.core.warp import LEFT, MIDLINE, RIGHT

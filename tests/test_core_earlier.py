@@ -12,8 +12,8 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.core.fingerprint import describe_stage, describe_write
-from facestats.core.status import Expected
+from facestats.store.fingerprint import describe_stage, describe_write
+from facestats.store.status import Expected
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 
 ROOT = Path(__file__).parents[1]

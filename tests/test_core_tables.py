@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.fingerprint import mix_hashes, row_hashes
+from facestats.store.fingerprint import mix_hashes, row_hashes
 from facestats.core.tables import Table
 
 SMALL = Table("small", "notebooks/99_small.ipynb", (), {"image_id": pl.String, "n": pl.Int32, "v": pl.Array})

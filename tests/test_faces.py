@@ -11,7 +11,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats.inputs.listing import list_images
-from facestats.core.parts import TableFiles
+from facestats.store.table_files import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
 from facestats.core.testing import FakeLandmarker, draw_faces
@@ -334,7 +334,7 @@ def test_the_crops_of_a_stored_table_stay_until_a_table_of_another_size_is_compl
     draw_faces(tmp_path / "raw", n=4)
     old = build_faces(store, tmp_path / "raw")
     with monkeypatch.context() as patch:
-        patch.setattr("facestats.core.store.assemble", _killed)
+        patch.setattr("facestats.store.store.assemble", _killed)
         with pytest.raises(KeyboardInterrupt):
             build_faces(store, tmp_path / "raw", size=32)
     assert store.read("faces").equals(old)
@@ -353,7 +353,7 @@ def test_a_run_that_was_killed_before_it_swept_is_swept_by_the_next(tmp_path, mo
     build_faces(store, tmp_path / "raw")
     (store.crops_dir / f".{'0' * 16}.123.tmp").write_bytes(b"half a crop of a killed worker")
     with monkeypatch.context() as patch:
-        patch.setattr("facestats.core.store.sweep_crops", _killed)
+        patch.setattr("facestats.store.store.sweep_crops", _killed)
         with pytest.raises(KeyboardInterrupt):
             build_faces(store, tmp_path / "raw", size=32)
     assert len(crops_on_disk(store)) == 4

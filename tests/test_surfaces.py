@@ -208,7 +208,7 @@ def sections(page):
 @pytest.mark.slow
 def test_run_ends_with_the_code_of_the_error_in_the_notebook(project):
     (project / "notebooks").mkdir()
-    cell = "from facestats.core.locks import LockedError\nraise LockedError('table is being built')"
+    cell = "from facestats.store.locks import LockedError\nraise LockedError('table is being built')"
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
     nbformat.write(notebook, project / "notebooks/01_faces.ipynb")
     out = facestats("run", "--config", project / "config/c.yaml", cwd=project)

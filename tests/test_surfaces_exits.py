@@ -15,7 +15,7 @@ import typer
 
 import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.core.locks import LockedError, StoreError
+from facestats.store.locks import LockedError, StoreError
 from facestats.core.protocols import ModelError
 from facestats.surfaces.exits import CODES, TABLE, Commands, exit_code, sentence
 from facestats.surfaces.runner import NotebookError

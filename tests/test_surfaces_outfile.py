@@ -13,7 +13,7 @@ import pytest
 
 import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.core.locks import LockedError
+from facestats.store.locks import LockedError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces import extract as work
 from facestats.surfaces.exits import exit_code

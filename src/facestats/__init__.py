@@ -17,7 +17,7 @@ _HOMES = {
     "CharacterPipeline": "surfaces.pipeline",
     "Config": "core.config",
     "LabelError": "core.answers",
-    "Store": "core.store",
+    "Store": "store.store",
     "TableError": "core.tables",
     "align_faces": "faces",
     "audit_calibration": "core.trust",
@@ -140,7 +140,7 @@ if TYPE_CHECKING:
     from facestats.core.search import search_faces as search_faces
     from facestats.core.select import list_groups as list_groups
     from facestats.core.select import select_faces as select_faces
-    from facestats.core.store import Store as Store
+    from facestats.store.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.fingerprint import package_versions
+from facestats.store.fingerprint import package_versions
 from facestats.core.tables import KEY
 from facestats.core.truth import read_rights
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facestats.core.config import Config
-    from facestats.core.store import Store
+    from facestats.store.store import Store
 
 MAX_ROWS = 200
 _USE = """Meant for research on collections of pictures: to describe, compare and average groups of faces and characters,

@@ -11,7 +11,7 @@ import polars as pl
 from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
-    from facestats.core.store import Store
+    from facestats.store.store import Store
 
 PACKAGE = Path(__file__).parents[1]
 

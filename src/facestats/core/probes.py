@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.fingerprint import describe_value, frame_digest, stage_hash
+from facestats.store.fingerprint import describe_value, frame_digest, stage_hash
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
 

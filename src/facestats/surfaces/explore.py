@@ -14,7 +14,7 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.crops import read_thumbnails
-from facestats.core.parts import write_part
+from facestats.store.table_files import write_part
 from facestats.core.progress import say
 from facestats.core.tables import KEY, check_columns
 

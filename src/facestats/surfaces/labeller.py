@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 import facestats as fs
-from facestats.core.fingerprint import describe_stage
+from facestats.store.fingerprint import describe_stage
 from facestats.pictures.geometry import transform_points
 from facestats.pictures.decode import PictureError, open_picture
 from facestats.inputs.listing import SCHEMA

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from facestats.core.config import ConfigError
-from facestats.core.fingerprint import explain_change
+from facestats.store.fingerprint import explain_change
 from facestats.inputs.listing import picture_path
-from facestats.core.locks import hold
-from facestats.core.parts import META, READ_ERRORS, sync_folder, write_part
+from facestats.store.locks import hold
+from facestats.store.table_files import META, READ_ERRORS, sync_folder, write_part
 from facestats.core.tables import KEY
 
 if TYPE_CHECKING:

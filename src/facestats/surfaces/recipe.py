@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import facestats as fs
-from facestats.core.fingerprint import describe_stage, describe_write
+from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.core.probes import probes_name
 from facestats.core.protocols import ModelError
 from facestats.core.ratings_model import RatingsModel
-from facestats.core.status import Expected
+from facestats.store.status import Expected
 from facestats.core.tables import FINGERPRINT, KEY
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.core.fingerprint import mark_failures
-from facestats.core.locks import StoreError, hold
+from facestats.store.fingerprint import mark_failures
+from facestats.store.locks import StoreError, hold
 from facestats.core.tables import FINGERPRINT, TABLES, Table
 
 if TYPE_CHECKING:

@@ -4,10 +4,10 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_core_store import CALLS, build, computed, ids, label, pictures
+from tests.store.test_store import CALLS, build, computed, ids, label, pictures
 
 import facestats as fs
-from facestats.core import plan
+from facestats.store import plan
 from facestats.core.tables import FINGERPRINT, KEY, take_rows
 from facestats.core.testing import draw_faces
 

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.locks import LockedError
-from facestats.core.parts import TableFiles
+from facestats.store.locks import LockedError
+from facestats.store.table_files import TableFiles
 from facestats.core.tables import TABLES
 
 if TYPE_CHECKING:

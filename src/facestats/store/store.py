@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from facestats.core.fingerprint import (
+from facestats.store.fingerprint import (
     describe_stage,
     describe_write,
     explain_change,
@@ -22,8 +22,8 @@ from facestats.core.fingerprint import (
     package_versions,
     read_earlier,
 )
-from facestats.core.parts import READ_ERRORS, StoreError, TableFiles, find_table, write_part
-from facestats.core.plan import (
+from facestats.store.table_files import READ_ERRORS, StoreError, TableFiles, find_table, write_part
+from facestats.store.plan import (
     assemble,
     call_stage,
     keep_chunk,
@@ -33,8 +33,8 @@ from facestats.core.plan import (
     wanted_rows,
 )
 from facestats.core.progress import progress_bar, say
-from facestats.core.status import Expected, stale_inputs, table_digests, table_states
-from facestats.core.sweep import mark_for_sweeping, sweep_crops
+from facestats.store.status import Expected, stale_inputs, table_digests, table_states
+from facestats.store.orphan_crops import mark_for_sweeping, sweep_crops
 from facestats.core.tables import Rows, TableError, check_table
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core import parts
-from facestats.core.fingerprint import describe_stage
-from facestats.core.parts import StoreError
-from facestats.core.status import Expected
+from facestats.store import table_files as parts
+from facestats.store.fingerprint import describe_stage
+from facestats.store.table_files import StoreError
+from facestats.store.status import Expected
 
 CALLS: list[list[str]] = []
 

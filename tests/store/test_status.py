@@ -4,7 +4,7 @@ from functools import partial
 
 import polars as pl
 import pytest
-from test_core_store import CALLS, build, computed, ids, pictures
+from tests.store.test_store import CALLS, build, computed, ids, pictures
 
 import facestats as fs
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.fingerprint import (
+from facestats.store.fingerprint import (
     explain_change,
     frame_digest,
     mix_hashes,
@@ -18,7 +18,7 @@ from facestats.core.fingerprint import (
     stage_hash,
 )
 from facestats.inputs.listing import list_images
-from facestats.core.parts import TableFiles, find_table, index_parts
+from facestats.store.table_files import TableFiles, find_table, index_parts
 from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class Expected:
     Parameters
     ----------
     stage
-        Its present description, from :func:`facestats.core.fingerprint.describe_stage`.
+        Its present description, from :func:`facestats.store.fingerprint.describe_stage`.
     rows
         Its input rows, where no stored table gives them (pictures, captions).
     """

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.core.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
-from facestats.core.parts import StoreError, TableFiles, index_parts, merge_parts, write_part
+from facestats.store.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
+from facestats.store.table_files import StoreError, TableFiles, index_parts, merge_parts, write_part
 from facestats.core.progress import advance, position
 from facestats.core.tables import FINGERPRINT, Rows, TableError, check_table, take_rows
 
