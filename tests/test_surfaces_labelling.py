@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 import facestats as fs
-from facestats.core.answers import LabelError
+from facestats.human_labels.answers_file import LabelError
 
 OPTIONS = ("male", "female", "non-binary")
 

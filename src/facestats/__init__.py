@@ -16,7 +16,7 @@ _HOMES = {
     "CaptionError": "inputs.textfiles",
     "CharacterPipeline": "surfaces.pipeline",
     "Config": "core.config",
-    "LabelError": "core.answers",
+    "LabelError": "human_labels.answers_file",
     "Store": "store.store",
     "TableError": "core.tables",
     "align_faces": "faces",
@@ -62,7 +62,7 @@ _HOMES = {
     "mirror_average": "composites",
     "morph_faces": "composites",
     "name_clusters": "core.enrichment",
-    "pick_rows_to_label": "core.picking",
+    "pick_rows_to_label": "human_labels.sampling",
     "profile_clusters": "core.enrichment",
     "profile_residuals": "ratings",
     "project_pca": "clusters",
@@ -73,16 +73,16 @@ _HOMES = {
     "rater_reliability": "core.panel",
     "read_composite": "core.traced",
     "read_dataset": "inputs.datasets",
-    "read_labels": "core.labels",
-    "read_people": "core.truth",
+    "read_labels": "human_labels.labels",
+    "read_people": "human_labels.truth",
     "read_ratings": "core.ratings_file",
-    "read_truth": "core.truth",
+    "read_truth": "human_labels.truth",
     "relate_clusters": "core.enrichment",
     "search_faces": "core.search",
     "select_faces": "core.select",
     "sharpness_ratio": "composites",
     "write_card": "core.card",
-    "write_label": "core.answers",
+    "write_label": "human_labels.answers_file",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
 
@@ -108,8 +108,8 @@ if TYPE_CHECKING:
     from facestats.composites import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
-    from facestats.core.answers import LabelError as LabelError
-    from facestats.core.answers import write_label as write_label
+    from facestats.human_labels.answers_file import LabelError as LabelError
+    from facestats.human_labels.answers_file import write_label as write_label
     from facestats.inputs.captions import list_captions as list_captions
     from facestats.core.card import write_card as write_card
     from facestats.core.classify import classify_faces as classify_faces
@@ -121,7 +121,7 @@ if TYPE_CHECKING:
     from facestats.core.enrichment import relate_clusters as relate_clusters
     from facestats.core.findings import list_findings as list_findings
     from facestats.core.jitter import audit_stability as audit_stability
-    from facestats.core.labels import read_labels as read_labels
+    from facestats.human_labels.labels import read_labels as read_labels
     from facestats.inputs.listing import list_images as list_images
     from facestats.core.members import cluster_members as cluster_members
     from facestats.core.members import find_near_duplicates as find_near_duplicates
@@ -130,7 +130,7 @@ if TYPE_CHECKING:
     from facestats.core.panel import average_ratings as average_ratings
     from facestats.core.panel import rater_effects as rater_effects
     from facestats.core.panel import rater_reliability as rater_reliability
-    from facestats.core.picking import pick_rows_to_label as pick_rows_to_label
+    from facestats.human_labels.sampling import pick_rows_to_label as pick_rows_to_label
     from facestats.core.probes import load_probes as load_probes
     from facestats.core.probing import audit_crosstalk as audit_crosstalk
     from facestats.core.probing import audit_prompts as audit_prompts
@@ -149,8 +149,8 @@ if TYPE_CHECKING:
     from facestats.core.traced import read_composite as read_composite
     from facestats.core.trust import audit_calibration as audit_calibration
     from facestats.core.trust import label_sets as label_sets
-    from facestats.core.truth import read_people as read_people
-    from facestats.core.truth import read_truth as read_truth
+    from facestats.human_labels.truth import read_people as read_people
+    from facestats.human_labels.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.faces import align_faces as align_faces
     from facestats.master import merge_master as merge_master

@@ -13,7 +13,7 @@ from facestats.core.scoring import count_pairs, score_pairs
 from facestats.core.sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, check_columns, check_table
-from facestats.core.truth import PREFIX, match_truth
+from facestats.human_labels.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -10,7 +10,7 @@ import polars as pl
 
 from facestats.store.fingerprint import package_versions
 from facestats.core.tables import KEY
-from facestats.core.truth import read_rights
+from facestats.human_labels.truth import read_rights
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -11,7 +11,7 @@ from facestats.core.nonsense import NEAR, measure_meaning, spoken_of
 from facestats.core.scoring import association, cohen_kappa, count_pairs
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, VIEWS
-from facestats.core.truth import PREFIX, match_truth
+from facestats.human_labels.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

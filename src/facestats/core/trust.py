@@ -19,7 +19,7 @@ from facestats.core.calibration import (
 )
 from facestats.core.sources import probs_column
 from facestats.core.tables import KEY
-from facestats.core.truth import PREFIX, match_truth
+from facestats.human_labels.truth import PREFIX, match_truth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

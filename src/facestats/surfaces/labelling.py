@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image
 
-from facestats.core.answers import LabelError, write_label
+from facestats.human_labels.answers_file import LabelError, write_label
 from facestats.pictures.decode import PictureError, open_picture
-from facestats.core.labels import answered
+from facestats.human_labels.labels import answered
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import polars as pl
 
-from facestats.core.answers import REASONS
+from facestats.human_labels.answers_file import REASONS
 from facestats.core.tables import KEY, check_columns
 
 TEST_SHARE = 0.25  # of all rows: kept for the honest sample, never picked because they are hard

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.picking import TEST_SHARE
+from facestats.human_labels.sampling import TEST_SHARE
 
 sizes = st.integers(1, 120)
 

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.answers import COLUMNS, LabelError
+from facestats.human_labels.answers_file import COLUMNS, LabelError
 from facestats.core.config import AttributeSettings
-from facestats.core.labels import answered
+from facestats.human_labels.labels import answered
 
 
 def attribute(*options):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.answers import LabelError
+from facestats.human_labels.answers_file import LabelError
 from facestats.inputs.captions import metadata_files
 from facestats.core.tables import KEY, TableError
 from facestats.inputs.textfiles import READERS, CaptionError, read_table
@@ -166,7 +166,7 @@ def _metadata(folder: Path) -> pl.DataFrame:
 
 def _file(path: Path, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
     """Read a file of truth; answers of people, a row each, become a column per attribute."""
-    from facestats.core.labels import read_labels  # imports this module
+    from facestats.human_labels.labels import read_labels  # imports this module
 
     frame = read_table(path)
     if not {"attribute", "value"} <= set(frame.columns):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.answers import REASONS, LabelError, parse_time, read_lines
+from facestats.human_labels.answers_file import REASONS, LabelError, parse_time, read_lines
 from facestats.core.tables import KEY
-from facestats.core.truth import PREFIX
+from facestats.human_labels.truth import PREFIX
 
 if TYPE_CHECKING:
     import os
