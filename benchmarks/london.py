@@ -56,7 +56,7 @@ def make_project(london: Path, folder: Path) -> Path:
 
 def pupil_figures(london: Path, faces: pl.DataFrame, size: int) -> None:
     """Compare stored irises with hand-placed pupils, and aligned pupils with the template."""
-    from facestats.faces import PUPILS, transform_points
+    from facestats.faces.align import PUPILS, transform_points
 
     errors, aligned = [], []
     for row in faces.iter_rows(named=True):

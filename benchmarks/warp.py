@@ -72,7 +72,7 @@ def mean_landmarks(folder: Path) -> np.ndarray:
     """Landmarks that FaceMesh finds in a drawn character, in the pixels of its crop, (478, 2)."""
     from facestats.core.config import FacesSettings
     from facestats.demo.gallery import write_gallery
-    from facestats.faces import transform_points
+    from facestats.faces.align import transform_points
 
     write_gallery(folder / "raw", n=4, seed=0)
     images = fs.list_images(folder / "raw")

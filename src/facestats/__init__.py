@@ -19,7 +19,7 @@ _HOMES = {
     "LabelError": "human_labels.answers_file",
     "Store": "store.store",
     "TableError": "core.tables",
-    "align_faces": "faces",
+    "align_faces": "faces.align",
     "audit_calibration": "core.trust",
     "audit_crosstalk": "core.probing",
     "audit_labels": "audit",
@@ -152,7 +152,7 @@ if TYPE_CHECKING:
     from facestats.human_labels.truth import read_people as read_people
     from facestats.human_labels.truth import read_truth as read_truth
     from facestats.embeddings import embed_faces as embed_faces
-    from facestats.faces import align_faces as align_faces
+    from facestats.faces.align import align_faces as align_faces
     from facestats.master import merge_master as merge_master
     from facestats.ratings import fit_ratings as fit_ratings
     from facestats.ratings import load_ratings_model as load_ratings_model

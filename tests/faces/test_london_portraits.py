@@ -14,7 +14,7 @@ from PIL import Image
 from facestats.pictures.geometry import IRISES, align_matrix, crop_face
 from facestats.inputs.listing import list_images
 from facestats.core.tables import FACES, KEY, check_table
-from facestats.faces import PUPILS, align_faces, transform_points
+from facestats.faces.align import PUPILS, align_faces, transform_points
 from facestats.models.landmarks import FaceMesh
 
 pytestmark = needs_london

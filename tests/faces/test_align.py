@@ -15,7 +15,7 @@ from facestats.store.table_files import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
 from facestats.core.testing import FakeLandmarker, draw_faces
-from facestats.faces import PUPILS, align_faces, crop_face, crop_name, transform_points
+from facestats.faces.align import PUPILS, align_faces, crop_face, crop_name, transform_points
 
 OK = ("ok", "ok_first_frame")
 BLUE = (10, 20, 250)
@@ -200,7 +200,7 @@ def test_several_faces(tmp_path, policy):
 
 
 def test_equal_faces_are_told_apart_by_place():
-    from facestats.faces import _choose
+    from facestats.faces.align import _choose
 
     boxes = [(50.0, 0.0, 60.0, 10.0), (20.0, 0.0, 30.0, 10.0), (20.0, 5.0, 30.0, 15.0)]
     faces = [Face(None, None, box, 1.0, "x") for box in boxes]
