@@ -29,7 +29,7 @@ from PIL import Image
 
 from facestats.core.config import EmbeddingsSettings
 from facestats.core.tables import STATUS
-from facestats.embeddings import embed_faces
+from facestats.embeddings.embed import embed_faces
 from facestats.models import clip
 
 if TYPE_CHECKING:

@@ -37,7 +37,7 @@ _HOMES = {
     "compare_groups": "composites",
     "confident": "core.tables",
     "eigenfaces": "composites",
-    "embed_faces": "embeddings",
+    "embed_faces": "embeddings.embed",
     "embed_texts": "text_labels",
     "explore": "surfaces.explore",
     "find_near_duplicates": "core.members",
@@ -67,7 +67,7 @@ _HOMES = {
     "profile_residuals": "ratings",
     "project_pca": "clusters",
     "project_umap": "clusters",
-    "query_vector": "core.search",
+    "query_vector": "embeddings.search",
     "rate_faces": "ratings",
     "rater_effects": "core.panel",
     "rater_reliability": "core.panel",
@@ -78,7 +78,7 @@ _HOMES = {
     "read_ratings": "core.ratings_file",
     "read_truth": "human_labels.truth",
     "relate_clusters": "core.enrichment",
-    "search_faces": "core.search",
+    "search_faces": "embeddings.search",
     "select_faces": "core.select",
     "sharpness_ratio": "composites",
     "write_card": "core.card",
@@ -136,8 +136,8 @@ if TYPE_CHECKING:
     from facestats.core.probing import audit_prompts as audit_prompts
     from facestats.core.probing import audit_texts as audit_texts
     from facestats.core.ratings_file import read_ratings as read_ratings
-    from facestats.core.search import query_vector as query_vector
-    from facestats.core.search import search_faces as search_faces
+    from facestats.embeddings.search import query_vector as query_vector
+    from facestats.embeddings.search import search_faces as search_faces
     from facestats.core.select import list_groups as list_groups
     from facestats.core.select import select_faces as select_faces
     from facestats.store.store import Store as Store
@@ -151,7 +151,7 @@ if TYPE_CHECKING:
     from facestats.core.trust import label_sets as label_sets
     from facestats.human_labels.truth import read_people as read_people
     from facestats.human_labels.truth import read_truth as read_truth
-    from facestats.embeddings import embed_faces as embed_faces
+    from facestats.embeddings.embed import embed_faces as embed_faces
     from facestats.faces.align import align_faces as align_faces
     from facestats.master import merge_master as merge_master
     from facestats.ratings import fit_ratings as fit_ratings

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.core import search
-from facestats.core.search import query_vector, search_faces
+from facestats.embeddings import search
+from facestats.embeddings.search import query_vector, search_faces
 from facestats.core.tables import TableError
 
 

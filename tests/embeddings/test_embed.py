@@ -11,7 +11,7 @@ from PIL import Image
 
 from facestats.core.progress import position, progress_bar
 from facestats.core.tables import EMBEDDINGS, STATUS, TableError, check_table
-from facestats.embeddings import embed_faces
+from facestats.embeddings.embed import embed_faces
 
 
 class ColorEncoder:
