@@ -14,7 +14,7 @@ from ledger import Ledger
 
 import facestats as fs
 from facestats.core.config import Config
-from facestats.core.probes import CURVE, REPORT, Probe, Probes
+from facestats.attributes.probes import CURVE, REPORT, Probe, Probes
 from facestats.core.protocols import ModelError
 from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cards import draw_answer

@@ -181,7 +181,7 @@ def test_an_exact_tag_decides_and_the_classifier_sees_the_rest():
 
 
 def test_texts_get_vectors_that_are_labelled_like_pictures():
-    from facestats.attributes import label_attributes
+    from facestats.attributes.zero_shot import label_attributes
 
     encoder = FakeEncoder()
     frame = embed_texts(captions("a photo of red.", None, " ", "a photo of red."), encoder)

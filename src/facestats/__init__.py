@@ -30,7 +30,7 @@ _HOMES = {
     "average_faces": "composites",
     "average_ratings": "core.panel",
     "check_table": "core.tables",
-    "classify_faces": "core.classify",
+    "classify_faces": "attributes.classify",
     "cluster_faces": "clusters",
     "cluster_members": "core.members",
     "cluster_stability": "clusters",
@@ -41,9 +41,9 @@ _HOMES = {
     "embed_texts": "text_labels",
     "explore": "surfaces.explore",
     "find_near_duplicates": "core.members",
-    "fit_probes": "attributes",
+    "fit_probes": "attributes.zero_shot",
     "fit_ratings": "ratings",
-    "label_attributes": "attributes",
+    "label_attributes": "attributes.zero_shot",
     "label_by_hand": "surfaces.labelling",
     "label_sets": "core.trust",
     "label_texts": "text_labels",
@@ -55,7 +55,7 @@ _HOMES = {
     "list_modules": "core.outline",
     "list_tables": "core.outline",
     "load_config": "core.config",
-    "load_probes": "core.probes",
+    "load_probes": "attributes.probes",
     "load_ratings_model": "ratings",
     "map_faces": "clusters",
     "merge_master": "master",
@@ -91,8 +91,8 @@ __all__ = ["__version__", *sorted({*_HOMES, *_MODULES})]  # noqa: PLE0604
 if TYPE_CHECKING:
     from facestats import models as models
     from facestats import plots as plots
-    from facestats.attributes import fit_probes as fit_probes
-    from facestats.attributes import label_attributes as label_attributes
+    from facestats.attributes.zero_shot import fit_probes as fit_probes
+    from facestats.attributes.zero_shot import label_attributes as label_attributes
     from facestats.audit import audit_labels as audit_labels
     from facestats.audit import audit_options as audit_options
     from facestats.clusters import cluster_faces as cluster_faces
@@ -112,7 +112,7 @@ if TYPE_CHECKING:
     from facestats.human_labels.answers_file import write_label as write_label
     from facestats.inputs.captions import list_captions as list_captions
     from facestats.core.card import write_card as write_card
-    from facestats.core.classify import classify_faces as classify_faces
+    from facestats.attributes.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.inputs.datasets import read_dataset as read_dataset
@@ -131,7 +131,7 @@ if TYPE_CHECKING:
     from facestats.core.panel import rater_effects as rater_effects
     from facestats.core.panel import rater_reliability as rater_reliability
     from facestats.human_labels.sampling import pick_rows_to_label as pick_rows_to_label
-    from facestats.core.probes import load_probes as load_probes
+    from facestats.attributes.probes import load_probes as load_probes
     from facestats.core.probing import audit_crosstalk as audit_crosstalk
     from facestats.core.probing import audit_prompts as audit_prompts
     from facestats.core.probing import audit_texts as audit_texts

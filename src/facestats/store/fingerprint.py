@@ -39,7 +39,7 @@ PACKAGES = (
 SPEED_ONLY = frozenset({"workers"})
 # Stages recorded by the place of their code, as they were before they had packages: (name, version) then and now.
 _EARLIER_STAGES = {
-    ("facestats.core.classify.classify_faces", 2): ("facestats.core.classify_faces", 2),
+    ("facestats.attributes.classify.classify_faces", 2): ("facestats.core.classify_faces", 2),
 }
 # Tables that `Store.write` recorded without the stage that made them: table -> (name, version) of that stage.
 _EARLIER_WRITES = {

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from facestats.core.config import Config
-    from facestats.core.probes import Probes
+    from facestats.attributes.probes import Probes
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
 
 log = logging.getLogger(__name__)

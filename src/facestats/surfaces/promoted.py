@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from facestats.core.config import AttributeSettings
-    from facestats.core.probes import Probes
+    from facestats.attributes.probes import Probes
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import polars as pl
 
 import facestats as fs
 from facestats.store.fingerprint import describe_stage, describe_write
-from facestats.core.probes import probes_name
+from facestats.attributes.probes import probes_name
 from facestats.core.protocols import ModelError
 from facestats.core.ratings_model import RatingsModel
 from facestats.store.status import Expected

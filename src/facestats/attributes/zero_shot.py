@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.learning import fit_all
-from facestats.core.probes import (
+from facestats.attributes.probe_fitting import fit_all
+from facestats.attributes.probes import (
     MIN_COSINE,
     Probe,
     Probes,

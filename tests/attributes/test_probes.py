@@ -5,7 +5,7 @@ from safetensors.numpy import save_file
 
 import facestats as fs
 from facestats.core.config import AttributeSettings
-from facestats.core.probes import CURVE, REPORT, Probe, Probes, probes_name
+from facestats.attributes.probes import CURVE, REPORT, Probe, Probes, probes_name
 from facestats.core.protocols import ModelError
 
 OPTIONS = ("red", "black", "blonde")

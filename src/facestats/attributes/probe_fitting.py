@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.groups import group_pictures, number_people
-from facestats.core.probes import CURVE, REPORT, Probe, softmax
+from facestats.attributes.probes import CURVE, REPORT, Probe, softmax
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, VIEWS, TableError, check_columns
 

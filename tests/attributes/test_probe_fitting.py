@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import facestats as fs
 from facestats.core.config import AttributeSettings
-from facestats.core.learning import (
+from facestats.attributes.probe_fitting import (
     MIN_TESTED,
     Labelled,
     assess,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.attributes import fit_probes, label_attributes
+from facestats.attributes.zero_shot import fit_probes, label_attributes
 from facestats.core.config import AttributeSettings
 from facestats.core.protocols import ModelError
 from facestats.core.tables import ATTRIBUTES, TableError, check_table
