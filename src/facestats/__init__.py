@@ -38,7 +38,7 @@ _HOMES = {
     "confident": "core.tables",
     "eigenfaces": "composites",
     "embed_faces": "embeddings.embed",
-    "embed_texts": "text_labels",
+    "embed_texts": "text_labels.label",
     "explore": "surfaces.explore",
     "find_near_duplicates": "core.members",
     "fit_probes": "attributes.zero_shot",
@@ -46,7 +46,7 @@ _HOMES = {
     "label_attributes": "attributes.zero_shot",
     "label_by_hand": "surfaces.labelling",
     "label_sets": "core.trust",
-    "label_texts": "text_labels",
+    "label_texts": "text_labels.label",
     "list_captions": "inputs.captions",
     "list_composites": "core.traced",
     "list_findings": "core.findings",
@@ -161,8 +161,8 @@ if TYPE_CHECKING:
     from facestats.surfaces.explore import explore as explore
     from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline
-    from facestats.text_labels import embed_texts as embed_texts
-    from facestats.text_labels import label_texts as label_texts
+    from facestats.text_labels.label import embed_texts as embed_texts
+    from facestats.text_labels.label import label_texts as label_texts
 
 
 def __getattr__(name: str) -> Any:

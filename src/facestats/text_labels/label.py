@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.lexicon import find_tags
+from facestats.text_labels.tag_lexicon import find_tags
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
-    from facestats.core.lexicon import Found
+    from facestats.text_labels.tag_lexicon import Found
     from facestats.core.protocols import Encoder, TextClassifier
 
 VERSION = 3

@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from facestats.core.config import AttributeSettings
-from facestats.core.lexicon import find_tags, is_tag_list
+from facestats.text_labels.tag_lexicon import find_tags, is_tag_list
 
 FILE = Path(__file__).parents[1] / "config" / "attributes.yaml"
 ATTRIBUTES = {

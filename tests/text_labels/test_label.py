@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from facestats.core.config import AttributeSettings
 from facestats.core.tables import TEXT_LABELS, TableError, check_table
 from facestats.core.testing import FakeEncoder
-from facestats.text_labels import embed_texts, label_texts
+from facestats.text_labels.label import embed_texts, label_texts
 
 
 class WordClassifier:
