@@ -13,7 +13,7 @@ from conftest import SETTINGS
 from PIL import Image
 
 import facestats as fs
-from facestats.core.ratings_model import RatingsModel
+from facestats.ratings.model import RatingsModel
 from facestats.demo.gallery import Sheet, render
 from facestats.demo.records import sample_records
 from facestats.surfaces.recipe import expected_tables

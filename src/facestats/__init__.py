@@ -28,7 +28,7 @@ _HOMES = {
     "audit_stability": "core.jitter",
     "audit_texts": "core.probing",
     "average_faces": "composites",
-    "average_ratings": "core.panel",
+    "average_ratings": "ratings.reliability",
     "check_table": "core.tables",
     "classify_faces": "attributes.classify",
     "cluster_faces": "clusters",
@@ -42,7 +42,7 @@ _HOMES = {
     "explore": "surfaces.explore",
     "find_near_duplicates": "core.members",
     "fit_probes": "attributes.zero_shot",
-    "fit_ratings": "ratings",
+    "fit_ratings": "ratings.fit",
     "label_attributes": "attributes.zero_shot",
     "label_by_hand": "surfaces.labelling",
     "label_sets": "core.trust",
@@ -56,7 +56,7 @@ _HOMES = {
     "list_tables": "core.outline",
     "load_config": "core.config",
     "load_probes": "attributes.probes",
-    "load_ratings_model": "ratings",
+    "load_ratings_model": "ratings.fit",
     "map_faces": "clusters",
     "merge_master": "master",
     "mirror_average": "composites",
@@ -64,18 +64,18 @@ _HOMES = {
     "name_clusters": "core.enrichment",
     "pick_rows_to_label": "human_labels.sampling",
     "profile_clusters": "core.enrichment",
-    "profile_residuals": "ratings",
+    "profile_residuals": "ratings.fit",
     "project_pca": "clusters",
     "project_umap": "clusters",
     "query_vector": "embeddings.search",
-    "rate_faces": "ratings",
-    "rater_effects": "core.panel",
-    "rater_reliability": "core.panel",
+    "rate_faces": "ratings.fit",
+    "rater_effects": "ratings.reliability",
+    "rater_reliability": "ratings.reliability",
     "read_composite": "core.traced",
     "read_dataset": "inputs.datasets",
     "read_labels": "human_labels.labels",
     "read_people": "human_labels.truth",
-    "read_ratings": "core.ratings_file",
+    "read_ratings": "ratings.file",
     "read_truth": "human_labels.truth",
     "relate_clusters": "core.enrichment",
     "search_faces": "embeddings.search",
@@ -127,15 +127,15 @@ if TYPE_CHECKING:
     from facestats.core.members import find_near_duplicates as find_near_duplicates
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
-    from facestats.core.panel import average_ratings as average_ratings
-    from facestats.core.panel import rater_effects as rater_effects
-    from facestats.core.panel import rater_reliability as rater_reliability
+    from facestats.ratings.reliability import average_ratings as average_ratings
+    from facestats.ratings.reliability import rater_effects as rater_effects
+    from facestats.ratings.reliability import rater_reliability as rater_reliability
     from facestats.human_labels.sampling import pick_rows_to_label as pick_rows_to_label
     from facestats.attributes.probes import load_probes as load_probes
     from facestats.core.probing import audit_crosstalk as audit_crosstalk
     from facestats.core.probing import audit_prompts as audit_prompts
     from facestats.core.probing import audit_texts as audit_texts
-    from facestats.core.ratings_file import read_ratings as read_ratings
+    from facestats.ratings.file import read_ratings as read_ratings
     from facestats.embeddings.search import query_vector as query_vector
     from facestats.embeddings.search import search_faces as search_faces
     from facestats.core.select import list_groups as list_groups
@@ -154,10 +154,10 @@ if TYPE_CHECKING:
     from facestats.embeddings.embed import embed_faces as embed_faces
     from facestats.faces.align import align_faces as align_faces
     from facestats.master import merge_master as merge_master
-    from facestats.ratings import fit_ratings as fit_ratings
-    from facestats.ratings import load_ratings_model as load_ratings_model
-    from facestats.ratings import profile_residuals as profile_residuals
-    from facestats.ratings import rate_faces as rate_faces
+    from facestats.ratings.fit import fit_ratings as fit_ratings
+    from facestats.ratings.fit import load_ratings_model as load_ratings_model
+    from facestats.ratings.fit import profile_residuals as profile_residuals
+    from facestats.ratings.fit import rate_faces as rate_faces
     from facestats.surfaces.explore import explore as explore
     from facestats.surfaces.labelling import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline

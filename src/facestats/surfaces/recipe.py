@@ -14,7 +14,7 @@ import facestats as fs
 from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.attributes.probes import probes_name
 from facestats.core.protocols import ModelError
-from facestats.core.ratings_model import RatingsModel
+from facestats.ratings.model import RatingsModel
 from facestats.store.status import Expected
 from facestats.core.tables import FINGERPRINT, KEY
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.core.agreement import split_variance
+from facestats.ratings.agreement import split_variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.agreement import (
+from facestats.ratings.agreement import (
     additive_effects,
     find_panels,
     fisher_interval,
@@ -17,7 +17,7 @@ from facestats.core.agreement import (
     split_half,
     split_variance,
 )
-from facestats.core.components import icc_intervals
+from facestats.ratings.components import icc_intervals
 from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:

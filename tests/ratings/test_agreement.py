@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.core.agreement import (
+from facestats.ratings.agreement import (
     additive_effects,
     correlate,
     find_panels,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.core.shapes import align_shapes
+from facestats.ratings.procrustes import align_shapes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

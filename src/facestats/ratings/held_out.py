@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.agreement import MIN_COMMON, correlate, rater_agreement, split_variance
+from facestats.ratings.agreement import MIN_COMMON, correlate, rater_agreement, split_variance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facestats.core.regression import HeldOut
+    from facestats.ratings.regression import HeldOut
 
 RESAMPLES = 1000
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from facestats.core.agreement import correlate
-from facestats.core.regression import cross_validate
-from facestats.core.skill import held_out_r, score_held_out
+from facestats.ratings.agreement import correlate
+from facestats.ratings.regression import cross_validate
+from facestats.ratings.held_out import held_out_r, score_held_out
 
 
 class Penalised:

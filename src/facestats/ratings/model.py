@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from facestats.core.protocols import ModelError
-from facestats.core.regression import FeatureMap, apply_layers, spread_at
+from facestats.ratings.regression import FeatureMap, apply_layers, spread_at
 
 if TYPE_CHECKING:
     import os

@@ -9,21 +9,21 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.agreement import additive_effects
+from facestats.ratings.agreement import additive_effects
 from facestats.core.config import RatingsSettings
 from facestats.core.groups import group_pictures, number_people
-from facestats.core.panel import pick_trait
+from facestats.ratings.reliability import pick_trait
 from facestats.core.protocols import ModelError
-from facestats.core.ratings_file import read_ratings
-from facestats.core.ratings_model import REFERENCE, RatingsModel, same_encoder
-from facestats.core.regression import (
+from facestats.ratings.file import read_ratings
+from facestats.ratings.model import REFERENCE, RatingsModel, same_encoder
+from facestats.ratings.regression import (
     SHAPE,
     cross_validate,
     fit_features,
     fit_spread,
     held_out_quantile,
 )
-from facestats.core.skill import held_out_r, score_held_out
+from facestats.ratings.held_out import held_out_r, score_held_out
 from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facestats.core.protocols import Encoder, Regressor
-    from facestats.core.regression import HeldOut
+    from facestats.ratings.regression import HeldOut
 
 VERSION = 1
 MIN_FACES = 20

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.regression import (
+from facestats.ratings.regression import (
     apply_layers,
     cross_validate,
     deal_groups,

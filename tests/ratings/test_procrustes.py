@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.shapes import align_shapes
+from facestats.ratings.procrustes import align_shapes
 
 SHAPE = np.random.default_rng(0).normal(size=(12, 2))
 
