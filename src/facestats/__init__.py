@@ -31,16 +31,16 @@ _HOMES = {
     "average_ratings": "ratings.reliability",
     "check_table": "core.tables",
     "classify_faces": "attributes.classify",
-    "cluster_faces": "clusters",
-    "cluster_members": "core.members",
-    "cluster_stability": "clusters",
+    "cluster_faces": "clusters.cluster",
+    "cluster_members": "clusters.members",
+    "cluster_stability": "clusters.cluster",
     "compare_groups": "composites",
     "confident": "core.tables",
     "eigenfaces": "composites",
     "embed_faces": "embeddings.embed",
     "embed_texts": "text_labels.label",
     "explore": "surfaces.explore",
-    "find_near_duplicates": "core.members",
+    "find_near_duplicates": "clusters.members",
     "fit_probes": "attributes.zero_shot",
     "fit_ratings": "ratings.fit",
     "label_attributes": "attributes.zero_shot",
@@ -57,16 +57,16 @@ _HOMES = {
     "load_config": "core.config",
     "load_probes": "attributes.probes",
     "load_ratings_model": "ratings.fit",
-    "map_faces": "clusters",
+    "map_faces": "clusters.cluster",
     "merge_master": "master",
     "mirror_average": "composites",
     "morph_faces": "composites",
-    "name_clusters": "core.enrichment",
+    "name_clusters": "clusters.profile",
     "pick_rows_to_label": "human_labels.sampling",
-    "profile_clusters": "core.enrichment",
+    "profile_clusters": "clusters.profile",
     "profile_residuals": "ratings.fit",
-    "project_pca": "clusters",
-    "project_umap": "clusters",
+    "project_pca": "clusters.cluster",
+    "project_umap": "clusters.cluster",
     "query_vector": "embeddings.search",
     "rate_faces": "ratings.fit",
     "rater_effects": "ratings.reliability",
@@ -77,7 +77,7 @@ _HOMES = {
     "read_people": "human_labels.truth",
     "read_ratings": "ratings.file",
     "read_truth": "human_labels.truth",
-    "relate_clusters": "core.enrichment",
+    "relate_clusters": "clusters.profile",
     "search_faces": "embeddings.search",
     "select_faces": "core.select",
     "sharpness_ratio": "composites",
@@ -95,11 +95,11 @@ if TYPE_CHECKING:
     from facestats.attributes.zero_shot import label_attributes as label_attributes
     from facestats.audit import audit_labels as audit_labels
     from facestats.audit import audit_options as audit_options
-    from facestats.clusters import cluster_faces as cluster_faces
-    from facestats.clusters import cluster_stability as cluster_stability
-    from facestats.clusters import map_faces as map_faces
-    from facestats.clusters import project_pca as project_pca
-    from facestats.clusters import project_umap as project_umap
+    from facestats.clusters.cluster import cluster_faces as cluster_faces
+    from facestats.clusters.cluster import cluster_stability as cluster_stability
+    from facestats.clusters.cluster import map_faces as map_faces
+    from facestats.clusters.cluster import project_pca as project_pca
+    from facestats.clusters.cluster import project_umap as project_umap
     from facestats.composites import average_faces as average_faces
     from facestats.composites import compare_groups as compare_groups
     from facestats.composites import eigenfaces as eigenfaces
@@ -116,15 +116,15 @@ if TYPE_CHECKING:
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
     from facestats.inputs.datasets import read_dataset as read_dataset
-    from facestats.core.enrichment import name_clusters as name_clusters
-    from facestats.core.enrichment import profile_clusters as profile_clusters
-    from facestats.core.enrichment import relate_clusters as relate_clusters
+    from facestats.clusters.profile import name_clusters as name_clusters
+    from facestats.clusters.profile import profile_clusters as profile_clusters
+    from facestats.clusters.profile import relate_clusters as relate_clusters
     from facestats.core.findings import list_findings as list_findings
     from facestats.core.jitter import audit_stability as audit_stability
     from facestats.human_labels.labels import read_labels as read_labels
     from facestats.inputs.listing import list_images as list_images
-    from facestats.core.members import cluster_members as cluster_members
-    from facestats.core.members import find_near_duplicates as find_near_duplicates
+    from facestats.clusters.members import cluster_members as cluster_members
+    from facestats.clusters.members import find_near_duplicates as find_near_duplicates
     from facestats.core.outline import list_modules as list_modules
     from facestats.core.outline import list_tables as list_tables
     from facestats.ratings.reliability import average_ratings as average_ratings

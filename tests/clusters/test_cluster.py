@@ -9,15 +9,15 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.clusters import (
+from facestats.clusters.cluster import (
     cluster_faces,
     cluster_stability,
     map_faces,
     project_pca,
     project_umap,
 )
-from facestats.core.enrichment import name_clusters, profile_clusters, relate_clusters
-from facestats.core.members import cluster_members, find_near_duplicates
+from facestats.clusters.profile import name_clusters, profile_clusters, relate_clusters
+from facestats.clusters.members import cluster_members, find_near_duplicates
 from facestats.core.tables import CLUSTERS, TableError, check_table
 
 DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
