@@ -11,7 +11,7 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from facestats import plots
-from facestats.core.results import Composite, Eigenfaces, GroupDifference
+from facestats.composites.results import Composite, Eigenfaces, GroupDifference
 from facestats.core.tables import N_LANDMARKS, STATUS, TableError
 
 if TYPE_CHECKING:

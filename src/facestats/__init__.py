@@ -27,16 +27,16 @@ _HOMES = {
     "audit_prompts": "core.probing",
     "audit_stability": "core.jitter",
     "audit_texts": "core.probing",
-    "average_faces": "composites",
+    "average_faces": "composites.average",
     "average_ratings": "ratings.reliability",
     "check_table": "core.tables",
     "classify_faces": "attributes.classify",
     "cluster_faces": "clusters.cluster",
     "cluster_members": "clusters.members",
     "cluster_stability": "clusters.cluster",
-    "compare_groups": "composites",
+    "compare_groups": "composites.average",
     "confident": "core.tables",
-    "eigenfaces": "composites",
+    "eigenfaces": "composites.average",
     "embed_faces": "embeddings.embed",
     "embed_texts": "text_labels.label",
     "explore": "surfaces.explore",
@@ -48,9 +48,9 @@ _HOMES = {
     "label_sets": "core.trust",
     "label_texts": "text_labels.label",
     "list_captions": "inputs.captions",
-    "list_composites": "core.traced",
+    "list_composites": "composites.provenance",
     "list_findings": "core.findings",
-    "list_groups": "core.select",
+    "list_groups": "composites.select",
     "list_images": "inputs.listing",
     "list_modules": "core.outline",
     "list_tables": "core.outline",
@@ -59,8 +59,8 @@ _HOMES = {
     "load_ratings_model": "ratings.fit",
     "map_faces": "clusters.cluster",
     "merge_master": "master",
-    "mirror_average": "composites",
-    "morph_faces": "composites",
+    "mirror_average": "composites.average",
+    "morph_faces": "composites.average",
     "name_clusters": "clusters.profile",
     "pick_rows_to_label": "human_labels.sampling",
     "profile_clusters": "clusters.profile",
@@ -71,7 +71,7 @@ _HOMES = {
     "rate_faces": "ratings.fit",
     "rater_effects": "ratings.reliability",
     "rater_reliability": "ratings.reliability",
-    "read_composite": "core.traced",
+    "read_composite": "composites.provenance",
     "read_dataset": "inputs.datasets",
     "read_labels": "human_labels.labels",
     "read_people": "human_labels.truth",
@@ -79,8 +79,8 @@ _HOMES = {
     "read_truth": "human_labels.truth",
     "relate_clusters": "clusters.profile",
     "search_faces": "embeddings.search",
-    "select_faces": "core.select",
-    "sharpness_ratio": "composites",
+    "select_faces": "composites.select",
+    "sharpness_ratio": "composites.average",
     "write_card": "core.card",
     "write_label": "human_labels.answers_file",
 }
@@ -100,12 +100,12 @@ if TYPE_CHECKING:
     from facestats.clusters.cluster import map_faces as map_faces
     from facestats.clusters.cluster import project_pca as project_pca
     from facestats.clusters.cluster import project_umap as project_umap
-    from facestats.composites import average_faces as average_faces
-    from facestats.composites import compare_groups as compare_groups
-    from facestats.composites import eigenfaces as eigenfaces
-    from facestats.composites import mirror_average as mirror_average
-    from facestats.composites import morph_faces as morph_faces
-    from facestats.composites import sharpness_ratio as sharpness_ratio
+    from facestats.composites.average import average_faces as average_faces
+    from facestats.composites.average import compare_groups as compare_groups
+    from facestats.composites.average import eigenfaces as eigenfaces
+    from facestats.composites.average import mirror_average as mirror_average
+    from facestats.composites.average import morph_faces as morph_faces
+    from facestats.composites.average import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
     from facestats.core import testing as testing
     from facestats.human_labels.answers_file import LabelError as LabelError
@@ -138,15 +138,15 @@ if TYPE_CHECKING:
     from facestats.ratings.file import read_ratings as read_ratings
     from facestats.embeddings.search import query_vector as query_vector
     from facestats.embeddings.search import search_faces as search_faces
-    from facestats.core.select import list_groups as list_groups
-    from facestats.core.select import select_faces as select_faces
+    from facestats.composites.select import list_groups as list_groups
+    from facestats.composites.select import select_faces as select_faces
     from facestats.store.store import Store as Store
     from facestats.core.tables import TableError as TableError
     from facestats.core.tables import check_table as check_table
     from facestats.core.tables import confident as confident
     from facestats.inputs.textfiles import CaptionError as CaptionError
-    from facestats.core.traced import list_composites as list_composites
-    from facestats.core.traced import read_composite as read_composite
+    from facestats.composites.provenance import list_composites as list_composites
+    from facestats.composites.provenance import read_composite as read_composite
     from facestats.core.trust import audit_calibration as audit_calibration
     from facestats.core.trust import label_sets as label_sets
     from facestats.human_labels.truth import read_people as read_people

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.crops import accepted_pixels
+from facestats.composites.crop_stack import accepted_pixels
 from facestats.pictures.geometry import crop_face
 from facestats.pictures.decode import PictureError, open_picture
 from facestats.inputs.listing import picture_path

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.core.crops import accepted_pixels
+from facestats.composites.crop_stack import accepted_pixels
 from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
 from facestats.inputs.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns

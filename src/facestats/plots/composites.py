@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from facestats.core.results import ALPHA
+from facestats.composites.results import ALPHA
 from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-    from facestats.core.results import Composite, Eigenfaces, GroupDifference
+    from facestats.composites.results import Composite, Eigenfaces, GroupDifference
 
 INCHES = 1.75  # side of one face in a walk
 MOST_INCHES = 3.4  # and at most in a grid

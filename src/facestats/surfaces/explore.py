@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 import facestats as fs
-from facestats.core.crops import read_thumbnails
+from facestats.composites.crop_stack import read_thumbnails
 from facestats.store.table_files import write_part
 from facestats.core.progress import say
 from facestats.core.tables import KEY, check_columns

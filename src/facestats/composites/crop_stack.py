@@ -14,7 +14,7 @@ import polars as pl
 from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
 from facestats.core.progress import advance, progress_bar
 from facestats.core.tables import KEY, check_columns
-from facestats.core.warp import build_mesh, crop_shapes, warp_face
+from facestats.composites.warp import build_mesh, crop_shapes, warp_face
 from facestats.core.workers import cpu_count
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
 
-    from facestats.core.warp import Mesh
+    from facestats.composites.warp import Mesh
 
 METHODS = {"mean": ("crop",), "warp": ("crop", "landmarks", "matrix")}
 BLOCK = 64  # faces in memory at a time

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facestats.core.moments import Moments, PermutedSums, principal_components
+from facestats.composites.running_sums import Moments, PermutedSums, principal_components
 
 
 def pictures(n: int, seed: int = 0) -> np.ndarray:

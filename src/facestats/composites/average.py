@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import polars as pl
 
-from facestats.core.crops import open_crops
-from facestats.core.moments import Moments, PermutedSums, principal_components
-from facestats.core.results import Composite, Eigenfaces, GroupDifference
-from facestats.core.select import describe, select_rows
+from facestats.composites.crop_stack import open_crops
+from facestats.composites.running_sums import Moments, PermutedSums, principal_components
+from facestats.composites.results import Composite, Eigenfaces, GroupDifference
+from facestats.composites.select import describe, select_rows
 from facestats.core.tables import KEY, check_columns
-from facestats.core.warp import build_mesh, mirror_shape, warp_face
+from facestats.composites.warp import build_mesh, mirror_shape, warp_face
 
 if TYPE_CHECKING:
     import os

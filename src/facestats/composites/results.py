@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facestats.core.traced import Traced
+from facestats.composites.provenance import Traced
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facestats.core.tables import N_LANDMARKS
-from facestats.core.warp import (
+from facestats.composites.warp import (
     LEFT,
     LIP_PAIRS,
     MIDLINE,

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facestats.composites import (
+from facestats.composites.average import (
     average_faces,
     compare_groups,
     eigenfaces,
@@ -20,11 +20,11 @@ from facestats.composites import (
     morph_faces,
     sharpness_ratio,
 )
-from facestats.core.select import list_groups, select_faces
+from facestats.composites.select import list_groups, select_faces
 from facestats.store.store import Store
 from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError, check_table
-from facestats.core.traced import list_composites, read_composite
-from facestats.core.warp import LEFT, MIDLINE, RIGHT
+from facestats.composites.provenance import list_composites, read_composite
+from facestats.composites.warp import LEFT, MIDLINE, RIGHT
 
 if TYPE_CHECKING:
     from pathlib import Path
