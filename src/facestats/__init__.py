@@ -20,13 +20,13 @@ _HOMES = {
     "Store": "store.store",
     "TableError": "core.tables",
     "align_faces": "faces.align",
-    "audit_calibration": "core.trust",
-    "audit_crosstalk": "core.probing",
-    "audit_labels": "audit",
-    "audit_options": "audit",
-    "audit_prompts": "core.probing",
-    "audit_stability": "core.jitter",
-    "audit_texts": "core.probing",
+    "audit_calibration": "audit.calibration",
+    "audit_crosstalk": "audit.prompts",
+    "audit_labels": "audit.scores",
+    "audit_options": "audit.scores",
+    "audit_prompts": "audit.prompts",
+    "audit_stability": "audit.stability",
+    "audit_texts": "audit.prompts",
     "average_faces": "composites.average",
     "average_ratings": "ratings.reliability",
     "check_table": "core.tables",
@@ -45,11 +45,11 @@ _HOMES = {
     "fit_ratings": "ratings.fit",
     "label_attributes": "attributes.zero_shot",
     "label_by_hand": "surfaces.labelling",
-    "label_sets": "core.trust",
+    "label_sets": "audit.calibration",
     "label_texts": "text_labels.label",
     "list_captions": "inputs.captions",
     "list_composites": "composites.provenance",
-    "list_findings": "core.findings",
+    "list_findings": "audit.findings",
     "list_groups": "composites.select",
     "list_images": "inputs.listing",
     "list_modules": "core.outline",
@@ -81,7 +81,7 @@ _HOMES = {
     "search_faces": "embeddings.search",
     "select_faces": "composites.select",
     "sharpness_ratio": "composites.average",
-    "write_card": "core.card",
+    "write_card": "audit.run_card",
     "write_label": "human_labels.answers_file",
 }
 _MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
@@ -93,8 +93,8 @@ if TYPE_CHECKING:
     from facestats import plots as plots
     from facestats.attributes.zero_shot import fit_probes as fit_probes
     from facestats.attributes.zero_shot import label_attributes as label_attributes
-    from facestats.audit import audit_labels as audit_labels
-    from facestats.audit import audit_options as audit_options
+    from facestats.audit.scores import audit_labels as audit_labels
+    from facestats.audit.scores import audit_options as audit_options
     from facestats.clusters.cluster import cluster_faces as cluster_faces
     from facestats.clusters.cluster import cluster_stability as cluster_stability
     from facestats.clusters.cluster import map_faces as map_faces
@@ -111,7 +111,7 @@ if TYPE_CHECKING:
     from facestats.human_labels.answers_file import LabelError as LabelError
     from facestats.human_labels.answers_file import write_label as write_label
     from facestats.inputs.captions import list_captions as list_captions
-    from facestats.core.card import write_card as write_card
+    from facestats.audit.run_card import write_card as write_card
     from facestats.attributes.classify import classify_faces as classify_faces
     from facestats.core.config import Config as Config
     from facestats.core.config import load_config as load_config
@@ -119,8 +119,8 @@ if TYPE_CHECKING:
     from facestats.clusters.profile import name_clusters as name_clusters
     from facestats.clusters.profile import profile_clusters as profile_clusters
     from facestats.clusters.profile import relate_clusters as relate_clusters
-    from facestats.core.findings import list_findings as list_findings
-    from facestats.core.jitter import audit_stability as audit_stability
+    from facestats.audit.findings import list_findings as list_findings
+    from facestats.audit.stability import audit_stability as audit_stability
     from facestats.human_labels.labels import read_labels as read_labels
     from facestats.inputs.listing import list_images as list_images
     from facestats.clusters.members import cluster_members as cluster_members
@@ -132,9 +132,9 @@ if TYPE_CHECKING:
     from facestats.ratings.reliability import rater_reliability as rater_reliability
     from facestats.human_labels.sampling import pick_rows_to_label as pick_rows_to_label
     from facestats.attributes.probes import load_probes as load_probes
-    from facestats.core.probing import audit_crosstalk as audit_crosstalk
-    from facestats.core.probing import audit_prompts as audit_prompts
-    from facestats.core.probing import audit_texts as audit_texts
+    from facestats.audit.prompts import audit_crosstalk as audit_crosstalk
+    from facestats.audit.prompts import audit_prompts as audit_prompts
+    from facestats.audit.prompts import audit_texts as audit_texts
     from facestats.ratings.file import read_ratings as read_ratings
     from facestats.embeddings.search import query_vector as query_vector
     from facestats.embeddings.search import search_faces as search_faces
@@ -147,8 +147,8 @@ if TYPE_CHECKING:
     from facestats.inputs.textfiles import CaptionError as CaptionError
     from facestats.composites.provenance import list_composites as list_composites
     from facestats.composites.provenance import read_composite as read_composite
-    from facestats.core.trust import audit_calibration as audit_calibration
-    from facestats.core.trust import label_sets as label_sets
+    from facestats.audit.calibration import audit_calibration as audit_calibration
+    from facestats.audit.calibration import label_sets as label_sets
     from facestats.human_labels.truth import read_people as read_people
     from facestats.human_labels.truth import read_truth as read_truth
     from facestats.embeddings.embed import embed_faces as embed_faces

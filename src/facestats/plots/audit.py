@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import PercentFormatter
 
-from facestats.core.calibration import apply_temperature, calibration_bins, coverage_accuracy
-from facestats.core.sources import probs_column
+from facestats.audit.temperature import apply_temperature, calibration_bins, coverage_accuracy
+from facestats.audit.label_sources import probs_column
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.nonsense import NEAR, measure_meaning, spoken_of
-from facestats.core.scoring import association, cohen_kappa, count_pairs
+from facestats.audit.random_phrases import NEAR, measure_meaning, spoken_of
+from facestats.audit.confusion import association, cohen_kappa, count_pairs
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, VIEWS
 from facestats.human_labels.truth import PREFIX, match_truth

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.calibration import (
+from facestats.audit.temperature import (
     apply_temperature,
     calibration_error,
     chance_errors,
@@ -17,7 +17,7 @@ from facestats.core.calibration import (
     log_loss,
     split_folds,
 )
-from facestats.core.sources import probs_column
+from facestats.audit.label_sources import probs_column
 from facestats.core.tables import KEY
 from facestats.human_labels.truth import PREFIX, match_truth
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import facestats as fs
-from facestats.core.nonsense import NEAR, measure_meaning, spoken_of
+from facestats.audit.random_phrases import NEAR, measure_meaning, spoken_of
 
 WHAT = ("blorp zxqv", "qqq", "wug", "xkcd", "fnord grue", "asdf")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from facestats.core.sources import VECTOR
+from facestats.audit.label_sources import VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,7 +3,7 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.core.jitter import VARIANTS, _change
+from facestats.audit.stability import VARIANTS, _change
 from facestats.core.testing import FakeEncoder, FakeLandmarker, draw_faces
 
 

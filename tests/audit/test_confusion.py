@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 
-from facestats.core.scoring import (
+from facestats.audit.confusion import (
     association,
     balanced_accuracy,
     cohen_kappa,

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.calibration import (
+from facestats.audit.temperature import (
     apply_temperature,
     calibration_bins,
     calibration_error,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.scoring import count_pairs, score_pairs
-from facestats.core.sources import MERGED, TEXT, VECTOR, label_sources
+from facestats.audit.confusion import count_pairs, score_pairs
+from facestats.audit.label_sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, check_columns, check_table
 from facestats.human_labels.truth import PREFIX, match_truth
