@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from facestats.core.protocols import ModelError
-from facestats.models.preprocess import Preprocess
+from facestats.models.clip_preprocess import Preprocess
 from facestats.models.weights import hash_files, hub_folder
 
 CONFIG = "open_clip_config.json"

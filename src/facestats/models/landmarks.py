@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from facestats.core.protocols import Face, Landmarker
-from facestats.models import cascades
+from facestats.models import haar as cascades
 from facestats.models.facemesh import Graph, mediapipe_version, weights_hash
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.sentences import split_text
+from facestats.models.text_windows import split_text
 
 
 def words(text):
