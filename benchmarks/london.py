@@ -20,8 +20,8 @@ import polars as pl
 from random_clip import save_random_clip
 
 import facestats as fs
-from facestats.surfaces.recipe import expected_tables
-from facestats.surfaces.runner import run_notebooks
+from facestats.surfaces.notebooks.expected_tables import expected_tables
+from facestats.surfaces.notebooks.run import run_notebooks
 
 ROOT = Path(__file__).parents[1]
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "clusters")

@@ -34,7 +34,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats.demo.gallery import write_gallery
-from facestats.surfaces.pipeline import Item
+from facestats.surfaces.pipeline.pipeline import Item
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"picture": 50, "both": 10, "text": 15, "no face": 5, "broken": 8, "wrong kind": 8, "too large": 4}
@@ -192,7 +192,7 @@ def serve(config: Path, **environment: str) -> tuple[subprocess.Popen[bytes], st
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from facestats.surfaces.cli import main; main()", "serve", "--no-cache"]
+    command = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()", "serve", "--no-cache"]
     process = subprocess.Popen(
         [*command, "--port", str(port), "--config", str(config)],
         env={**os.environ, **environment},

@@ -6,7 +6,7 @@ python examples/label_folder.py FOLDER [CONFIG]
 import sys
 
 import facestats as fs
-from facestats.surfaces.extract import list_directory
+from facestats.surfaces.cli.extract import list_directory
 
 
 def main(folder: str, config: str | None = None) -> None:

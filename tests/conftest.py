@@ -90,7 +90,7 @@ def pupils(image_id):
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory):
     """A project of 40 drawn characters, run from the first notebook to the last."""
-    from facestats.surfaces.runner import run_notebooks
+    from facestats.surfaces.notebooks.run import run_notebooks
 
     folder = tmp_path_factory.mktemp("project")
     config = folder / "config.yaml"

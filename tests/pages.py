@@ -71,7 +71,7 @@ def visitor(project, gr, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         uploads = tmp_path_factory.mktemp("uploads")
         patch.setenv("GRADIO_TEMP_DIR", str(uploads))
-        from facestats.surfaces.app import launch
+        from facestats.surfaces.page.app import launch
 
         page = launch(project, host="127.0.0.1", port=None, wait=False)
         yield Visitor(page.local_url, uploads)

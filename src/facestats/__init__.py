@@ -14,7 +14,7 @@ __version__ = "0.1.0"
 # public name -> module; loaded on first use, so that `import facestats` stays quick
 _HOMES = {
     "CaptionError": "inputs.textfiles",
-    "CharacterPipeline": "surfaces.pipeline",
+    "CharacterPipeline": "surfaces.pipeline.pipeline",
     "Config": "core.config",
     "LabelError": "human_labels.answers_file",
     "Store": "store.store",
@@ -39,12 +39,12 @@ _HOMES = {
     "eigenfaces": "composites.average",
     "embed_faces": "embeddings.embed",
     "embed_texts": "text_labels.label",
-    "explore": "surfaces.explore",
+    "explore": "surfaces.notebooks.explore",
     "find_near_duplicates": "clusters.members",
     "fit_probes": "attributes.zero_shot",
     "fit_ratings": "ratings.fit",
     "label_attributes": "attributes.zero_shot",
-    "label_by_hand": "surfaces.labelling",
+    "label_by_hand": "surfaces.notebooks.label_widget",
     "label_sets": "audit.calibration",
     "label_texts": "text_labels.label",
     "list_captions": "inputs.captions",
@@ -158,9 +158,9 @@ if TYPE_CHECKING:
     from facestats.ratings.fit import load_ratings_model as load_ratings_model
     from facestats.ratings.fit import profile_residuals as profile_residuals
     from facestats.ratings.fit import rate_faces as rate_faces
-    from facestats.surfaces.explore import explore as explore
-    from facestats.surfaces.labelling import label_by_hand as label_by_hand
-    from facestats.surfaces.pipeline import CharacterPipeline as CharacterPipeline
+    from facestats.surfaces.notebooks.explore import explore as explore
+    from facestats.surfaces.notebooks.label_widget import label_by_hand as label_by_hand
+    from facestats.surfaces.pipeline.pipeline import CharacterPipeline as CharacterPipeline
     from facestats.text_labels.label import embed_texts as embed_texts
     from facestats.text_labels.label import label_texts as label_texts
 

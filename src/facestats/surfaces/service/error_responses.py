@@ -1,0 +1,65 @@
+"""How the service says that it has no answer: a status code and a sentence that names nothing of the server."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+
+from facestats.core.protocols import ModelError
+from facestats.surfaces.service.batching import BusyError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI, Request
+
+log = logging.getLogger(__name__)
+
+RETRY_SECONDS = "1"
+
+
+def problem(code: int, detail: str, status: str | None = None) -> JSONResponse:
+    """Make the answer of a request that has none; `status` is the word of the tables, where it has one."""
+    headers = {"Retry-After": RETRY_SECONDS} if code == 503 else None
+    return JSONResponse({"detail": detail, "status": status}, status_code=code, headers=headers)
+
+
+def explain(error: BaseException) -> str:
+    """Say what is wrong with the server, without its folders; the error's own text is for the log."""
+    if isinstance(error, ModelError):
+        return "a model cannot be loaded; facestats doctor on the server says which"
+    if isinstance(error, MemoryError):
+        return "the server has no memory left; its log says more, try again later"
+    if isinstance(error, OSError):
+        why = os.strerror(error.errno) if error.errno else type(error).__name__
+        return f"the server cannot read or write a file ({why}); its log says more, try again later"
+    return f"the server failed ({type(error).__name__}); its log says more"
+
+
+def add_handlers(app: FastAPI, seconds: float) -> None:
+    """Turn what may go wrong into problems; `seconds` is how long a request may wait for its answer."""
+
+    @app.exception_handler(RequestValidationError)
+    async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
+        return problem(
+            422, "; ".join(f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}" for e in error.errors())
+        )
+
+    @app.exception_handler(BusyError)
+    async def busy(_: Request, error: BusyError) -> JSONResponse:
+        return problem(503, f"{error}; try again in a moment")
+
+    @app.exception_handler(TimeoutError)
+    async def late(_: Request, __: TimeoutError) -> JSONResponse:
+        return problem(
+            503, f"no answer within {seconds:g} seconds; send fewer inputs at a time, or try again later"
+        )
+
+    @app.exception_handler(ModelError)
+    @app.exception_handler(OSError)
+    @app.exception_handler(MemoryError)
+    async def ill(_: Request, error: Exception) -> JSONResponse:
+        log.error("%s: %s", type(error).__name__, error)
+        return problem(503, explain(error))

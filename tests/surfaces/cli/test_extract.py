@@ -1,0 +1,255 @@
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+import facestats as fs
+from facestats.core.config import ConfigError
+from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.surfaces.cli import extract as work
+from facestats.surfaces.cli.commands import app
+from facestats.surfaces.cli.extract_output import open_output
+from facestats.surfaces.pipeline.pipeline import Item
+
+ROOT = Path(__file__).parents[1]
+DEMO = ROOT / "config" / "demo.yaml"
+
+
+@pytest.fixture
+def pipeline(tmp_path):
+    config = fs.load_config(DEMO).model_copy(update={"data_dir": tmp_path / "data"})
+    models = {"landmarker": FakeLandmarker(), "encoder": FakeEncoder(), "classifier": FakeTextClassifier()}
+    return fs.CharacterPipeline(config, **models)
+
+
+def texts(n):
+    return [Item(f"t{i}", None, f"a person with red hair, number {i}") for i in range(n)]
+
+
+def ids(file):
+    return [json.loads(line)["id"] for line in file.read_text().splitlines()]
+
+
+def test_each_input_is_one_line_in_order(pipeline):
+    stream = io.StringIO()
+    items = [*texts(5), Item("empty"), Item("gone", "no/such/picture.jpg")]
+    tally = work.extract(pipeline, items, None, stream=stream, batch_size=2)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [line["id"] for line in lines] == [item.id for item in items]
+    assert lines[0]["attributes"]["Hair_Color"] == "red"
+    assert [line["error"] is None for line in lines] == [True] * 5 + [False] * 2
+    assert (tally.done, tally.failed, tally.mostly_bad) == (7, 2, True)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 37])
+def test_a_run_goes_on_where_the_last_one_ended(pipeline, tmp_path, cut, capsys):
+    out = tmp_path / "deep" / "out.jsonl"
+    work.extract(pipeline, texts(4), out, stream=sys.stdout, batch_size=2)
+    content = out.read_bytes()
+    out.write_bytes(content[: len(content) - cut])
+    tally = work.extract(pipeline, texts(9), out, stream=sys.stdout, batch_size=2)
+    assert sorted(ids(out)) == [f"t{i}" for i in range(9)]
+    assert tally.before == (4 if cut == 0 else 3)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "going on behind them" in captured.err
+
+
+def test_a_file_of_something_else_is_not_touched(pipeline, tmp_path):
+    out = tmp_path / "mine.jsonl"
+    out.write_text("my diary\n")
+    with pytest.raises(FileExistsError, match="line 1 is no answer"):
+        work.extract(pipeline, texts(2), out, stream=sys.stdout)
+    assert out.read_text() == "my diary\n"
+
+
+def test_parquet_comes_when_all_is_done(pipeline, tmp_path):
+    out = tmp_path / "out.parquet"
+    work.extract(pipeline, texts(5), out, stream=sys.stdout, batch_size=2, scores=True)
+    table = pl.read_parquet(out)
+    assert table["image_id"].to_list() == [f"t{i}" for i in range(5)]
+    assert table["Hair_Color"].to_list() == ["red"] * 5
+    assert table["Hair_Color_source"].to_list() == ["text"] * 5
+    left = {p.name for p in tmp_path.iterdir() if p.is_file()}
+    assert left == {"out.parquet", ".out.parquet.lock"}
+    assert work.extract(pipeline, texts(5), out, stream=sys.stdout, scores=True).before == 5
+
+
+def test_one_source_is_named_and_options_that_do_nothing_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="name one source"):
+        work.gather(None, None)
+    with pytest.raises(ConfigError, match="name one source"):
+        work.gather(None, ["a"], directory=tmp_path)
+    with pytest.raises(ConfigError, match="--samples counts inputs of a --directory"):
+        work.gather(None, ["a"], samples=3)
+    with pytest.raises(ConfigError, match="--split train names a part of a data set"):
+        work.gather(None, None, directory=tmp_path, split="train")
+    inputs = work.gather([Path("a.jpg")], ["a man"])
+    assert (list(inputs.items), inputs.total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
+    draw_faces(tmp_path, n=3)
+    some = work.gather(directory=tmp_path, samples=2)
+    assert some.items == work.list_directory(tmp_path)[:2]
+    assert some.total == 2
+
+
+def test_inputs_that_are_named_have_names_of_their_own():
+    odd = Path(os.fsdecode(b"caf\xe9.jpg"))
+    inputs = work.gather([odd, Path("caf%E9.jpg"), Path("text 1")], ["a", os.fsdecode(b"caf\xe9")])
+    assert [item.id for item in inputs.items] == [
+        "caf%E9.jpg",
+        "caf%E9.jpg-2",
+        "text 1",
+        "text 1-2",
+        "text 2",
+    ]
+    assert inputs.items[-1].text == "caf?"
+
+
+def test_a_name_that_is_not_utf8_costs_no_answer(pipeline, tmp_path):
+    draw_faces(tmp_path, n=1)
+    picture = next(p for p in tmp_path.rglob("*.png"))
+    odd = picture.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
+    stream = io.StringIO()
+    inputs = work.gather([odd, tmp_path / "gone.png"], None)
+    work.extract(pipeline, inputs.items, None, stream=stream)
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [Path(line["id"]).name for line in lines] == ["caf%E9.png", "gone.png"]
+    assert lines[0]["error"] is None
+
+
+def test_a_directory_gives_pictures_with_their_captions(tmp_path):
+    draw_faces(tmp_path, n=3)
+    first = sorted(p for p in tmp_path.rglob("*.*") if p.is_file())[0]
+    first.with_suffix(".txt").write_text("an elderly man")
+    items = work.list_directory(tmp_path)
+    assert {item.id: item.text for item in items}[first.relative_to(tmp_path).as_posix()] == "an elderly man"
+    assert len(items) == fs.list_images(tmp_path).height
+
+
+def test_a_data_set_is_streamed(tmp_path):
+    pytest.importorskip("datasets")
+    draw_faces(tmp_path, n=3)
+    items = list(work.stream_items(str(tmp_path), limit=2))
+    assert len(items) == 2
+    assert all(isinstance(item.image, bytes) for item in items)
+
+
+def command(*arguments):
+    return [
+        sys.executable,
+        "-c",
+        "from facestats.surfaces.cli.commands import main; main()",
+        "extract",
+        *map(str, arguments),
+    ]
+
+
+def test_no_source_is_exit_2_and_nothing_on_standard_output(capsys):
+    with pytest.raises(SystemExit) as ended:
+        app(["extract"])
+    assert ended.value.code == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "name one source" in said.err
+
+
+def project(tmp_path):
+    text = DEMO.read_text().replace("../data/demo", str(tmp_path / "data"))
+    file = tmp_path / "config.yaml"
+    file.write_text(text.replace("attributes.yaml", str(ROOT / "config" / "attributes.yaml")))
+    return file
+
+
+@pytest.mark.slow
+def test_the_command_writes_json_alone_to_standard_output(tmp_path):
+    run = subprocess.run(
+        command("--text", "an elderly man with blue eyes", "--scores", "--config", project(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    (line,) = run.stdout.splitlines()
+    answer = json.loads(line)
+    assert answer["attributes"]["Age"] == "elderly"
+    assert answer["attributes"]["Eye_Color"] == "blue"
+    missing = subprocess.run(
+        command("--image", tmp_path / "gone.jpg", "--config", project(tmp_path)),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert missing.returncode == 3, "all of it failed"
+    assert json.loads(missing.stdout)["error"].startswith("there is no such file")
+
+
+def lines_of(file):
+    return file.read_bytes().count(b"\n") if file.exists() else 0
+
+
+@pytest.mark.slow
+def test_killed_terminated_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_path):
+    raw, temporary, out = tmp_path / "pictures", tmp_path / "tmp", tmp_path / "out.jsonl"
+    fs.testing.draw_faces(raw, n=40)
+    temporary.mkdir()
+    arguments = command("--directory", raw, "--out", out, "--batch-size", 2, "--config", project(tmp_path))
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    for number, code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 143), (signal.SIGINT, 130)):
+        before = lines_of(out)
+        process = subprocess.Popen(
+            arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        deadline = time.monotonic() + 300
+        while lines_of(out) < before + 4 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        while not list(temporary.glob("facestats-*")) and time.monotonic() < deadline:
+            time.sleep(0.002)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=60)
+        assert process.returncode == code, said
+        assert "Traceback" not in said
+        assert ("interrupted; finished chunks are kept" in said) == (number == signal.SIGINT)
+        for left in temporary.glob("facestats-*"):
+            assert number == signal.SIGKILL, "nobody can clear up after that alone"
+            shutil.rmtree(left)
+        assert before < lines_of(out) < 40
+    with pytest.raises(SystemExit) as ended:  # the last one in this process, which has loaded the models
+        app(arguments[arguments.index("extract") :])
+    assert not ended.value.code
+    assert sorted(ids(out)) == sorted(fs.list_images(raw)["image_id"].to_list())
+
+
+@pytest.mark.slow
+def test_a_second_command_on_one_output_is_exit_6_and_other_settings_are_exit_7(tmp_path):
+    out, config = tmp_path / "out.jsonl", project(tmp_path)
+    with open_output(out, {"source": "s", "scores": False, "recipe": {}}):
+        held = subprocess.run(
+            command("--text", "a man", "--out", out, "--config", config),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    assert held.returncode == 6, held.stderr
+    assert f"is being written by process {os.getpid()}" in held.stderr
+    with pytest.raises(SystemExit) as ended:  # in this process, which has loaded what the other would
+        app(["extract", "--text", "a man", "--out", str(out), "--config", str(config)])
+    assert not ended.value.code
+    assert lines_of(out) == 1
+    other = subprocess.run(
+        command("--text", "an elderly man", "--out", out, "--config", config),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert other.returncode == 7, other.stderr
+    assert len(other.stderr.strip().splitlines()) == 1

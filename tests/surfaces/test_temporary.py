@@ -1,0 +1,87 @@
+import os
+import subprocess
+import sys
+import tempfile
+
+import pytest
+
+from facestats.surfaces.temporary import temporary_folder
+
+
+def test_a_folder_lasts_as_long_as_its_block_and_is_nobody_elses():
+    with temporary_folder() as folder, temporary_folder("other-") as other:
+        assert folder.is_dir()
+        assert folder != other
+        assert other.name.startswith("other-")
+        assert os.name == "nt" or folder.stat().st_mode & 0o077 == 0
+        (folder / "a").mkdir()
+        (folder / "a/b").write_text("x")
+    assert not folder.exists()
+    with pytest.raises(KeyError), temporary_folder() as folder:
+        raise KeyError
+    assert not folder.exists()
+
+
+def test_a_block_may_clear_its_folder_away():
+    with temporary_folder() as folder:
+        folder.rmdir()
+    assert not folder.exists()
+
+
+def test_nowhere_to_write_is_a_sentence(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(OSError, match="set TMPDIR, or make room"), temporary_folder():
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="each step is a process that begins in the middle")
+def test_wherever_the_program_is_interrupted_no_folder_is_left(tmp_path):
+    """Each step in its own program: what the block leaves behind goes at the end of it, at the latest."""
+    code = """
+import os, sys, tempfile
+from facestats.surfaces.temporary import temporary_folder
+
+def run(n, write):
+    left = n
+
+    def step(*_):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    sys.setprofile(step)
+    with temporary_folder() as folder:
+        os.mkdir(f"{folder}/a")
+    sys.setprofile(None)
+    write("through")
+
+tempfile.gettempdir()  # which tries once whether a file can be written there
+n = 1
+while True:
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        run(n, lambda text: os.write(writing, text.encode()))
+        sys.exit()
+    os.close(writing)
+    os.waitpid(child, 0)
+    if os.read(reading, 10):
+        break
+    os.close(reading)
+    n += 1
+print(n)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert run.returncode == 0, run.stderr
+    assert int(run.stdout.split()[-1]) > 50
+    assert list(tmp_path.iterdir()) == []
