@@ -20,9 +20,9 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.stats import wilson_interval
-from facestats.demo.captions import write_caption
+from facestats.demo.writing.captions import write_caption
 from facestats.demo.gallery import write_gallery
-from facestats.demo.nli import score_labels
+from facestats.demo.training.nli import score_labels
 from facestats.demo.records import sample_records
 
 if TYPE_CHECKING:

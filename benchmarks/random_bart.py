@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.demo.bart_card import draw_captions
-from facestats.demo.tiny_bart import build_tokenizer
+from facestats.demo.training.bart_card import draw_captions
+from facestats.demo.training.tiny_bart import build_tokenizer
 from facestats.models.runtime import pick_device, pick_precision
 
 if TYPE_CHECKING:

@@ -24,8 +24,8 @@ from common import RESULTS, describe_machine, keep
 
 import facestats as fs
 from facestats.core.config import TextLabelsSettings
-from facestats.demo.bart_card import draw_captions
-from facestats.demo.tiny_bart import build_tokenizer
+from facestats.demo.training.bart_card import draw_captions
+from facestats.demo.training.tiny_bart import build_tokenizer
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 1000

@@ -30,7 +30,7 @@ from random_bart import as_captions, bare_model, bf16_arithmetic, pick_texts, sa
 
 import facestats as fs
 from facestats.core.config import TextLabelsSettings
-from facestats.demo.bart_card import draw_captions
+from facestats.demo.training.bart_card import draw_captions
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,14 +20,14 @@ from random_bart import as_captions
 
 import facestats as fs
 from facestats.core.config import TextLabelsSettings
-from facestats.demo.bart_card import draw_captions
-from facestats.demo.nli import score_labels
+from facestats.demo.training.bart_card import draw_captions
+from facestats.demo.training.nli import score_labels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from facestats.core.config import AttributeSettings
-    from facestats.demo.captions import Caption
+    from facestats.demo.writing.captions import Caption
 
 ROOT = Path(__file__).parents[1]
 DEFAULT_THRESHOLD = TextLabelsSettings().threshold

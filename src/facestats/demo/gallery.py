@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from facestats.demo.backdrop import draw_nobody
-from facestats.demo.character import paint_character
+from facestats.demo.drawing.backdrop import draw_nobody
+from facestats.demo.drawing.character import paint_character
 from facestats.demo.records import OPTIONS, sample_records
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _write_chunk(folder: str, sheets: Sequence[Sheet]) -> list[tuple[dict, dict]
 
 def _row(sheet: Sheet, known: Mapping[str, float], seed: int) -> dict[str, Any]:
     """Give a picture's row of metadata.csv."""
-    from facestats.demo.captions import write_caption
+    from facestats.demo.writing.captions import write_caption
 
     row: dict[str, Any] = {"file_name": sheet.file_name, "text": "", "kind": sheet.kind}
     truth: Mapping[str, str | None] = {}
