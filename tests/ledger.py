@@ -1,6 +1,6 @@
 """A landmarker that counts, for tests of how often a picture is looked at."""
 
-from facestats.core.testing import FakeLandmarker
+from facestats.testing import FakeLandmarker
 
 
 class Ledger(FakeLandmarker):

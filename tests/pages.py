@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
 ROOT = Path(__file__).parents[1]
 

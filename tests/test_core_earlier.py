@@ -14,7 +14,7 @@ import pytest
 import facestats as fs
 from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.store.status import Expected
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 
 ROOT = Path(__file__).parents[1]
 ZIP = Path(__file__).with_name("before_packages.zip")

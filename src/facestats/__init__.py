@@ -52,8 +52,8 @@ _HOMES = {
     "list_findings": "audit.findings",
     "list_groups": "composites.select",
     "list_images": "inputs.listing",
-    "list_modules": "core.outline",
-    "list_tables": "core.outline",
+    "list_modules": "schematics",
+    "list_tables": "schematics",
     "load_config": "core.config",
     "load_probes": "attributes.probes",
     "load_ratings_model": "ratings.fit",
@@ -84,7 +84,7 @@ _HOMES = {
     "write_card": "audit.run_card",
     "write_label": "human_labels.answers_file",
 }
-_MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "core.testing"}
+_MODULES = {"models": "models", "plots": "plots", "tables": "core.tables", "testing": "testing"}
 
 __all__ = ["__version__", *sorted({*_HOMES, *_MODULES})]  # noqa: PLE0604
 
@@ -107,7 +107,7 @@ if TYPE_CHECKING:
     from facestats.composites.average import morph_faces as morph_faces
     from facestats.composites.average import sharpness_ratio as sharpness_ratio
     from facestats.core import tables as tables
-    from facestats.core import testing as testing
+    from facestats import testing as testing
     from facestats.human_labels.answers_file import LabelError as LabelError
     from facestats.human_labels.answers_file import write_label as write_label
     from facestats.inputs.captions import list_captions as list_captions
@@ -125,8 +125,8 @@ if TYPE_CHECKING:
     from facestats.inputs.listing import list_images as list_images
     from facestats.clusters.members import cluster_members as cluster_members
     from facestats.clusters.members import find_near_duplicates as find_near_duplicates
-    from facestats.core.outline import list_modules as list_modules
-    from facestats.core.outline import list_tables as list_tables
+    from facestats.schematics import list_modules as list_modules
+    from facestats.schematics import list_tables as list_tables
     from facestats.ratings.reliability import average_ratings as average_ratings
     from facestats.ratings.reliability import rater_effects as rater_effects
     from facestats.ratings.reliability import rater_reliability as rater_reliability

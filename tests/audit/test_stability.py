@@ -4,7 +4,7 @@ import pytest
 
 import facestats as fs
 from facestats.audit.stability import VARIANTS, _change
-from facestats.core.testing import FakeEncoder, FakeLandmarker, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, draw_faces
 
 
 class LeftHalf(FakeEncoder):

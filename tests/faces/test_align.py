@@ -14,7 +14,7 @@ from facestats.inputs.listing import list_images
 from facestats.store.table_files import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
-from facestats.core.testing import FakeLandmarker, draw_faces
+from facestats.testing import FakeLandmarker, draw_faces
 from facestats.faces.align import PUPILS, align_faces, crop_face, crop_name, transform_points
 
 OK = ("ok", "ok_first_frame")

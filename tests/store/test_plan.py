@@ -9,7 +9,7 @@ from tests.store.test_store import CALLS, build, computed, ids, label, pictures
 import facestats as fs
 from facestats.store import plan
 from facestats.core.tables import FINGERPRINT, KEY, take_rows
-from facestats.core.testing import draw_faces
+from facestats.testing import draw_faces
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facestats.core.config import AttributeSettings
 from facestats.core.tables import TEXT_LABELS, TableError, check_table
-from facestats.core.testing import FakeEncoder
+from facestats.testing import FakeEncoder
 from facestats.text_labels.label import embed_texts, label_texts
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
 
-from facestats.core.settings import (
+from facestats.core.attribute_settings import (
     AttributeSettings,
     ClassifierSettings,
     OptionSettings,

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from facestats.core.pool import new_pool, room, shared_pool, stop_pool, stop_workers
+from facestats.core.worker_pool import new_pool, room, shared_pool, stop_pool, stop_workers
 
 if TYPE_CHECKING:
     from _thread import LockType

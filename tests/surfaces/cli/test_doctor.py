@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from facestats.core.testing import draw_faces
+from facestats.testing import draw_faces
 from facestats.surfaces.cli.doctor import EXTRAS, PACKAGES, examine
 
 ROOT = Path(__file__).parents[1]

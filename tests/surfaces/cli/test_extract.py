@@ -15,7 +15,7 @@ import pytest
 
 import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cli import extract as work
 from facestats.surfaces.cli.commands import app
 from facestats.surfaces.cli.extract_output import open_output

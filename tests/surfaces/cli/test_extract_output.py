@@ -14,7 +14,7 @@ import pytest
 import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.store.locks import LockedError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cli import extract as work
 from facestats.surfaces.cli.exit_codes import exit_code
 from facestats.surfaces.cli.extract_output import StateError, open_output

@@ -9,7 +9,7 @@ from ledger import Ledger
 from PIL import Image
 
 from facestats.core.config import ConfigError
-from facestats.core.testing import FakeEncoder, FakeTextClassifier
+from facestats.testing import FakeEncoder, FakeTextClassifier
 from facestats.surfaces.page.answer_html import draw_answer
 from facestats.surfaces.page.gallery import Gallery
 from facestats.surfaces.pipeline.answers import Attributes, CharacterResult, Label

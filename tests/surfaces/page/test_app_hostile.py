@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from facestats.core.testing import draw_faces
+from facestats.testing import draw_faces
 
 pytest_plugins = ["pages"]
 EVIL = "<img src=x onerror=alert(1)>"

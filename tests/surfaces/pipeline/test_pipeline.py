@@ -16,7 +16,7 @@ import facestats as fs
 from facestats.core.config import Config
 from facestats.attributes.probes import CURVE, REPORT, Probe, Probes
 from facestats.core.protocols import ModelError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.page.answer_html import draw_answer
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
 from facestats.surfaces.pipeline.pipeline import Item

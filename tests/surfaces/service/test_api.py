@@ -15,7 +15,7 @@ from PIL import Image
 import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.core.protocols import ModelError
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.service.batching import BusyError, Gatherer
 from facestats.surfaces.service.start import serve
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import facestats as fs
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 
 pytest.importorskip("fastapi", reason="the service is an extra: pip install 'facestats[service]'")
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from facestats.core.testing import draw_faces
+from facestats.testing import draw_faces
 from facestats.surfaces.service.start import STOP_SECONDS
 
 pytest.importorskip("fastapi", reason="the service is an extra: pip install 'facestats[service]'")
@@ -88,7 +88,7 @@ def test_bombs_do_not_stop_the_others_and_sigterm_finishes_what_is_under_way(ser
 SLEEPER = """
 import atexit, sys, time
 import facestats as fs
-from facestats.core.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 from facestats.surfaces.cli.exit_codes import stopped_by_signals
 from facestats.surfaces.service.start import serve
 

@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from facestats.core.config import ConfigError
-from facestats.core.pool import end_workers
+from facestats.core.worker_pool import end_workers
 from facestats.core.progress import say
 from facestats.surfaces.temporary import temporary_folder
 from facestats.surfaces.service.batching import SECONDS

@@ -6,9 +6,9 @@ import time
 from pathlib import Path
 
 import pytest
-from test_core_workers import collect
+from tests.core.test_workers import collect
 
-from facestats.core.pool import stop_workers
+from facestats.core.worker_pool import stop_workers
 from facestats.core.workers import map_tasks
 
 
@@ -57,7 +57,7 @@ def test_a_pool_that_was_outgrown_ends():
 def test_workers_do_not_outlive_a_killed_program():
     code = """
 import time
-from test_core_pool import map_tasks, process_ids
+from tests.core.test_worker_pool import map_tasks, process_ids
 for _, pids in map_tasks(process_ids, [0] * 4, workers=2, task_size=1):
     print(*pids, flush=True)
 print("end", flush=True)

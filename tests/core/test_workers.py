@@ -146,7 +146,7 @@ def test_wherever_the_program_is_interrupted_it_can_go_on_and_end():
     """Ctrl-C raises between any two steps of the main thread; none of them may leave the pool locked for ever."""
     code = """
 import sys
-from facestats.core.pool import stop_workers
+from facestats.core.worker_pool import stop_workers
 from facestats.core.workers import map_tasks
 
 def interrupted(n):
