@@ -51,8 +51,8 @@ quick: .venv/installed  ## the tests that take seconds
 	@touch $@
 
 browser: .venv/browser  ## the page, the map and the labelling widget in a real browser; fetches what they need
-	$(BIN)/python -m pytest -rs tests/test_labelling_browser.py tests/test_surfaces_app*.py tests/test_surfaces_explore.py \
-		tests/test_doors.py
+	$(BIN)/python -m pytest -rs tests/surfaces/notebooks tests/surfaces/page \
+		tests/surfaces/test_doors.py
 
 lint: .venv/installed  ## ruff, import contract, types, stripped notebooks
 	$(BIN)/ruff check .

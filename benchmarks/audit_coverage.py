@@ -41,7 +41,7 @@ def label_population(cfg: fs.Config, folder: Path, *, n: int, seed: int) -> tupl
     vectors = store.build("embeddings", faces, fs.embed_faces, **places)
     labels = fs.label_attributes(vectors, clip, cfg.attributes)
     named = labels.select("image_id", *(pl.col(a).alias(f"image_{a}") for a in cfg.attributes))
-    return named, fs.read_truth(raw, cfg.attributes)
+    return named, fs.human_labels.read_truth(raw, cfg.attributes)
 
 
 def count_held(
@@ -49,13 +49,13 @@ def count_held(
 ) -> pl.DataFrame:
     """Audit `draws` samples: per slice and metric the draws with an interval, and those that hold the truth."""
     known = truth.join(labels, on="image_id", how="inner", validate="1:1")
-    exact = fs.audit_labels(labels, truth, cfg.attributes)
+    exact = fs.audit.accuracy(labels, truth, cfg.attributes)
     rng = np.random.default_rng(seed)
     found = []
     for i in range(draws):
         ids = pl.Series("image_id", [str(k) for k in range(size)])
         rows = known[rng.integers(0, known.height, size)].with_columns(ids)
-        part = fs.audit_labels(
+        part = fs.audit.accuracy(
             rows.select(labels.columns), rows.select(truth.columns), cfg.attributes, seed=i
         )
         both = part.filter(pl.col("n") >= FEW).join(exact, on=SLICE, suffix="_true", validate="1:1")

@@ -20,10 +20,10 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.stats import wilson_interval
-from facestats.demo.writing.captions import write_caption
 from facestats.demo.gallery import write_gallery
-from facestats.demo.training.nli import score_labels
 from facestats.demo.records import sample_records
+from facestats.demo.training.nli import score_labels
+from facestats.demo.writing.captions import write_caption
 
 if TYPE_CHECKING:
     from facestats.core.config import Config

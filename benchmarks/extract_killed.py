@@ -29,7 +29,13 @@ CONFIG = 'data_dir: {data}\nattributes: {attributes}\nembeddings: {{model: "loca
 
 def command(folder: Path, out: Path, config: Path) -> list[str]:
     """Extract a folder to a file, with nothing remembered between runs but the file itself."""
-    start = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()", "extract", "--no-cache"]
+    start = [
+        sys.executable,
+        "-c",
+        "from facestats.surfaces.cli.commands import main; main()",
+        "extract",
+        "--no-cache",
+    ]
     return [*start, "--directory", str(folder), "--out", str(out), "--config", str(config)]
 
 

@@ -98,7 +98,9 @@ def women_average(config: Path) -> None:
     mean, warp = (fs.average_faces(women, store.crops_dir, method=method) for method in ("mean", "warp"))
     mean.save(target / "pixel_mean.png")
     warp.save(target / "warped_mean.png")
-    print(f"{warp.n} women, sharpness of warped over pixel mean: {fs.sharpness_ratio(warp, mean):.2f}")
+    print(
+        f"{warp.n} women, sharpness of warped over pixel mean: {fs.composites.sharpness_ratio(warp, mean):.2f}"
+    )
 
 
 def show_status(config: Path) -> None:

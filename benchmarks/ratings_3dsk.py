@@ -23,9 +23,9 @@ TRAITS = ("att", "dom", "health", "sexdim", "trust")
 
 
 def read_single_ratings(folder: Path) -> pl.DataFrame:
-    """Single ratings with the names that `fs.read_ratings` expects."""
+    """Single ratings with the names that `fs.ratings.read` expects."""
     raw = pl.read_parquet(folder / "raters.parquet")
-    return fs.read_ratings(raw.with_columns(image_id=pl.format("{}.jpg", "face_id")))
+    return fs.ratings.read(raw.with_columns(image_id=pl.format("{}.jpg", "face_id")))
 
 
 def embed(folder: Path, work: Path) -> tuple[pl.DataFrame, str]:
@@ -62,7 +62,7 @@ def main(folder: Path, work: Path) -> None:
         "face_gender", "trait", maintain_order=True
     ):
         found = dict(
-            fs.rater_reliability(part, n_splits=500, n_resamples=2).select("measure", "value").iter_rows()
+            fs.ratings.reliability(part, n_splits=500, n_resamples=2).select("measure", "value").iter_rows()
         )
         shown = ("single_rater", "split_half", "spearman_brown", "icc_2_1", "icc_2_k", "ceiling")
         lines.append(f"| {gender} | {trait} | " + " | ".join(f"{found[m]:.3f}" for m in shown) + " |")

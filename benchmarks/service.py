@@ -192,7 +192,13 @@ def serve(config: Path, **environment: str) -> tuple[subprocess.Popen[bytes], st
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()", "serve", "--no-cache"]
+    command = [
+        sys.executable,
+        "-c",
+        "from facestats.surfaces.cli.commands import main; main()",
+        "serve",
+        "--no-cache",
+    ]
     process = subprocess.Popen(
         [*command, "--port", str(port), "--config", str(config)],
         env={**os.environ, **environment},

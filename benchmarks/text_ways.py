@@ -74,14 +74,19 @@ def choose_threshold(n: int) -> pl.DataFrame:
         found = fs.label_texts(as_captions([c.text for c in captions]), bart, cfg.attributes, threshold=0.0)
         names = [f"text_{name}" for name in cfg.attributes]
         scores[part] = [
-            _macro_f1(fs.confident(found, level, attributes=names), captions, cfg.attributes, keep=None)
+            _macro_f1(
+                fs.attributes.mask_low_scores(found, level, attributes=names),
+                captions,
+                cfg.attributes,
+                keep=None,
+            )
             for level in THRESHOLDS
         ]
     return pl.DataFrame({"threshold": THRESHOLDS, **scores})
 
 
 def _by_embedding(frame: pl.DataFrame, clip: Any, attributes: dict[str, AttributeSettings]) -> pl.DataFrame:
-    labels = fs.label_attributes(fs.embed_texts(frame, clip), clip, attributes)
+    labels = fs.label_attributes(fs.text_labels.embed_texts(frame, clip), clip, attributes)
     return labels.rename({c: f"text_{c}" for c in labels.columns if c != "image_id"})
 
 

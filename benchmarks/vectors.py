@@ -69,7 +69,7 @@ def time_clusters(folder: Path, rounds: int) -> dict[str, Any]:
     start, worked = time.perf_counter(), time.process_time()
     clusters = fs.cluster_faces(table, n_clusters=12, seed=0)
     middle = time.perf_counter()
-    members = fs.cluster_members(table, clusters)
+    members = fs.clusters.members(table, clusters)
     end = time.perf_counter()
     assert members.height == table.height
     processor = time.process_time() - worked

@@ -88,7 +88,7 @@ def measure(table: Path, crops: Path, n: int) -> dict[str, float]:
     start, worked = time.perf_counter(), time.process_time()
     average = fs.average_faces(faces, crops, method="warp")
     seconds, processor = time.perf_counter() - start, time.process_time() - worked
-    mirrored = fs.mirror_average(average)
+    mirrored = fs.composites.mirror(average)
     assert np.array_equal(mirrored.pixels, mirrored.pixels[:, ::-1])
     one = fs.average_faces(faces.head(1), crops, method="warp", min_faces=1)
     assert np.array_equal(one.pixels, np.asarray(Image.open(crops / faces["crop"][0])))

@@ -37,10 +37,21 @@ needs_london = pytest.mark.skipif(
 
 # Files whose tests share a costly fixture, or would be in each other's way, run in one process.
 TOGETHER = {
-    **dict.fromkeys(("test_doors", "test_examples", "test_notebooks"), "demo"),  # the fixture of that name
-    **dict.fromkeys(("test_clusters", "test_demo_truth"), "demo"),  # held_out; demo has compiled UMAP
-    **dict.fromkeys(("test_london", "test_faces_london", "test_composites"), "demo"),  # portraits
-    **dict.fromkeys(("test_labelling_browser", "test_surfaces_explore", "test_surfaces_app"), "browser"),
+    **dict.fromkeys(
+        ("surfaces/test_doors", "test_examples", "surfaces/notebooks/test_run"), "demo"
+    ),  # the fixture of that name
+    **dict.fromkeys(("clusters/test_cluster", "demo/test_truth"), "demo"),  # held_out; demo has compiled UMAP
+    **dict.fromkeys(
+        ("test_london", "faces/test_london_portraits", "composites/test_average"), "demo"
+    ),  # portraits
+    **dict.fromkeys(
+        (
+            "surfaces/notebooks/test_label_widget_browser",
+            "surfaces/notebooks/test_explore",
+            "surfaces/page/test_app",
+        ),
+        "browser",
+    ),
 }
 
 
@@ -51,8 +62,8 @@ def pytest_xdist_make_scheduler(config, log):
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid):
-            stem = Path(nodeid.partition("::")[0]).stem
-            return TOGETHER.get(stem, stem)
+            file = nodeid.partition("::")[0].removeprefix("tests/").removesuffix(".py")
+            return TOGETHER.get(file, file)
 
     return ByFile(config, log)
 

@@ -46,7 +46,7 @@ def test_composite_of_a_filter(demo, tmp_path):
     out = tmp_path / "average.png"
     load("composite_of_filter")([str(out), "gender=female", "--config", str(demo[0])])
     assert Image.open(out).size == (512, 512)
-    assert fs.read_composite(out)["settings"]["where"] == "gender = female"
+    assert fs.composites.read(out)["settings"]["where"] == "gender = female"
 
 
 def test_add_an_attribute(demo, capsys):

@@ -8,10 +8,10 @@ import nbformat
 import numpy as np
 import pytest
 import yaml
-from conftest import LONDON, ROOT, copy_london, needs_london
 from random_clip import save_random_clip
 
 import facestats as fs
+from tests.conftest import LONDON, ROOT, copy_london, needs_london
 
 pytestmark = [needs_london, pytest.mark.slow]
 ATTRIBUTES = ("gender", "hair_color", "eye_color")
@@ -115,7 +115,7 @@ def test_the_example_averages_every_group(portraits, tmp_path, capsys):
     plt.close("all")
     assert "faces: 102 rows, unchanged" in capsys.readouterr().out
     report = tmp_path / "out/report"
-    made = {p.stem: fs.read_composite(p) for p in report.glob("*.png")}
+    made = {p.stem: fs.composites.read(p) for p in report.glob("*.png")}
     groups = {"female": 49, "male": 53, "white": 69, "black": 13, "west_asian": 10, "east_asian": 9}
     assert {name: facts["n"] for name, facts in made.items()} == {
         f"{group}_{method}": n for group, n in groups.items() for method in ("mean", "warp")

@@ -47,7 +47,7 @@ def test_precedence_and_conflict(pairs):
 
 
 def human(values, scores=None):
-    """Labels by people, as fs.read_labels gives them: only rows that somebody spoke of."""
+    """Labels by people, as fs.human_labels.read gives them: only rows that somebody spoke of."""
     rows = [(f"{i}.png", "hair", v, 1.0 if scores is None else scores[i]) for i, v in enumerate(values) if v]
     schema = {"image_id": pl.String, "attribute": pl.String, "value": pl.String, "agreement": pl.Float32}
     return pl.DataFrame(rows, schema=schema, orient="row")
@@ -107,7 +107,7 @@ def test_human_labels_of_other_pictures_are_refused_if_all_and_named_if_some(cap
     assert "1 pictures with human labels are not in faces, such as '2.png'" in caplog.text
     strangers = both.with_columns(image_id="other/" + pl.col("image_id"))
     with pytest.raises(
-        fs.TableError, match=r"none of the 3 pictures with human labels, such as 'other/0.png'"
+        fs.tables.TableError, match=r"none of the 3 pictures with human labels, such as 'other/0.png'"
     ):
         fs.merge_master(faces(2), attributes=labels(["red", "red"]), human=strangers)
 
@@ -125,7 +125,7 @@ def test_human_labels_of_other_pictures_are_refused_if_all_and_named_if_some(cap
     ],
 )
 def test_human_labels_that_do_not_fit_are_refused_by_name(said, message):
-    with pytest.raises(fs.TableError, match=message):
+    with pytest.raises(fs.tables.TableError, match=message):
         fs.merge_master(faces(1), attributes=labels(["red"]), human=said)
 
 
@@ -133,7 +133,7 @@ def test_tables_of_another_configuration_are_refused_by_name():
     other = pl.Enum(["black", "ginger", "blonde"])
     texts = labels(["black"], prefix="text_").with_columns(text_hair=pl.lit("ginger", dtype=other))
     with pytest.raises(
-        fs.TableError, match=r"'text_hair' has the options \['black', 'ginger', 'blonde'\], 'hair' has"
+        fs.tables.TableError, match=r"'text_hair' has the options \['black', 'ginger', 'blonde'\], 'hair' has"
     ):
         fs.merge_master(faces(1), attributes=labels(["red"]), text_labels=texts)
 
@@ -161,5 +161,5 @@ def test_rows_and_order_are_those_of_faces():
     ],
 )
 def test_tables_of_other_pictures_are_refused_by_name(table, message):
-    with pytest.raises(fs.TableError, match=message):
+    with pytest.raises(fs.tables.TableError, match=message):
         fs.merge_master(faces(3), attributes=table)

@@ -30,7 +30,7 @@ def merge_master(
     attributes, text_labels
         Tables of stages 03 and 04.
     human
-        From :func:`facestats.read_labels`: what people said of some of the pictures.
+        From :func:`facestats.human_labels.read`: what people said of some of the pictures.
     tables
         Further frames with a row per picture, such as captions or clusters; None adds nothing.
 

@@ -13,7 +13,7 @@ from facestats.core.tables import FINGERPRINT, TABLES
 if TYPE_CHECKING:
     from facestats.store.store import Store
 
-PACKAGE = Path(__file__).parents[1]
+PACKAGE = Path(__file__).parent
 
 
 def list_tables(store: Store) -> pl.DataFrame:

@@ -39,7 +39,7 @@ def faces(tmp_path):
 
 def test_every_row_stays_and_says_what_its_crop_shows(faces, tmp_path):
     shade = Shade()
-    found = fs.classify_faces(faces, {"tone": shade}, tmp_path)
+    found = fs.attributes.classify_faces(faces, {"tone": shade}, tmp_path)
     assert found["image_id"].to_list() == faces["image_id"].to_list()
     assert found["eye_tone"].to_list() == ["light", None, None, "dark", "light", None, "dark"]
     assert found.schema["eye_tone"] == pl.Enum(SHADES)
@@ -53,24 +53,26 @@ def test_every_row_stays_and_says_what_its_crop_shows(faces, tmp_path):
 
 
 def test_rows_do_not_depend_on_each_other(faces, tmp_path):
-    whole = fs.classify_faces(faces, {"tone": Shade()}, tmp_path)
-    parts = [fs.classify_faces(faces[i : i + 3], {"tone": Shade()}, tmp_path) for i in (0, 3, 6)]
+    whole = fs.attributes.classify_faces(faces, {"tone": Shade()}, tmp_path)
+    parts = [fs.attributes.classify_faces(faces[i : i + 3], {"tone": Shade()}, tmp_path) for i in (0, 3, 6)]
     assert whole.equals(pl.concat(parts))
-    backwards = fs.classify_faces(faces.reverse(), {"tone": Shade()}, tmp_path)
+    backwards = fs.attributes.classify_faces(faces.reverse(), {"tone": Shade()}, tmp_path)
     assert whole.equals(backwards.reverse())
 
 
 def test_no_rows_no_crops_and_no_classifiers_are_no_special_cases(faces, tmp_path):
-    empty = fs.classify_faces(faces.head(0), {"tone": Shade()}, tmp_path)
+    empty = fs.attributes.classify_faces(faces.head(0), {"tone": Shade()}, tmp_path)
     assert empty.height == 0
-    assert empty.schema == fs.classify_faces(faces, {"tone": Shade()}, tmp_path).schema
-    assert fs.classify_faces(faces, {}, tmp_path).columns == ["image_id"]
-    assert fs.classify_faces(faces[2:3], {"tone": Shade()}, tmp_path)["eye_tone"].to_list() == [None]
+    assert empty.schema == fs.attributes.classify_faces(faces, {"tone": Shade()}, tmp_path).schema
+    assert fs.attributes.classify_faces(faces, {}, tmp_path).columns == ["image_id"]
+    assert fs.attributes.classify_faces(faces[2:3], {"tone": Shade()}, tmp_path)["eye_tone"].to_list() == [
+        None
+    ]
 
 
 def test_a_missing_crop_is_named(faces, tmp_path):
     (tmp_path / "3.png").unlink()
     with pytest.raises(ValueError, match=r"3\.png: .*Align the faces again"):
-        fs.classify_faces(faces, {"tone": Shade()}, tmp_path)
+        fs.attributes.classify_faces(faces, {"tone": Shade()}, tmp_path)
     with pytest.raises(TableError, match="no column"):
-        fs.classify_faces(faces.drop("crop"), {"tone": Shade()}, tmp_path)
+        fs.attributes.classify_faces(faces.drop("crop"), {"tone": Shade()}, tmp_path)

@@ -1,12 +1,10 @@
 import numpy as np
 import polars as pl
 import pytest
-from conftest import DATA
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.config import AttributeSettings
 from facestats.attributes.probe_fitting import (
     MIN_TESTED,
     Labelled,
@@ -16,6 +14,8 @@ from facestats.attributes.probe_fitting import (
     fit_regression,
     learning_curve,
 )
+from facestats.core.config import AttributeSettings
+from tests.conftest import DATA
 
 SFHQ = DATA / "clip_sfhq/embeddings.parquet"
 
@@ -202,8 +202,8 @@ def test_two_hundred_labels_of_real_vectors(tmp_path):
     said = table.unpivot(names, index="image_id", variable_name="attribute", value_name="value").drop_nulls()
     file = tmp_path / "labels.csv"
     said.write_csv(file)
-    labels = fs.read_labels(file, attributes)
-    probes = fs.fit_probes(table, labels, "ViT-B-32/openai", attributes=attributes, seed=0)
+    labels = fs.human_labels.read(file, attributes)
+    probes = fs.attributes.fit_probes(table, labels, "ViT-B-32/openai", attributes=attributes, seed=0)
     report = {row["attribute"]: row for row in probes.report.iter_rows(named=True)}
     assert report["gender"]["n_tested"] == report["ethnicity"]["n_tested"] == 200
     assert report["gender"]["accuracy"] >= 0.95

@@ -4,8 +4,8 @@ import pytest
 from safetensors.numpy import save_file
 
 import facestats as fs
-from facestats.core.config import AttributeSettings
 from facestats.attributes.probes import CURVE, REPORT, Probe, Probes, probes_name
+from facestats.core.config import AttributeSettings
 from facestats.core.protocols import ModelError
 
 OPTIONS = ("red", "black", "blonde")
@@ -50,7 +50,7 @@ def test_a_picture_that_was_learnt_from_is_labelled_by_the_fold_that_had_not_see
 
 def test_what_is_saved_is_what_is_loaded(tmp_path):
     before = probes()
-    after = fs.load_probes(before.save(tmp_path / "sub/probes.safetensors"), "clip@1")
+    after = fs.attributes.load_probes(before.save(tmp_path / "sub/probes.safetensors"), "clip@1")
     assert (after.name, after.encoder) == (before.name, before.encoder)
     assert after.report.equals(before.report)
     assert after.curves.equals(before.curves)
@@ -64,7 +64,7 @@ def test_what_is_saved_is_what_is_loaded(tmp_path):
 
 def test_no_probes_can_be_saved_too(tmp_path):
     none = Probes("probes@0", "clip@1", {}, pl.DataFrame(schema=REPORT), pl.DataFrame(schema=CURVE))
-    after = fs.load_probes(none.save(tmp_path / "p.safetensors"), "clip@1")
+    after = fs.attributes.load_probes(none.save(tmp_path / "p.safetensors"), "clip@1")
     assert after.fitted == {}
     assert after.report.schema == none.report.schema
 
@@ -72,18 +72,18 @@ def test_no_probes_can_be_saved_too(tmp_path):
 def test_probes_of_another_encoder_are_refused(tmp_path):
     file = probes().save(tmp_path / "p.safetensors")
     with pytest.raises(ModelError, match="read vectors of 'clip@1', not of 'clip@2'"):
-        fs.load_probes(file, "clip@2")
+        fs.attributes.load_probes(file, "clip@2")
 
 
 def test_other_files_are_refused(tmp_path):
     with pytest.raises(ModelError, match="holds no probes"):
-        fs.load_probes(tmp_path / "none.safetensors", "clip@1")
+        fs.attributes.load_probes(tmp_path / "none.safetensors", "clip@1")
     (tmp_path / "text.safetensors").write_text("no tensors")
     with pytest.raises(ModelError, match="holds no probes"):
-        fs.load_probes(tmp_path / "text.safetensors", "clip@1")
+        fs.attributes.load_probes(tmp_path / "text.safetensors", "clip@1")
     save_file({"x": np.zeros(2)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="expected 'facestats probes 1'"):
-        fs.load_probes(tmp_path / "other.safetensors", "clip@1")
+        fs.attributes.load_probes(tmp_path / "other.safetensors", "clip@1")
 
 
 def test_the_name_follows_all_that_the_probes_depend_on_and_nothing_else():

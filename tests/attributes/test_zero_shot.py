@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.attributes.zero_shot import fit_probes, label_attributes
+from facestats.attributes import fit_probes, label_attributes
 from facestats.core.config import AttributeSettings
 from facestats.core.protocols import ModelError
 from facestats.core.tables import ATTRIBUTES, TableError, check_table
@@ -161,7 +161,7 @@ def test_no_rows_are_a_table_without_rows():
 
 
 def said(frame, attribute, values, reason=None):
-    """Labels by people, as fs.read_labels gives them."""
+    """Labels by people, as fs.human_labels.read gives them."""
     return frame.select(
         "image_id",
         attribute=pl.lit(attribute),

@@ -94,12 +94,12 @@ def embeddings(world):
 
 
 def findings_of(master, truth, **more):
-    return fs.list_findings(
-        audit=fs.audit_labels(master, truth, ATTRIBUTES),
-        options=fs.audit_options(master, ATTRIBUTES, truth=truth),
-        calibration=fs.audit_calibration(master, truth, ATTRIBUTES, repeats=3),
-        crosstalk=fs.audit_crosstalk(master, ATTRIBUTES, truth=truth, n_resamples=50),
-        texts=fs.audit_texts(master, ATTRIBUTES),
+    return fs.audit.findings(
+        audit=fs.audit.accuracy(master, truth, ATTRIBUTES),
+        options=fs.audit.options(master, ATTRIBUTES, truth=truth),
+        calibration=fs.audit.calibration(master, truth, ATTRIBUTES, repeats=3),
+        crosstalk=fs.audit.crosstalk(master, ATTRIBUTES, truth=truth, n_resamples=50),
+        texts=fs.audit.texts(master, ATTRIBUTES),
         **more,
     )
 
@@ -109,7 +109,7 @@ def card_top(tmp_path, findings):
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw", "attributes": ATTRIBUTES}
     )
-    text = fs.write_card(config, fs.Store(tmp_path), findings=findings).read_text()
+    text = fs.audit.write_card(config, fs.Store(tmp_path), findings=findings).read_text()
     return text.split("## Most alarming findings\n\n")[1].split("\n\n")[0]
 
 
@@ -118,7 +118,7 @@ def test_labels_without_a_fault_raise_no_alarm(world):
 
 
 def test_the_table_keeps_its_contract_and_covers_the_truth(world):
-    audit = fs.check_table(fs.audit_labels(*world, ATTRIBUTES), AUDIT)
+    audit = fs.tables.check_table(fs.audit.accuracy(*world, ATTRIBUTES), AUDIT)
     assert set(audit["by"]) == {"all", "gender", "ethnicity", "gender+ethnicity"}
     groups = audit.filter((pl.col("attribute") != "all") & (pl.col("source") == "image"))
     held = groups["accuracy_low"].le(0.95) & groups["accuracy_high"].ge(0.95)
@@ -147,7 +147,7 @@ def test_a_prompt_made_nonsense_is_found(world, embeddings, tmp_path):
     brown = settings.options["brown"].model_copy(update={"image": ("brown one", "blorp zxqv")})
     broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
     whole = {"hair_color": settings}
-    fine, bad = (fs.audit_prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken))
+    fine, bad = (fs.audit.prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken))
     assert not fine["astray"].any()
     assert not fine["nonsense"].any()
     astray = bad.filter("astray")["prompt"].to_list()
@@ -161,7 +161,7 @@ def test_an_option_of_nonsense_alone_is_found_at_the_top(world, embeddings, tmp_
     settings = ATTRIBUTES["hair_color"]
     brown = settings.options["brown"].model_copy(update={"image": ("qqq",)})
     broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
-    found = fs.audit_prompts(embeddings, Words(), broken, label=fs.label_attributes)
+    found = fs.audit.prompts(embeddings, Words(), broken, label=fs.label_attributes)
     assert found.filter("nonsense")["prompt"].to_list() == ["qqq"]
     assert found.filter(prompt="qqq").select("n", "flips", "astray").row(0) == (0, None, None)
     top = card_top(tmp_path, findings_of(*world, prompts=found))
@@ -189,7 +189,7 @@ def test_an_attribute_that_follows_another_is_found(world):
         .otherwise(master["image_hair_color"].cast(pl.String))
     ).to_series()
     faulty = master.with_columns(image_hair_color=mixed.cast(pl.Enum(OPTIONS["hair_color"])))
-    found = fs.audit_crosstalk(faulty, ATTRIBUTES, truth=truth, n_resamples=50)
+    found = fs.audit.crosstalk(faulty, ATTRIBUTES, truth=truth, n_resamples=50)
     assert found.row(0, named=True)["a"] == "ethnicity"
     assert found["low"][0] > 0.2
     assert "cross-talk" in findings_of(faulty, truth)["kind"].to_list()
@@ -198,27 +198,31 @@ def test_an_attribute_that_follows_another_is_found(world):
 def test_without_truth_everything_comes_back_empty_and_the_card_says_so(world, tmp_path):
     master, truth = world
     nothing = truth.clear().select("image_id")
-    assert fs.audit_labels(master, nothing, ATTRIBUTES).height == 0
-    assert fs.audit_calibration(master, nothing, ATTRIBUTES).height == 0
-    assert fs.label_sets(master, nothing, ATTRIBUTES).columns == ["image_id"]
-    assert fs.audit_options(master, ATTRIBUTES, truth=nothing)["recall"].null_count() == 8
+    assert fs.audit.accuracy(master, nothing, ATTRIBUTES).height == 0
+    assert fs.audit.calibration(master, nothing, ATTRIBUTES).height == 0
+    assert fs.audit.label_sets(master, nothing, ATTRIBUTES).columns == ["image_id"]
+    assert fs.audit.options(master, ATTRIBUTES, truth=nothing)["recall"].null_count() == 8
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
     )
-    text = fs.write_card(config, fs.Store(tmp_path), findings=fs.list_findings(), truth=nothing).read_text()
+    text = fs.audit.write_card(
+        config, fs.Store(tmp_path), findings=fs.audit.findings(), truth=nothing
+    ).read_text()
     assert "No truth is known of these pictures" in text
 
 
 def test_truth_of_other_pictures_is_refused_and_a_partial_loss_is_said(world, tmp_path, caplog):
     master, truth = world
     lost = truth.with_columns(image_id="raw/" + pl.col("image_id"))
-    for look in (fs.audit_labels, fs.audit_calibration, fs.audit_crosstalk, fs.label_sets):
-        with pytest.raises(fs.TableError, match=r"none of the 600 .* such as 'raw/0000.jpg'.*'0000.jpg'"):
+    for look in (fs.audit.accuracy, fs.audit.calibration, fs.audit.crosstalk, fs.audit.label_sets):
+        with pytest.raises(
+            fs.tables.TableError, match=r"none of the 600 .* such as 'raw/0000.jpg'.*'0000.jpg'"
+        ):
             look(master, attributes=ATTRIBUTES, truth=lost)
-    with pytest.raises(fs.TableError, match="none of the 600"):
-        fs.audit_options(master, ATTRIBUTES, truth=lost)
+    with pytest.raises(fs.tables.TableError, match="none of the 600"):
+        fs.audit.options(master, ATTRIBUTES, truth=lost)
     mixed = pl.concat([truth.head(30), lost.tail(10)])
-    assert fs.audit_labels(master, mixed, ATTRIBUTES).filter(by="all")["n"].max() == 30
+    assert fs.audit.accuracy(master, mixed, ATTRIBUTES).filter(by="all")["n"].max() == 30
     assert "10 of 40 pictures with known truth are not in master" in caplog.text
     store = fs.Store(tmp_path)
     nothing = pl.DataFrame(schema={c: t for c, t in FACES.columns.items() if c not in ("image_id", "status")})
@@ -228,7 +232,7 @@ def test_truth_of_other_pictures_is_refused_and_a_partial_loss_is_said(world, tm
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
     )
     for known, said in ((mixed, "truth is known of 30."), (lost, "and none of these: nothing was scored")):
-        text = fs.write_card(config, store, findings=fs.list_findings(), truth=known).read_text()
+        text = fs.audit.write_card(config, store, findings=fs.audit.findings(), truth=known).read_text()
         assert said in text
         assert "rows of the truth name pictures that are not among these" in text
 
@@ -240,31 +244,31 @@ def test_columns_of_truth_are_found_in_any_case_and_none_is_an_error(column, tmp
     attributes = ATTRIBUTES | {
         "hair_color": attribute("hair_color").model_copy(update={"title": "Hair_Color"})
     }
-    found = fs.read_truth(file, attributes)
+    found = fs.human_labels.read_truth(file, attributes)
     assert found.rows() == [("a.jpg", "female", "brown")]
     file.write_text("image_id,sex\na.jpg,female\n")
     with pytest.raises(
-        fs.TableError, match=r"no attribute: it has the columns \['image_id', 'sex'\].*gender"
+        fs.tables.TableError, match=r"no attribute: it has the columns \['image_id', 'sex'\].*gender"
     ):
-        fs.read_truth(file, attributes)
+        fs.human_labels.read_truth(file, attributes)
 
 
 def test_answers_of_people_are_truth_for_everything_but_their_own_values(world, tmp_path):
     master, truth = world
     file = tmp_path / "labels.csv"
     for row in truth.head(40).iter_rows(named=True):
-        fs.write_label(file, (row["image_id"], "gender", row["true_gender"]), labeller="ann")
-    known = fs.read_truth(file, ATTRIBUTES)
+        fs.human_labels.write(file, (row["image_id"], "gender", row["true_gender"]), labeller="ann")
+    known = fs.human_labels.read_truth(file, ATTRIBUTES)
     assert known.columns == ["image_id", "true_gender"]
     assert known["true_gender"].cast(pl.String).to_list() == truth["true_gender"].head(40).to_list()
     said = pl.Series(np.arange(N) < 40)
     source = pl.when(said).then(pl.lit("human")).otherwise(pl.lit("image"))
     merged = master.with_columns(gender_source=source)
-    audit = fs.audit_labels(merged, known, ATTRIBUTES).filter(by="all", attribute="gender")
+    audit = fs.audit.accuracy(merged, known, ATTRIBUTES).filter(by="all", attribute="gender")
     assert set(audit["source"]) == {"image", "text"}
     file.write_text("image_id,attribute,value\na.jpg,gender,woman\n")
-    with pytest.raises(fs.TableError, match="'woman' is no option of 'gender'"):
-        fs.read_truth(file, ATTRIBUTES)
+    with pytest.raises(fs.tables.TableError, match="'woman' is no option of 'gender'"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
 
 
 def test_probes_and_classifiers_are_scored_too(world):
@@ -276,25 +280,25 @@ def test_probes_and_classifiers_are_scored_too(world):
         found = labelled(rng, true, OPTIONS["hair_color"], accuracy, prefix, "hair_color")
         more |= {c.replace("hair_color_probs", f"{prefix}hair_color_probs"): v for c, v in found.items()}
     wider = master.with_columns(**more)
-    scores = fs.audit_labels(wider, truth, ATTRIBUTES).filter(by="all", attribute="hair_color")
+    scores = fs.audit.accuracy(wider, truth, ATTRIBUTES).filter(by="all", attribute="hair_color")
     found = dict(scores.select("source", "accuracy").rows())
     assert set(found) == {"merged", "image", "text", "probe", "vit"}
     assert found["probe"] == pytest.approx(0.99, abs=0.015)
     assert found["vit"] == pytest.approx(0.6, abs=0.06)
-    calibration = fs.audit_calibration(wider, truth, ATTRIBUTES, repeats=2)
+    calibration = fs.audit.calibration(wider, truth, ATTRIBUTES, repeats=2)
     assert dict(calibration.select("attribute", "source").rows()) == {
         "gender": "image",
         "ethnicity": "image",
         "hair_color": "probe",
     }
-    sets = fs.label_sets(wider, truth, ATTRIBUTES)
+    sets = fs.audit.label_sets(wider, truth, ATTRIBUTES)
     assert (sets["hair_color_set_source"][0], sets["gender_set_source"][0]) == ("probe", "image")
     assert calibration.filter(attribute="hair_color")["accuracy"][0] == pytest.approx(found["probe"])
 
 
 def test_an_option_a_group_has_not_does_not_halve_its_score(world):
     master, truth = world
-    audit = fs.audit_labels(master, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(master, truth, ATTRIBUTES)
     itself = audit.filter(pl.col("by").str.contains("gender"), attribute="gender")
     assert itself["macro_f1"].null_count() == itself["balanced_accuracy"].null_count() == itself.height
     assert itself["accuracy"].null_count() == 0
@@ -305,7 +309,7 @@ def test_an_option_a_group_has_not_does_not_halve_its_score(world):
 def test_faces_that_are_all_right_have_an_interval_all_the_same(world):
     _, truth = world
     right = truth.rename(lambda c: c.replace("true_", "")).head(6)
-    audit = fs.audit_labels(right, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(right, truth, ATTRIBUTES)
     whole = audit.filter(attribute="all", by="all")
     assert whole["accuracy"][0] == whole["accuracy_high"][0] == 1
     assert whole["accuracy_low"][0] == pytest.approx(wilson_interval(6, 6)[0])
@@ -333,10 +337,10 @@ def test_a_fault_in_one_group_of_a_thousand_faces_is_found_beside_all_other_grou
         truth |= {"true_hair_color": named("hair_color", color)}
         image = {"gender": named("gender", label), "ethnicity": named("ethnicity", groups)}
         image |= {"hair_color": named("hair_color", color)}
-        audit = fs.audit_labels(
+        audit = fs.audit.accuracy(
             pl.DataFrame({"image_id": ids, **image}), pl.DataFrame({"image_id": ids, **truth}), ATTRIBUTES
         )
-        findings = fs.list_findings(audit=audit).filter(kind="group", level="alarm", attribute="gender")
+        findings = fs.audit.findings(audit=audit).filter(kind="group", level="alarm", attribute="gender")
         found.append(any("ethnicity African" in text for text in findings["finding"]))
     assert np.mean(found) >= 0.9
 
@@ -345,10 +349,10 @@ def test_the_card_shows_all_faces_and_every_source_first(world, tmp_path):
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
     )
-    audit = fs.audit_labels(*world, ATTRIBUTES)
+    audit = fs.audit.accuracy(*world, ATTRIBUTES)
     tables = {"Scores": audit.drop("slice")}
-    path = fs.write_card(
-        config, fs.Store(tmp_path), findings=fs.list_findings(), tables=tables, truth=world[1]
+    path = fs.audit.write_card(
+        config, fs.Store(tmp_path), findings=fs.audit.findings(), tables=tables, truth=world[1]
     )
     scores = path.read_text().split("## Scores")[1].split("## Prompts")[0]
     first, _, groups = scores.partition("What such groups could have shown")
@@ -381,7 +385,7 @@ def test_one_kind_of_finding_does_not_push_the_others_off_the_top(world):
 
 def test_label_sets_hold_the_label_and_sometimes_more(world):
     master, truth = world
-    sets = fs.label_sets(master, truth.head(300), ATTRIBUTES, coverage=0.97)
+    sets = fs.audit.label_sets(master, truth.head(300), ATTRIBUTES, coverage=0.97)
     assert sets["image_id"].equals(master["image_id"])
     inside = pl.select(sets["gender_set"].list.contains(truth["true_gender"])).to_series()
     assert inside.tail(300).mean() > 0.94
@@ -394,20 +398,20 @@ def test_truth_is_read_from_metadata_and_from_files(tmp_path):
         "file_name,text,true_gender,licence\na.jpg,x,male,CC0\nb.jpg,y,,\n"
     )
     (tmp_path / "raw/sub/metadata.csv").write_text("file_name,text,true_gender\nc.jpg,x,female\n")
-    found = fs.read_truth(tmp_path / "raw", ATTRIBUTES)
+    found = fs.human_labels.read_truth(tmp_path / "raw", ATTRIBUTES)
     assert found.to_dict(as_series=False) == {
         "image_id": ["a.jpg", "sub/c.jpg"],
         "true_gender": ["male", "female"],
     }
     file = tmp_path / "truth.csv"
     file.write_text("file_name,gender\na.jpg,female\n")
-    assert fs.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
+    assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
     file.write_text("file_name,gender\na.jpg,woman\n")
-    with pytest.raises(fs.TableError, match=r"holds \['woman'\], which are no options"):
-        fs.read_truth(file, ATTRIBUTES)
+    with pytest.raises(fs.tables.TableError, match=r"holds \['woman'\], which are no options"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
     file.write_text("file_name,gender\na.jpg,male\na.jpg,male\n")
-    with pytest.raises(fs.TableError, match=r"'a.jpg' is named twice"):
-        fs.read_truth(file, ATTRIBUTES)
+    with pytest.raises(fs.tables.TableError, match=r"'a.jpg' is named twice"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
 
 
 def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
@@ -417,11 +421,11 @@ def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
         "file_name,text,licence,consent\na.jpg,x,<script>alert(1)</script>|CC0,signed\n"
     )
     config = fs.load_config("config/demo.yaml").model_copy(update={"data_dir": tmp_path, "raw_dir": raw})
-    audit = fs.audit_labels(*world, ATTRIBUTES)
-    path = fs.write_card(
+    audit = fs.audit.accuracy(*world, ATTRIBUTES)
+    path = fs.audit.write_card(
         config,
         fs.Store(tmp_path),
-        findings=fs.list_findings(audit=audit),
+        findings=fs.audit.findings(audit=audit),
         tables={"Scores": audit},
         truth=world[1],
     )
@@ -445,8 +449,8 @@ def test_what_the_vector_of_a_text_says_is_scored_where_there_is_a_text_and_rais
         *(pl.col(f"{name}_score").alias(f"vector_{name}_score") for name in OPTIONS),
         *(pl.col(f"{name}_probs").alias(f"vector_{name}_probs") for name in OPTIONS),
     )
-    audit = fs.audit_labels(said, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(said, truth, ATTRIBUTES)
     row = audit.row(by_predicate=pl.col("slice") == "gender|vector|all|all", named=True)
     assert row["n"] == 100
     assert row["accuracy"] == (truth["true_gender"].head(100) == "male").mean()
-    assert fs.list_findings(audit=audit).filter(level="alarm").height == 0
+    assert fs.audit.findings(audit=audit).filter(level="alarm").height == 0

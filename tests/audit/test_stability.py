@@ -41,7 +41,7 @@ def faces(tmp_path):
 
 
 def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp_path):
-    found = fs.audit_stability(
+    found = fs.audit.stability(
         faces, LeftHalf(), tmp_path / "raw", attributes={"side": None}, label=label, size=128, sample=4
     )
     flips = dict(found.select("variant", "flips").iter_rows())

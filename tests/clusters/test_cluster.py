@@ -9,18 +9,10 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.clusters.cluster import (
-    cluster_faces,
-    cluster_stability,
-    map_faces,
-    project_pca,
-    project_umap,
-)
-from facestats.clusters.profile import name_clusters, profile_clusters, relate_clusters
-from facestats.clusters.members import cluster_members, find_near_duplicates
-from facestats.core.tables import CLUSTERS, TableError, check_table
+from facestats import cluster_faces, map_faces, project_umap
+from facestats.core.tables import CLUSTERS, TableError
 
-DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", Path(__file__).parents[3] / "shared" / "data"))
 SIZES = (40, 25, 15)
 
 
@@ -56,8 +48,8 @@ def test_all_rows_come_back_in_order_and_null_stays_null(embeddings: pl.DataFram
     for table in (
         cluster_faces(embeddings, n_clusters=3, seed=0),
         cluster_faces(embeddings, method="hdbscan", seed=0),
-        project_pca(embeddings),
-        find_near_duplicates(embeddings, column="embedding"),
+        fs.clusters.project_pca(embeddings),
+        fs.clusters.near_duplicates(embeddings, column="embedding"),
     ):
         assert table["image_id"].equals(embeddings["image_id"])
     clusters = cluster_faces(embeddings, n_clusters=3, seed=0)
@@ -100,7 +92,7 @@ def test_wrong_calls_say_what_to_do(embeddings: pl.DataFrame):
     with pytest.raises(TableError, match="embedding_full"):
         cluster_faces(embeddings, n_clusters=3, column="embedding_full", seed=0)
     with pytest.raises(ValueError, match="2 of 2 rows have embedding; 3 or more"):
-        project_pca(embeddings.head(2))
+        fs.clusters.project_pca(embeddings.head(2))
     with pytest.raises(ValueError, match="min_cluster_size must be between 2 and 80"):
         cluster_faces(embeddings, method="hdbscan", min_cluster_size=500, seed=0)
 
@@ -117,10 +109,10 @@ def test_pca_keeps_distances_in_the_plane():
     table = pl.DataFrame(
         {"image_id": [str(i) for i in range(40)], "embedding": (flat @ basis.T).astype(np.float32)}
     )
-    xy = project_pca(table).select("x", "y").to_numpy()
+    xy = fs.clusters.project_pca(table).select("x", "y").to_numpy()
     distances = [np.linalg.norm(p[:, None] - p[None], axis=-1) for p in (flat, xy)]
     assert np.allclose(*distances, atol=1e-4)
-    assert project_pca(table).schema == {"image_id": pl.String, "x": pl.Float32, "y": pl.Float32}
+    assert fs.clusters.project_pca(table).schema == {"image_id": pl.String, "x": pl.Float32, "y": pl.Float32}
 
 
 @pytest.mark.slow  # compiles UMAP: half a minute the first time
@@ -141,7 +133,7 @@ def test_umap_keeps_neighbours_and_repeats_itself(
 
 
 def test_few_faces_are_laid_out_and_it_is_said(embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]):
-    assert project_umap(embeddings.head(3), seed=0).equals(project_pca(embeddings.head(3)))
+    assert project_umap(embeddings.head(3), seed=0).equals(fs.clusters.project_pca(embeddings.head(3)))
     assert "too few for UMAP" in capsys.readouterr().out
 
 
@@ -149,11 +141,11 @@ def test_map_faces_is_clusters_and_layout(embeddings: pl.DataFrame, capsys: pyte
     few = embeddings.head(8)
     table = map_faces(few, n_clusters=12, seed=0)
     assert "n_clusters lowered from 12 to 8" in capsys.readouterr().out
-    layout = project_pca(few)
+    layout = fs.clusters.project_pca(few)
     expected = cluster_faces(few, n_clusters=8, seed=0).join(layout, on="image_id")
     expected = expected.join(layout.rename({"x": "pca_x", "y": "pca_y"}), on="image_id")
     assert table.equals(expected)
-    check_table(table, CLUSTERS)
+    fs.tables.check_table(table, CLUSTERS)
 
 
 def test_map_faces_finds_dense_groups_where_asked(
@@ -175,26 +167,26 @@ def test_too_few_faces_give_every_row_and_no_cluster(
     embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str], n: int
 ):
     few = embeddings.with_columns(embedding=pl.when(pl.int_range(pl.len()) < n).then("embedding"))
-    table = check_table(map_faces(few, n_clusters=12, seed=0), CLUSTERS)
+    table = fs.tables.check_table(map_faces(few, n_clusters=12, seed=0), CLUSTERS)
     assert f"{n} faces are too few" in capsys.readouterr().out
     assert table["image_id"].equals(embeddings["image_id"])
     assert table.drop("image_id").null_count().row(0) == (few.height,) * 5
-    assert cluster_members(few, table).is_empty()
-    assert find_near_duplicates(few, column="embedding")["duplicate_of"].null_count() == few.height
+    assert fs.clusters.members(few, table).is_empty()
+    assert fs.clusters.near_duplicates(few, column="embedding")["duplicate_of"].null_count() == few.height
     joined = few.join(table, on="image_id")
-    profile = profile_clusters(joined, ["color", "coin"])
+    profile = fs.clusters.profile(joined, ["color", "coin"])
     assert profile.is_empty()
-    assert name_clusters(profile).schema == {"cluster": pl.Int32, "cluster_name": pl.String}
-    assert relate_clusters(joined, ["color"], n_permutations=5, seed=0)["ami"].to_list() == [None]
+    assert fs.clusters.names(profile).schema == {"cluster": pl.Int32, "cluster_name": pl.String}
+    assert fs.clusters.relations(joined, ["color"], n_permutations=5, seed=0)["ami"].to_list() == [None]
 
 
 def test_equal_vectors_do_no_harm():
     same = pl.DataFrame({"image_id": ["a", "b", "c", "d"], "embedding": np.ones((4, 8), dtype=np.float32)})
-    assert project_pca(same).select("x", "y").to_numpy().tolist() == [[0, 0]] * 4
+    assert fs.clusters.project_pca(same).select("x", "y").to_numpy().tolist() == [[0, 0]] * 4
 
 
 def test_stability_is_highest_for_the_true_number(embeddings: pl.DataFrame):
-    table = cluster_stability(embeddings, n_clusters=[2, 3, 4, 6], n_resamples=8, seed=0)
+    table = fs.clusters.stability(embeddings, n_clusters=[2, 3, 4, 6], n_resamples=8, seed=0)
     assert table.filter("chosen")["n_clusters"].to_list() == [3]
     assert table.filter(pl.col("n_clusters") == 3)["ari"][0] > 0.98
     assert (table["ari_low"] <= table["ari"]).all()
@@ -203,11 +195,11 @@ def test_stability_is_highest_for_the_true_number(embeddings: pl.DataFrame):
 def test_only_numbers_that_leave_two_faces_to_a_cluster_are_tried(
     embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]
 ):
-    table = cluster_stability(embeddings.head(7), n_clusters=range(2, 11), n_resamples=5, seed=0)
+    table = fs.clusters.stability(embeddings.head(7), n_clusters=range(2, 11), n_resamples=5, seed=0)
     assert table["n_clusters"].to_list() == [2, 3]
     assert table["chosen"].sum() == 1
     assert "numbers above 3 are left out, since there are 7 faces" in capsys.readouterr().out
-    none = cluster_stability(embeddings.head(3), n_clusters=[2, 3], n_resamples=5, seed=0)
+    none = fs.clusters.stability(embeddings.head(3), n_clusters=[2, 3], n_resamples=5, seed=0)
     assert none.is_empty()
     assert none.schema == table.schema
 
@@ -215,12 +207,12 @@ def test_only_numbers_that_leave_two_faces_to_a_cluster_are_tried(
 def test_noise_has_no_stable_clusters():
     noise = np.random.default_rng(0).normal(size=(200, 20)).astype(np.float32)
     table = pl.DataFrame({"image_id": [str(i) for i in range(200)], "embedding": noise})
-    assert cluster_stability(table, n_clusters=[5], n_resamples=6, seed=0)["ari"][0] < 0.4
+    assert fs.clusters.stability(table, n_clusters=[5], n_resamples=6, seed=0)["ari"][0] < 0.4
 
 
 def test_members_run_from_exemplar_to_outlier(embeddings: pl.DataFrame):
     clusters = cluster_faces(embeddings, n_clusters=3, seed=0)
-    members = cluster_members(embeddings, clusters)
+    members = fs.clusters.members(embeddings, clusters)
     assert members.height == 80
     for part in members.partition_by("cluster"):
         assert part["rank"].to_list() == list(range(part.height))
@@ -230,13 +222,13 @@ def test_members_run_from_exemplar_to_outlier(embeddings: pl.DataFrame):
     odd = embeddings.drop_nulls("embedding").with_columns(
         embedding=pl.Series(np.vstack([x[:-1], -x[-1:]]), dtype=embeddings.schema["embedding"])
     )
-    last = cluster_members(odd, clusters).filter(image_id=odd["image_id"][-1])
+    last = fs.clusters.members(odd, clusters).filter(image_id=odd["image_id"][-1])
     assert last["outlier"].item()
 
 
 def test_profile_names_what_a_cluster_is(embeddings: pl.DataFrame):
     table = embeddings.join(cluster_faces(embeddings, n_clusters=3, seed=0), on="image_id")
-    profile = profile_clusters(table, ["color", "coin"])
+    profile = fs.clusters.profile(table, ["color", "coin"])
     assert profile.filter(attribute="color").height == 9
     red = profile.filter(cluster=0, label="red")
     assert red.select("n", "n_cluster", "share", "share_elsewhere").row(0) == (40, 40, 1.0, 0.0)
@@ -244,17 +236,17 @@ def test_profile_names_what_a_cluster_is(embeddings: pl.DataFrame):
     assert red["p_adjusted"][0] < 1e-6
     assert (profile.filter(attribute="coin")["p_adjusted"] > 0.05).all()
     assert (profile["p_adjusted"] >= profile["p"]).all()
-    names = name_clusters(profile)
+    names = fs.clusters.names(profile)
     assert names["cluster_name"].to_list() == ["red", "green", "blue"]
     assert names.schema["cluster"] == pl.Int32
-    assert name_clusters(profile.filter(attribute="coin"))["cluster_name"].to_list() == ["mixed"] * 3
+    assert fs.clusters.names(profile.filter(attribute="coin"))["cluster_name"].to_list() == ["mixed"] * 3
 
 
 def test_profile_of_counts_is_the_textbook_ratio():
     table = pl.DataFrame(
         {"cluster": [0] * 1000 + [1] * 1000, "hat": ["y"] * 400 + ["n"] * 600 + ["y"] * 200 + ["n"] * 800}
     )
-    row = profile_clusters(table, ["hat"]).filter(cluster=0, label="y").row(0, named=True)
+    row = fs.clusters.profile(table, ["hat"]).filter(cluster=0, label="y").row(0, named=True)
     assert row["ratio"] == pytest.approx(2, rel=0.01)
     error = np.sqrt(1 / 400 - 1 / 1000 + 1 / 200 - 1 / 1000)
     assert row["ratio_low"] == pytest.approx(2 * np.exp(-1.96 * error), rel=0.01)
@@ -265,7 +257,7 @@ def test_clusters_follow_what_they_follow_and_not_chance(embeddings: pl.DataFram
     table = embeddings.join(cluster_faces(embeddings, n_clusters=3, seed=0), on="image_id").with_columns(
         age=pl.when(pl.col("truth") == 0).then(20).otherwise(60) + pl.int_range(pl.len()) % 15
     )
-    related = relate_clusters(table, ["coin", "color", "age"], n_permutations=99, seed=0)
+    related = fs.clusters.relations(table, ["coin", "color", "age"], n_permutations=99, seed=0)
     assert related["column"].to_list() == ["color", "age", "coin"]
     by = {row["column"]: row for row in related.iter_rows(named=True)}
     assert by["color"]["ami"] == pytest.approx(1)
@@ -281,18 +273,20 @@ def test_what_has_no_two_values_is_followed_by_nothing_and_comes_last(embeddings
         same=pl.lit("yes"),
         one=pl.when(pl.int_range(pl.len()) == 0).then(1),
     )
-    related = relate_clusters(table, ["empty", "same", "one", "coin", "color"], n_permutations=9, seed=0)
+    related = fs.clusters.relations(
+        table, ["empty", "same", "one", "coin", "color"], n_permutations=9, seed=0
+    )
     assert related["column"].to_list() == ["color", "coin", "empty", "same", "one"]
     assert related["n"].to_list()[2:] == [0, 80, 1]
     assert related.tail(3).select("ami", "chance_mean", "chance_high", "p").null_count().row(0) == (3,) * 4
     together = table.with_columns(cluster=pl.lit(0))
-    assert relate_clusters(together, ["color"], n_permutations=9, seed=0)["ami"].to_list() == [None]
+    assert fs.clusters.relations(together, ["color"], n_permutations=9, seed=0)["ami"].to_list() == [None]
 
 
 def test_near_duplicates_point_to_the_first_of_their_group(embeddings: pl.DataFrame):
     x = embeddings.drop_nulls("embedding").head(5)
     again = x.with_columns(image_id="copy_" + pl.col("image_id"))
-    table = find_near_duplicates(pl.concat([x, again]), column="embedding", min_cosine=0.9999)
+    table = fs.clusters.near_duplicates(pl.concat([x, again]), column="embedding", min_cosine=0.9999)
     assert table["duplicate_of"].to_list() == [None] * 5 + x["image_id"].to_list()
 
 
@@ -300,10 +294,13 @@ def test_above_a_limit_near_duplicates_are_not_looked_for_and_it_is_said(
     embeddings: pl.DataFrame, capsys: pytest.CaptureFixture[str]
 ):
     twice = pl.concat([embeddings, embeddings.with_columns(image_id="copy_" + pl.col("image_id"))])
-    assert find_near_duplicates(twice, column="embedding", max_rows=159)["duplicate_of"].null_count() == 162
+    assert (
+        fs.clusters.near_duplicates(twice, column="embedding", max_rows=159)["duplicate_of"].null_count()
+        == 162
+    )
     assert "160 pictures are more than max_rows=159" in capsys.readouterr().out
     for limit in (160, None):
-        found = find_near_duplicates(twice, column="embedding", max_rows=limit)
+        found = fs.clusters.near_duplicates(twice, column="embedding", max_rows=limit)
         assert 162 - found["duplicate_of"].null_count() >= 80
     assert capsys.readouterr().out == ""
 
@@ -312,12 +309,12 @@ def test_above_a_limit_near_duplicates_are_not_looked_for_and_it_is_said(
 def test_clusters_of_drawn_faces_follow_what_was_drawn(held_out: tuple[fs.Config, Path, pl.DataFrame]):
     cfg, folder, _ = held_out
     raw, vectors = folder / "raw", fs.Store(folder).read("embeddings")
-    repeats = find_near_duplicates(vectors).drop_nulls()
+    repeats = fs.clusters.near_duplicates(vectors).drop_nulls()
     assert set(repeats["image_id"]) == {p.name for p in raw.glob("copy_*")}
-    truth = fs.read_truth(raw, cfg.attributes)
+    truth = fs.human_labels.read_truth(raw, cfg.attributes)
     clusters = cluster_faces(vectors, n_clusters=cfg.clusters.n_clusters, seed=cfg.seed)
     table = clusters.join(truth, on="image_id").join(repeats, on="image_id", how="anti")
-    related = relate_clusters(table, truth.columns[1:], n_permutations=50, seed=0)
+    related = fs.clusters.relations(table, truth.columns[1:], n_permutations=50, seed=0)
     assert (related["ami"] >= 0.3).sum() >= 2, related
     assert related["chance_mean"].abs().max() < 0.02
     assert related["chance_high"].max() < 0.08
@@ -327,20 +324,20 @@ def test_clusters_of_drawn_faces_follow_what_was_drawn(held_out: tuple[fs.Config
 def test_real_vectors_follow_gender():
     table = pl.read_parquet(DATA / "clip_sfhq" / "embeddings.parquet")
     table = table.join(cluster_faces(table, n_clusters=8, seed=0), on="image_id")
-    related = relate_clusters(table, ["gender", "ethnicity"], n_permutations=20, seed=0)
+    related = fs.clusters.relations(table, ["gender", "ethnicity"], n_permutations=20, seed=0)
     assert related["column"][0] == "gender"
     assert related["ami"][0] > 0.2
     assert related["chance_high"].max() < 0.05
-    stability = cluster_stability(table, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
+    stability = fs.clusters.stability(table, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
     # the same numbers, each dimension dealt out anew, have no such groups
     noise = table["embedding"].to_numpy().copy()
     np.random.default_rng(0).permuted(noise, axis=0, out=noise)
     shuffled = table.with_columns(embedding=pl.Series(noise, dtype=table.schema["embedding"]))
-    by_chance = cluster_stability(shuffled, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
+    by_chance = fs.clusters.stability(shuffled, n_clusters=[8], n_resamples=10, seed=0)["ari"][0]
     assert stability > 0.4 > by_chance + 0.05
 
 
 def test_names_say_of_which_part_a_label_speaks():
     rows = {"cluster": [0] * 40 + [1] * 40, "eye_color": ["blue"] * 40 + ["brown"] * 40}
-    profile = profile_clusters(pl.DataFrame(rows), ["eye_color"])
-    assert name_clusters(profile)["cluster_name"].to_list() == ["blue eye", "brown eye"]
+    profile = fs.clusters.profile(pl.DataFrame(rows), ["eye_color"])
+    assert fs.clusters.names(profile)["cluster_name"].to_list() == ["blue eye", "brown eye"]

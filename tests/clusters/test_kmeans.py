@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facestats.clusters import kmeans
+from facestats.clusters.kmeans import number_by_size, reduce_vectors
 from facestats.core import vectors as vectors_module
 from facestats.core.tables import TableError
-from facestats.core.vectors import first_of_kind, number_by_size, reduce_vectors, to_matrix
+from facestats.core.vectors import first_near_duplicate, to_matrix
 
 
 def test_reducing_is_principal_component_analysis(monkeypatch):
     from sklearn.decomposition import PCA
 
-    monkeypatch.setattr(vectors_module, "BLOCK", 33)  # several blocks
+    monkeypatch.setattr(kmeans, "BLOCK", 33)  # several blocks
     x = (np.random.default_rng(0).normal(size=(100, 12)) * np.arange(1, 13)).astype(np.float32)
     ours, theirs = reduce_vectors(x, 4), PCA(4).fit_transform(x)
     assert np.allclose(np.abs(ours), np.abs(theirs), atol=2e-3)
@@ -44,7 +46,7 @@ def test_groups_are_those_of_all_pairs_whatever_the_blocks(n, min_cosine):
     x /= np.linalg.norm(x, axis=1, keepdims=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(vectors_module, "PAIR_BLOCK", 2)
-        found = first_of_kind(x, min_cosine)
+        found = first_near_duplicate(x, min_cosine)
     groups = connected_components(x @ x.T >= min_cosine)[1] if n else np.zeros(0, dtype=int)
     assert found.tolist() == [int(np.flatnonzero(groups == g)[0]) for g in groups]
 
@@ -53,7 +55,7 @@ def test_chains_of_near_vectors_share_their_first(monkeypatch):
     monkeypatch.setattr(vectors_module, "PAIR_BLOCK", 2)
     angles = np.array([0, 90, 5, 10, 180, 95]) * np.pi / 180
     x = np.column_stack([np.cos(angles), np.sin(angles)]).astype(np.float32)
-    assert first_of_kind(x, np.cos(6 * np.pi / 180)).tolist() == [0, 1, 0, 0, 4, 1]
+    assert first_near_duplicate(x, np.cos(6 * np.pi / 180)).tolist() == [0, 1, 0, 0, 4, 1]
 
 
 def test_a_matrix_needs_rows_without_nulls():

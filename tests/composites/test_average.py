@@ -7,24 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
-from conftest import LONDON, needs_london
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from facestats.composites.average import (
-    average_faces,
-    compare_groups,
-    eigenfaces,
-    mirror_average,
-    morph_faces,
-    sharpness_ratio,
-)
-from facestats.composites.select import list_groups, select_faces
-from facestats.store.store import Store
-from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError, check_table
-from facestats.composites.provenance import list_composites, read_composite
+import facestats as fs
+from facestats import average_faces
 from facestats.composites.warp import LEFT, MIDLINE, RIGHT
+from facestats.core.tables import COMPOSITES, N_LANDMARKS, TableError
+from facestats.store.store import Store
+from tests.conftest import LONDON, needs_london
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -89,7 +81,7 @@ def test_mean_is_the_mean_of_the_pixels(faces: pl.DataFrame, crops: Path):
 
 def test_warped_mean_is_sharp_where_the_mean_blurs(faces: pl.DataFrame, crops: Path):
     mean, warped = (average_faces(faces, crops, method=m) for m in ("mean", "warp"))
-    assert sharpness_ratio(warped, mean) > 3
+    assert fs.composites.sharpness_ratio(warped, mean) > 3
     x, y = warped.shape[[*MIDLINE, *LEFT].index(1)].round().astype(int)
     assert warped.pixels[y, x, 0] < mean.pixels[y, x, 0] - 20
 
@@ -169,16 +161,16 @@ def test_only_what_may_be_relaxed_is_and_it_is_written_down(faces: pl.DataFrame,
     ],
 )
 def test_select_faces(faces: pl.DataFrame, conditions: dict, n: int):
-    assert select_faces(faces, **conditions).height == n
+    assert fs.composites.select(faces, **conditions).height == n
 
 
 def test_select_faces_names_values_and_columns_that_do_not_exist(faces: pl.DataFrame):
     with pytest.raises(
         ValueError, match=r"no row has gender = \['femal'\]; present are \['female', 'male'\]"
     ):
-        select_faces(faces, gender="femal")
+        fs.composites.select(faces, gender="femal")
     with pytest.raises(TableError, match="hair"):
-        select_faces(faces, hair="red")
+        fs.composites.select(faces, hair="red")
 
 
 def test_errors_name_the_crop(faces: pl.DataFrame, crops: Path, tmp_path: Path):
@@ -196,7 +188,7 @@ def test_errors_name_the_crop(faces: pl.DataFrame, crops: Path, tmp_path: Path):
 
 def test_a_composite_carries_its_members_in_png_and_table(faces: pl.DataFrame, crops: Path, tmp_path: Path):
     women = average_faces(faces, crops, method="warp", where={"gender": "female"})
-    told = read_composite(women.save(tmp_path / "women.png"))
+    told = fs.composites.read(women.save(tmp_path / "women.png"))
     assert tuple(told["members"]) == women.members
     assert told["settings"]["where"] == "gender = female"
     assert np.array_equal(np.asarray(Image.open(tmp_path / "women.png")), women.pixels)
@@ -207,14 +199,14 @@ def test_a_composite_carries_its_members_in_png_and_table(faces: pl.DataFrame, c
     with pytest.raises(ValueError, match=r"must end in \.png"):
         women.save(tmp_path / "women.jpg")
     with pytest.raises(ValueError, match="does not say how it was made"):
-        read_composite(crops / "0.png")
+        fs.composites.read(crops / "0.png")
 
 
 def test_morph_goes_from_one_to_the_other(faces: pl.DataFrame, crops: Path):
     women, men = (average_faces(faces, crops, method="warp", where={"gender": g}) for g in ("female", "male"))
-    assert np.array_equal(morph_faces(women, men, share=0).pixels, women.pixels)
-    assert np.array_equal(morph_faces(women, men, share=1).pixels, men.pixels)
-    half = morph_faces(women, men)
+    assert np.array_equal(fs.composites.morph(women, men, share=0).pixels, women.pixels)
+    assert np.array_equal(fs.composites.morph(women, men, share=1).pixels, men.pixels)
+    half = fs.composites.morph(women, men)
     assert half.n == 20
     assert sum(half.weights) == pytest.approx(1)
     assert np.allclose(half.shape, (women.shape + men.shape) / 2)
@@ -223,7 +215,7 @@ def test_morph_goes_from_one_to_the_other(faces: pl.DataFrame, crops: Path):
 
 
 def test_mirrored_average_is_symmetric(faces: pl.DataFrame, crops: Path):
-    face = mirror_average(average_faces(faces[2], crops, method="warp", min_faces=1))
+    face = fs.composites.mirror(average_faces(faces[2], crops, method="warp", min_faces=1))
     assert np.array_equal(face.pixels, face.pixels[:, ::-1])
     assert face.method == "symmetric"
 
@@ -231,12 +223,12 @@ def test_mirrored_average_is_symmetric(faces: pl.DataFrame, crops: Path):
 def test_without_landmarks_there_is_no_morph(faces: pl.DataFrame, crops: Path):
     mean = average_faces(faces.drop("landmarks"), crops)
     with pytest.raises(ValueError, match="no landmarks"):
-        morph_faces(mean, mean)
+        fs.composites.morph(mean, mean)
 
 
 @pytest.mark.parametrize("method", ["mean", "warp"])
 def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, method: str):
-    found = compare_groups(
+    found = fs.composites.difference(
         faces, crops, by="gender", groups=("female", "male"), method=method, n_permutations=199, seed=0
     )
     assert found.counts == (10, 10)
@@ -244,7 +236,7 @@ def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, metho
     # women are drawn 40 grey levels lighter everywhere
     assert np.median(found.difference) == pytest.approx(40, abs=2)
     assert found.significant.mean() > 0.9
-    again = compare_groups(
+    again = fs.composites.difference(
         faces, crops, by="gender", groups=("female", "male"), method=method, n_permutations=199, seed=0
     )
     assert np.array_equal(found.p, again.p)
@@ -252,11 +244,11 @@ def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, metho
 
 def test_groups_too_small_to_compare_are_an_error(faces: pl.DataFrame, crops: Path):
     with pytest.raises(ValueError, match="gender = male: 3 of 7"):
-        compare_groups(faces.head(7), crops, by="gender", groups=("male", "female"), seed=0)
+        fs.composites.difference(faces.head(7), crops, by="gender", groups=("male", "female"), seed=0)
 
 
 def test_eigenfaces_find_what_differs_most(faces: pl.DataFrame, crops: Path):
-    found = eigenfaces(faces, crops, n_components=3, side=48)
+    found = fs.composites.eigenfaces(faces, crops, n_components=3, side=48)
     assert found.components.shape == (3, 48, 48, 3)
     assert np.allclose((found.components**2).sum(axis=(1, 2, 3)), 1, atol=1e-3)
     assert found.explained[0] > 0.5  # half of the faces are lighter
@@ -266,15 +258,15 @@ def test_eigenfaces_find_what_differs_most(faces: pl.DataFrame, crops: Path):
     with pytest.raises(ValueError, match="component must be 0 to 2"):
         found.walk(3)
     with pytest.raises(ValueError, match="min_faces is 22"):
-        eigenfaces(faces, crops, n_components=20)
+        fs.composites.eigenfaces(faces, crops, n_components=20)
 
 
 def test_eigenfaces_keep_their_filter(faces: pl.DataFrame, crops: Path):
-    women = eigenfaces(faces, crops, n_components=2, side=32, where={"gender": "female"})
+    women = fs.composites.eigenfaces(faces, crops, n_components=2, side=32, where={"gender": "female"})
     assert women.n == 10
     assert women.settings["where"] == "gender = female"
     with pytest.raises(ValueError, match="5 rows fulfil all conditions, but 10 are needed"):
-        eigenfaces(faces, crops, n_components=8, where={"age": (None, 24)})
+        fs.composites.eigenfaces(faces, crops, n_components=8, where={"age": (None, 24)})
 
 
 @pytest.fixture(scope="module")
@@ -282,26 +274,26 @@ def results(faces: pl.DataFrame, crops: Path) -> dict:
     pair = {"by": "gender", "groups": ("female", "male"), "n_permutations": 19, "seed": 0}
     return {
         "women": average_faces(faces, crops, where={"gender": "female"}),
-        "difference": compare_groups(faces.head(19), crops, **pair),
-        "eigenfaces": eigenfaces(faces, crops, n_components=3, side=48),
+        "difference": fs.composites.difference(faces.head(19), crops, **pair),
+        "eigenfaces": fs.composites.eigenfaces(faces, crops, n_components=3, side=48),
     }
 
 
 def test_everything_made_of_faces_names_them_in_table_and_png(
     results: dict, faces: pl.DataFrame, tmp_path: Path
 ):
-    table = check_table(list_composites(results), COMPOSITES)
+    table = fs.tables.check_table(fs.composites.tabulate(results), COMPOSITES)
     assert table["composite"].to_list() == list(results)
     assert table["method"].to_list() == ["mean", "difference", "eigenfaces"]
     assert table["n"].to_list() == [10, 19, 20]
     for row in table.iter_rows(named=True):
-        told = read_composite(results[row["composite"]].save(tmp_path / f"{row['composite']}.png"))
+        told = fs.composites.read(results[row["composite"]].save(tmp_path / f"{row['composite']}.png"))
         assert told["members"] == row["members"]
         assert set(row["members"]) <= set(faces["image_id"])
         assert told["weights"] == row["weights"]
         assert told["settings"] == json.loads(row["settings"])
         assert len(row["members"]) == len(row["weights"]) == row["n"] == told["n"]
-    empty = check_table(list_composites({}), COMPOSITES)
+    empty = fs.tables.check_table(fs.composites.tabulate({}), COMPOSITES)
     assert empty.is_empty()
     assert empty.schema == table.schema
 
@@ -336,19 +328,19 @@ def test_groups_are_named_by_size_and_small_ones_said(
     faces: pl.DataFrame, capsys: pytest.CaptureFixture[str]
 ):
     rows = faces.head(17)
-    assert list_groups(rows, "gender") == {
+    assert fs.composites.groups(rows, "gender") == {
         "gender female": {"gender": "female"},
         "gender male": {"gender": "male"},
     }
     assert capsys.readouterr().out == ""
-    assert list_groups(rows, "gender", min_faces=9) == {"gender female": {"gender": "female"}}
+    assert fs.composites.groups(rows, "gender", min_faces=9) == {"gender female": {"gender": "female"}}
     said = capsys.readouterr().out
     assert "1 of 2 groups of gender have fewer than 9 faces and are left out (male: 8)" in said
     gaps = rows.with_columns(gender=pl.lit(None, dtype=pl.String))
-    assert list_groups(gaps, "gender", min_faces=9) == {}
+    assert fs.composites.groups(gaps, "gender", min_faces=9) == {}
     assert "0 of 0 groups of gender" in capsys.readouterr().out
     with pytest.raises(TableError, match="mood"):
-        list_groups(rows, "mood")
+        fs.composites.groups(rows, "mood")
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30), st.integers(1, 6))
@@ -357,8 +349,8 @@ def test_every_group_listed_can_be_selected(values: list, least: int):
         {"image_id": [str(i) for i in range(len(values))], "g": pl.Series(values, dtype=pl.String)}
     )
     sizes = [
-        select_faces(table, min_faces=least, **rule).height
-        for rule in list_groups(table, "g", min_faces=least).values()
+        fs.composites.select(table, min_faces=least, **rule).height
+        for rule in fs.composites.groups(table, "g", min_faces=least).values()
     ]
     assert sizes == sorted((n for v in "abc" if (n := values.count(v)) >= least), reverse=True)
 
@@ -373,4 +365,4 @@ def test_london_women_are_sharp(portraits: tuple[Path, pl.DataFrame]):
     crops = Store(folder).crops_dir
     mean, warped = (average_faces(faces, crops, method=m) for m in ("mean", "warp"))
     assert mean.n == warped.n == 20
-    assert sharpness_ratio(warped, mean) > 1.4
+    assert fs.composites.sharpness_ratio(warped, mean) > 1.4

@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.core.tables import N_LANDMARKS
 from facestats.composites.warp import (
     LEFT,
     LIP_PAIRS,
@@ -21,6 +20,7 @@ from facestats.composites.warp import (
     unfold,
     warp_face,
 )
+from facestats.core.tables import N_LANDMARKS
 
 SIZE = (96, 96)
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import facestats as fs
 from facestats.core.config import AttributeSettings, Config, ConfigError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def write(tmp_path, text, name="c.yaml"):

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.store.fingerprint import mix_hashes, row_hashes
 from facestats.core.tables import Table
+from facestats.store.fingerprint import mix_hashes, row_hashes
 
 SMALL = Table("small", "notebooks/99_small.ipynb", (), {"image_id": pl.String, "n": pl.Int32, "v": pl.Array})
 
@@ -20,13 +20,13 @@ def frame(**columns):
 
 
 def test_a_good_table_comes_back_unchanged():
-    assert fs.check_table(frame(), SMALL).equals(frame())
+    assert fs.tables.check_table(frame(), SMALL).equals(frame())
 
 
 def test_every_problem_is_named_at_once():
     bad = frame(image_id=["a", "a"], n=["x", "y"], more=[0, 0]).drop("v")
-    with pytest.raises(fs.TableError) as caught:
-        fs.check_table(bad, SMALL)
+    with pytest.raises(fs.tables.TableError) as caught:
+        fs.tables.check_table(bad, SMALL)
     for part in (
         "column 'n' is String, expected Int32",
         "column 'v' is missing",
@@ -38,7 +38,7 @@ def test_every_problem_is_named_at_once():
 
 
 def test_fingerprints_are_welcome_in_a_closed_table():
-    fs.check_table(frame(fingerprint=pl.Series([1, 2], dtype=pl.UInt64)), SMALL)
+    fs.tables.check_table(frame(fingerprint=pl.Series([1, 2], dtype=pl.UInt64)), SMALL)
 
 
 @given(st.lists(st.tuples(st.text(), st.integers(), st.floats(allow_nan=False)), min_size=1))
@@ -67,7 +67,7 @@ def test_row_hashes_are_the_same_in_every_version():
 @given(st.floats(0, 1))
 def test_confident_blanks_what_lies_below_and_keeps_rows(threshold):
     df = pl.DataFrame({"age": ["x", "y", None], "age_score": [0.2, 0.9, None]})
-    kept = fs.confident(df, threshold)
+    kept = fs.attributes.mask_low_scores(df, threshold)
     assert kept.height == 3
     assert kept["age"].is_not_null().to_list() == [threshold <= 0.2, threshold <= 0.9, False]
 
@@ -75,8 +75,8 @@ def test_confident_blanks_what_lies_below_and_keeps_rows(threshold):
 def test_confident_names_what_is_there():
     df = pl.DataFrame({"age": ["x"], "age_score": [0.2]})
     with pytest.raises(
-        fs.TableError, match=r"no labels with scores for \['hair'\]; the table has them for \['age'\]"
+        fs.tables.TableError, match=r"no labels with scores for \['hair'\]; the table has them for \['age'\]"
     ):
-        fs.confident(df, 0.5, attributes=["hair"])
+        fs.attributes.mask_low_scores(df, 0.5, attributes=["hair"])
     with pytest.raises(ValueError, match="between 0 and 1, got 3"):
-        fs.confident(df, 3)
+        fs.attributes.mask_low_scores(df, 3)

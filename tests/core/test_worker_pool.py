@@ -6,10 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.core.test_workers import collect
 
 from facestats.core.worker_pool import stop_workers
 from facestats.core.workers import map_tasks
+from tests.core.test_workers import collect
 
 
 def process_ids(items):
@@ -63,7 +63,7 @@ for _, pids in map_tasks(process_ids, [0] * 4, workers=2, task_size=1):
 print("end", flush=True)
 time.sleep(60)
 """
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     program = subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment
     )

@@ -19,7 +19,7 @@ from facestats.demo.gallery import plan_gallery, render, write_gallery
 from facestats.demo.records import OPTIONS, is_held_out, sample_records
 from facestats.demo.training.rendered_views import cut_face
 
-ATTRIBUTES = Path(__file__).resolve().parents[1] / "config" / "attributes.yaml"
+ATTRIBUTES = Path(__file__).resolve().parents[2] / "config" / "attributes.yaml"
 
 
 @pytest.fixture(scope="module")

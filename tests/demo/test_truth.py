@@ -1,10 +1,10 @@
 """The demo's labels against what was drawn and written: 200 held-out records through the real stages."""
 
 import pytest
-from conftest import ROOT
 from demo_truth import score_captions
 
 import facestats as fs
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.slow
 

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from facestats.core.tables import TableError
 from facestats.embeddings import search
 from facestats.embeddings.search import query_vector, search_faces
-from facestats.core.tables import TableError
 
 
 def vectors_table(n=6, dim=5, nulls=()):

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import facestats as fs
-from facestats.inputs.listing import list_images
-from facestats.store.table_files import TableFiles
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
-from facestats.testing import FakeLandmarker, draw_faces
 from facestats.faces.align import PUPILS, align_faces, crop_face, crop_name, transform_points
+from facestats.inputs.listing import list_images
+from facestats.store.table_files import TableFiles
+from facestats.testing import FakeLandmarker, draw_faces
 
 OK = ("ok", "ok_first_frame")
 BLUE = (10, 20, 250)

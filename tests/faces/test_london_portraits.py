@@ -8,14 +8,14 @@ import zlib
 import numpy as np
 import polars as pl
 import pytest
-from conftest import LONDON, needs_london, pupils
 from PIL import Image
 
-from facestats.pictures.geometry import IRISES, align_matrix, crop_face
-from facestats.inputs.listing import list_images
 from facestats.core.tables import FACES, KEY, check_table
 from facestats.faces.align import PUPILS, align_faces, transform_points
+from facestats.inputs.listing import list_images
 from facestats.models.landmarks import FaceMesh
+from facestats.pictures.geometry import IRISES, align_matrix, crop_face
+from tests.conftest import LONDON, needs_london, pupils
 
 pytestmark = needs_london
 SIZE = 512

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.human_labels.answers_file import COLUMNS, LabelError
 from facestats.core.config import AttributeSettings
+from facestats.human_labels.answers_file import COLUMNS, LabelError
 from facestats.human_labels.labels import answered
 
 
@@ -41,9 +41,9 @@ def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_f
     file = tmp_path_factory.mktemp("labels") / "labels.csv"
     standing = {}
     for image_id, value, labeller in answers:
-        fs.write_label(file, (image_id, "hair", value), labeller=labeller)
+        fs.human_labels.write(file, (image_id, "hair", value), labeller=labeller)
         standing.setdefault(image_id, {})[labeller] = value
-    labels = {row["image_id"]: row for row in fs.read_labels(file, ATTRIBUTES).iter_rows(named=True)}
+    labels = {row["image_id"]: row for row in fs.human_labels.read(file, ATTRIBUTES).iter_rows(named=True)}
     for image_id, said in standing.items():
         votes = [v for v in said.values() if v is not None]
         counts = sorted((votes.count(v) for v in set(votes)), reverse=True)
@@ -69,25 +69,25 @@ def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_f
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
     file = tmp_path_factory.mktemp("labels") / "labels.csv"
     for i in range(3):
-        fs.write_label(file, (f"{i}.png", "hair", "red"), labeller="anna", reason="random")
+        fs.human_labels.write(file, (f"{i}.png", "hair", "red"), labeller="anna", reason="random")
     data = file.read_bytes()
     cut %= len(data) + 1
     file.write_bytes(data[:cut])
     whole = max(data[:cut].count(b"\n") - 1, 0)
     complete = data[:cut].endswith((b"random", b"+00:00,"))  # all there but the line end
-    assert fs.read_labels(file, ATTRIBUTES).height == whole + complete
-    fs.write_label(file, ("new.png", "hair", "black"), labeller="anna")
-    labels = fs.read_labels(file, ATTRIBUTES)
+    assert fs.human_labels.read(file, ATTRIBUTES).height == whole + complete
+    fs.human_labels.write(file, ("new.png", "hair", "black"), labeller="anna")
+    labels = fs.human_labels.read(file, ATTRIBUTES)
     assert labels.height == whole + complete + 1
     assert file.read_bytes().startswith(",".join(COLUMNS).encode())
 
 
 def test_a_half_line_is_taken_out_with_a_message(tmp_path, caplog):
     file = tmp_path / "labels.csv"
-    fs.write_label(file, ("a.png", "hair", "red"), labeller="anna")
+    fs.human_labels.write(file, ("a.png", "hair", "red"), labeller="anna")
     with file.open("a") as stream:
         stream.write("b.png,hai")
-    assert fs.read_labels(file, ATTRIBUTES)["image_id"].to_list() == ["a.png"]
+    assert fs.human_labels.read(file, ATTRIBUTES)["image_id"].to_list() == ["a.png"]
     assert "half written" in caplog.text
     assert "b.png,hai" in caplog.text
     assert file.read_bytes().endswith(b"\n")
@@ -99,7 +99,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path):
     code = f"""
         import facestats as fs
         for i in range(100000):
-            fs.write_label({str(file)!r}, (f"{{i}}.png", "hair", "red"), labeller="anna")
+            fs.human_labels.write({str(file)!r}, (f"{{i}}.png", "hair", "red"), labeller="anna")
             print(i, flush=True)
     """
     process = subprocess.Popen(
@@ -108,7 +108,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path):
     done = [int(process.stdout.readline()) for _ in range(20)]
     process.send_signal(signal.SIGKILL)
     done += [int(line) for line in process.communicate()[0].split()]
-    known = set(fs.read_labels(file, ATTRIBUTES)["image_id"])
+    known = set(fs.human_labels.read(file, ATTRIBUTES)["image_id"])
     assert {f"{i}.png" for i in done} <= known
     assert len(known) <= len(done) + 1
 
@@ -144,26 +144,26 @@ def test_what_is_wrong_is_named_with_line_value_and_valid_ones(tmp_path, text, m
     file = tmp_path / "labels.csv"
     file.write_text(text)
     with pytest.raises(LabelError, match=message):
-        fs.read_labels(file, ATTRIBUTES)
+        fs.human_labels.read(file, ATTRIBUTES)
     assert file.read_text() == text
 
 
 def test_no_file_is_no_labels_and_a_wrong_file_is_left_alone(tmp_path):
-    assert fs.read_labels(tmp_path / "none.csv", ATTRIBUTES).is_empty()
+    assert fs.human_labels.read(tmp_path / "none.csv", ATTRIBUTES).is_empty()
     notes = tmp_path / "notes.txt"
     notes.write_text("remember the milk\nand the bread")
     with pytest.raises(LabelError, match="lacks"):
-        fs.read_labels(notes, ATTRIBUTES)
+        fs.human_labels.read(notes, ATTRIBUTES)
     with pytest.raises(LabelError, match="labels cannot be added"):
-        fs.write_label(notes, ("a.png", "hair", "red"), labeller="anna")
+        fs.human_labels.write(notes, ("a.png", "hair", "red"), labeller="anna")
     assert notes.read_text() == "remember the milk\nand the bread"
 
 
 def test_answers_follow_the_columns_and_the_separator_of_the_file(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("labeller;image_id;attribute;value\nben;a.png;hair;red")  # no line end: a person's editor
-    fs.write_label(file, ("b.png", "hair", "black"), labeller="anna", reason="random")
-    labels = fs.read_labels(file, ATTRIBUTES)
+    fs.human_labels.write(file, ("b.png", "hair", "black"), labeller="anna", reason="random")
+    labels = fs.human_labels.read(file, ATTRIBUTES)
     assert labels.select("image_id", "value", "reason").rows() == [
         ("a.png", "red", None),
         ("b.png", "black", None),
@@ -176,29 +176,31 @@ def test_the_truth_of_metadata_is_one_more_labeller(tmp_path):
         "file_name,text,true_hair,true_gender\na.png,x,red,\nb.png,y,black,male\n"
     )
     file = tmp_path / "labels.csv"
-    fs.write_label(file, ("sub/a.png", "hair", "black"), labeller="anna")
-    labels = fs.read_labels(file, ATTRIBUTES, truth=fs.read_truth(tmp_path, ATTRIBUTES))
+    fs.human_labels.write(file, ("sub/a.png", "hair", "black"), labeller="anna")
+    labels = fs.human_labels.read(file, ATTRIBUTES, truth=fs.human_labels.read_truth(tmp_path, ATTRIBUTES))
     assert labels.select("image_id", "attribute", "value", "n_labellers").rows() == [
         ("sub/a.png", "hair", None, 2),
         ("sub/b.png", "gender", "male", 1),
         ("sub/b.png", "hair", "black", 1),
     ]
     (tmp_path / "sub/metadata.csv").write_text("file_name,text\na.png,x\n")
-    nothing = fs.read_truth(tmp_path, ATTRIBUTES)
-    assert fs.read_labels(file, ATTRIBUTES, truth=nothing).equals(fs.read_labels(file, ATTRIBUTES))
+    nothing = fs.human_labels.read_truth(tmp_path, ATTRIBUTES)
+    assert fs.human_labels.read(file, ATTRIBUTES, truth=nothing).equals(
+        fs.human_labels.read(file, ATTRIBUTES)
+    )
 
 
 def test_labels_say_who_is_in_the_picture_where_that_is_known(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,who\na.png,anna\nb.png,\n")
     file = tmp_path / "labels.csv"
     for name, value in (("a.png", "red"), ("b.png", "black"), ("c.png", "red")):
-        fs.write_label(file, (name, "hair", value), labeller="anna")
-    fs.write_label(file, ("a.png", "gender", "male"), labeller="anna")
-    plain = fs.read_labels(file, ATTRIBUTES)
-    labels = fs.read_labels(file, ATTRIBUTES, people=fs.read_people(tmp_path, "who"))
+        fs.human_labels.write(file, (name, "hair", value), labeller="anna")
+    fs.human_labels.write(file, ("a.png", "gender", "male"), labeller="anna")
+    plain = fs.human_labels.read(file, ATTRIBUTES)
+    labels = fs.human_labels.read(file, ATTRIBUTES, people=fs.inputs.read_people(tmp_path, "who"))
     assert labels["person"].to_list() == ["anna", "anna", None, None]
     assert labels.drop("person").equals(plain)
-    assert fs.read_labels(file, ATTRIBUTES, people=fs.read_people(tmp_path, None)).equals(plain)
+    assert fs.human_labels.read(file, ATTRIBUTES, people=fs.inputs.read_people(tmp_path, None)).equals(plain)
 
 
 def test_the_clock_decides_between_files_that_were_put_together(tmp_path):
@@ -207,21 +209,21 @@ def test_the_clock_decides_between_files_that_were_put_together(tmp_path):
         "image_id,attribute,value,labeller,time\na.png,hair,red,anna,2026-02-01T10:00:00+00:00\n"
         "a.png,hair,black,anna,2026-01-01T10:00:00\n"
     )
-    assert fs.read_labels(file, ATTRIBUTES)["value"].to_list() == ["red"]
+    assert fs.human_labels.read(file, ATTRIBUTES)["value"].to_list() == ["red"]
 
 
 def test_what_cannot_be_a_line_is_refused(tmp_path):
     with pytest.raises(LabelError, match="line break"):
-        fs.write_label(tmp_path / "l.csv", ("a\nb.png", "hair", "red"), labeller="anna")
+        fs.human_labels.write(tmp_path / "l.csv", ("a\nb.png", "hair", "red"), labeller="anna")
     with pytest.raises(LabelError, match="reason must be one of low_margin"):
-        fs.write_label(tmp_path / "l.csv", ("a.png", "hair", "red"), labeller="anna", reason="fun")
+        fs.human_labels.write(tmp_path / "l.csv", ("a.png", "hair", "red"), labeller="anna", reason="fun")
     assert not (tmp_path / "l.csv").exists()
 
 
 def test_labels_have_one_type_with_and_without_rows(tmp_path):
     file = tmp_path / "labels.csv"
-    empty = fs.read_labels(file, ATTRIBUTES)
-    fs.write_label(file, ("a.png", "hair", "red"), labeller="anna")
-    full = fs.read_labels(file, ATTRIBUTES)
+    empty = fs.human_labels.read(file, ATTRIBUTES)
+    fs.human_labels.write(file, ("a.png", "hair", "red"), labeller="anna")
+    full = fs.human_labels.read(file, ATTRIBUTES)
     assert full.schema == empty.schema
     assert full.schema["value"] == pl.String

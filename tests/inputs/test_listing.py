@@ -3,8 +3,9 @@ import os
 import pytest
 from PIL import Image
 
-from facestats.inputs.listing import list_images, path_text, picture_path
 from facestats.core.tables import STATUS
+from facestats.inputs.listing import list_images
+from facestats.pictures.paths import path_text, picture_path
 
 ODD = [
     "with space.png",

@@ -13,9 +13,9 @@ from PIL import Image
 from facestats.core.config import EmbeddingsSettings
 from facestats.core.protocols import ModelError
 from facestats.models import runtime
+from facestats.models.class_token import skip_unread_tokens
 from facestats.models.clip import clip
 from facestats.models.clip_preprocess import Preprocess
-from facestats.models.class_token import skip_unread_tokens
 
 open_clip = pytest.importorskip("open_clip")
 torch = pytest.importorskip("torch")

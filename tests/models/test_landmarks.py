@@ -5,12 +5,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from conftest import LONDON, needs_london
 from PIL import Image
 
 from facestats.core.config import FacesSettings
 from facestats.models import landmarks
 from facestats.models.landmarks import FaceMesh, landmarker
+from tests.conftest import LONDON, needs_london
 
 PORTRAITS = ("001_03.jpg", "037_03.jpg", "090_03.jpg")
 EYES = [33, 133, 362, 263]

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from facestats.core.tables import STATUSES
 from facestats.pictures.decode import (
     FORMATS,
     MAX_BYTES,
@@ -21,7 +22,6 @@ from facestats.pictures.decode import (
     read_picture_bytes,
 )
 from facestats.pictures.jpeg import count_scans
-from facestats.core.tables import STATUSES
 
 ORIENTATION = 274  # EXIF tag
 PILLOW = tuple(int(part) for part in version("pillow").split(".")[:2])

@@ -3,8 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.ratings.agreement import split_variance
-from facestats.ratings.components import icc_intervals
+from facestats.ratings.agreement import icc_intervals, split_variance
 
 
 def simulated(n_faces, n_raters, *, sd=(1.0, 0.7, 1.2), share=1.0, seed=0):

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import polars as pl
 import pytest
-from conftest import DATA
 
 import facestats as fs
 from facestats.core.config import RatingsSettings
@@ -13,6 +12,7 @@ from facestats.core.protocols import ModelError
 from facestats.core.tables import SCORES
 from facestats.demo.raters import simulate_ratings
 from facestats.demo.records import sample_records
+from tests.conftest import DATA
 
 PLAIN = RatingsSettings(n_shape=0, columns=("embedding",), n_folds=5)
 needs_3dsk = pytest.mark.skipif(not (DATA / "3dsk").is_dir(), reason=f"the 3DSK face set is not in {DATA}")
@@ -35,7 +35,7 @@ def simulated():
 
 @pytest.fixture(scope="module")
 def ratings(simulated):
-    return fs.read_ratings(long(simulated))
+    return fs.ratings.read(long(simulated))
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +59,8 @@ def values(table):
 
 @pytest.mark.slow
 def test_the_ceiling_is_that_of_the_simulation(simulated, ratings):
-    found = values(fs.rater_reliability(ratings, n_resamples=200))["ceiling"]
-    means = fs.average_ratings(ratings).sort("image_id")["rating"].to_numpy()
+    found = values(fs.ratings.reliability(ratings, n_resamples=200))["ceiling"]
+    means = fs.ratings.average(ratings).sort("image_id")["rating"].to_numpy()
     assert found["low"] <= np.corrcoef(means, simulated.score)[0, 1] <= found["high"]
 
 
@@ -68,8 +68,8 @@ def test_the_ceiling_is_that_of_the_simulation(simulated, ratings):
 def test_rater_effects_are_those_of_the_simulation():
     # the truth of each rater: the same panel on very many faces
     records = sample_records(12_000, seed=3)
-    every = fs.rater_effects(fs.read_ratings(long(simulate_ratings(records, seed=5, share=0.6))))
-    some = fs.rater_effects(fs.read_ratings(long(simulate_ratings(records[:240], seed=5, share=0.6))))
+    every = fs.ratings.rater_effects(fs.ratings.read(long(simulate_ratings(records, seed=5, share=0.6))))
+    some = fs.ratings.rater_effects(fs.ratings.read(long(simulate_ratings(records[:240], seed=5, share=0.6))))
     for column in ("severity", "agreement"):
         inside = every[column].is_between(some[f"{column}_low"], some[f"{column}_high"])
         assert inside.sum() >= 10, column  # of 12 intervals of 95 %
@@ -79,8 +79,8 @@ def test_rater_effects_are_those_of_the_simulation():
 @pytest.mark.parametrize(("gender", "one", "halves"), [("female", 0.54, 0.977), ("male", 0.53, 0.976)])
 def test_reliability_of_real_faces(gender, one, halves):
     raw = pl.read_parquet(DATA / "3dsk/raters.parquet").filter(face_gender=gender, trait="att")
-    ratings = fs.read_ratings(raw.with_columns(image_id=pl.col("face_id")))
-    found = values(fs.rater_reliability(ratings, n_splits=300, n_resamples=5))
+    ratings = fs.ratings.read(raw.with_columns(image_id=pl.col("face_id")))
+    found = values(fs.ratings.reliability(ratings, n_splits=300, n_resamples=5))
     assert round(found["single_rater"]["value"], 2) == one
     assert found["split_half"]["value"] == pytest.approx(halves, abs=0.001)
 
@@ -90,11 +90,11 @@ def test_panels_without_a_common_face_are_named_and_renaming_raters_changes_no_m
     apart = ratings.filter(first == (pl.col("rater_id") < "rater_05"))
     names = apart["rater_id"].unique().sort()
     other = apart.with_columns(rater_id=pl.col("rater_id").replace(names, names.shuffle(seed=1)))
-    found, again = (fs.average_ratings(fs.read_ratings(frame)) for frame in (apart, other))
+    found, again = (fs.ratings.average(fs.ratings.read(frame)) for frame in (apart, other))
     assert found["rating"].to_numpy() == pytest.approx(again["rating"].to_numpy(), abs=1e-9)
     assert "attractiveness: the raters fall into 2 panels that share no face: 5 raters of" in caplog.text
     caplog.clear()
-    fs.average_ratings(ratings)
+    fs.ratings.average(ratings)
     assert not caplog.text
 
 
@@ -107,8 +107,8 @@ def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
 
 def test_every_row_gets_a_score_or_null(fit, embeddings):
     nobody = pl.DataFrame({"image_id": ["nobody.jpg"], "embedding": [None]}, schema=embeddings.schema)
-    scores = fs.rate_faces(pl.concat([nobody, embeddings]), fit.model)
-    fs.check_table(scores, SCORES)
+    scores = fs.ratings.rate_faces(pl.concat([nobody, embeddings]), fit.model)
+    fs.tables.check_table(scores, SCORES)
     assert scores["image_id"].to_list() == ["nobody.jpg", *embeddings["image_id"]]
     assert scores.row(0)[1:] == (None,) * 5
     assert scores["attractiveness_ood"].mean() < 0.05
@@ -118,21 +118,21 @@ def test_every_row_gets_a_score_or_null(fit, embeddings):
 def test_strange_vectors_are_flagged(fit, embeddings):
     strange = -np.abs(np.random.default_rng(0).normal(size=(20, 16))) * np.r_[5, np.ones(15)]
     rows = embeddings.head(20).with_columns(embedding=pl.Series(strange, dtype=pl.Array(pl.Float32, 16)))
-    assert fs.rate_faces(rows, fit.model)["attractiveness_ood"].mean() > 0.8
+    assert fs.ratings.rate_faces(rows, fit.model)["attractiveness_ood"].mean() > 0.8
 
 
 def test_a_saved_model_says_the_same_and_refuses_other_encoders(fit, embeddings, tmp_path):
     fit.model.save(tmp_path)
-    again = fs.load_ratings_model(tmp_path, encoder="clip@1 bf16")
+    again = fs.ratings.load_model(tmp_path, encoder="clip@1 bf16")
     assert again.name == fit.model.name
-    assert fs.rate_faces(embeddings, again).equals(fs.rate_faces(embeddings, fit.model))
+    assert fs.ratings.rate_faces(embeddings, again).equals(fs.ratings.rate_faces(embeddings, fit.model))
     with pytest.raises(ModelError, match="reads vectors of 'clip@1 fp32', but these are of 'clip@2 fp32'"):
-        fs.load_ratings_model(tmp_path, encoder="clip@2 fp32")
+        fs.ratings.load_model(tmp_path, encoder="clip@2 fp32")
     spec = json.loads((tmp_path / "model.json").read_text())
     assert {"encoder", "dims", "trait", "unit", "scale", "reference_distances"} <= set(spec)
     (tmp_path / "model.json").write_text(json.dumps(spec | {"trait": "wealth"}))
     with pytest.raises(ModelError, match="do not belong together"):
-        fs.load_ratings_model(tmp_path, encoder="clip@1 fp32")
+        fs.ratings.load_model(tmp_path, encoder="clip@1 fp32")
 
 
 @pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"kind": "facestats ratings model 1"}'])
@@ -140,13 +140,13 @@ def test_a_damaged_model_is_a_sentence(fit, tmp_path, damage):
     fit.model.save(tmp_path)
     (tmp_path / "model.json").write_bytes(damage)
     with pytest.raises(ModelError, match=r"cannot be read|describes None"):
-        fs.load_ratings_model(tmp_path, encoder="clip@1 fp32")
+        fs.ratings.load_model(tmp_path, encoder="clip@1 fp32")
 
 
 def test_vectors_of_another_dimension_are_refused(fit, embeddings):
     wide = embeddings.with_columns(embedding=pl.Series(np.ones((240, 3)), dtype=pl.Array(pl.Float32, 3)))
-    with pytest.raises(fs.TableError, match="reads 16 dimensions"):
-        fs.rate_faces(wide, fit.model)
+    with pytest.raises(fs.tables.TableError, match="reads 16 dimensions"):
+        fs.ratings.rate_faces(wide, fit.model)
 
 
 def test_a_lazy_table_gives_the_same_model(fit, embeddings, ratings):
@@ -154,7 +154,7 @@ def test_a_lazy_table_gives_the_same_model(fit, embeddings, ratings):
         embeddings.lazy(), ratings, fs.models.ridge(), encoder="clip@1 fp32", settings=PLAIN
     )
     assert lazy.model.name == fit.model.name
-    with pytest.raises(fs.TableError, match="no column \\['embedding', "):
+    with pytest.raises(fs.tables.TableError, match="no column \\['embedding', "):
         fs.fit_ratings(embeddings.lazy().select("image_id"), ratings, fs.models.ridge(), encoder="clip@1")
 
 
@@ -167,8 +167,8 @@ def test_shapes_take_part_and_are_asked_for(simulated, embeddings, ratings):
     with_shape = fs.fit_ratings(rows, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
     assert with_shape.model.needs_landmarks
     assert values(with_shape.scores)["r"]["value"] > 0.6
-    with pytest.raises(fs.TableError, match="landmarks"):
-        fs.rate_faces(embeddings, with_shape.model)
+    with pytest.raises(fs.tables.TableError, match="landmarks"):
+        fs.ratings.rate_faces(embeddings, with_shape.model)
 
 
 def test_predictions_that_are_the_training_mean_have_neither_r_nor_skill(embeddings, ratings):
@@ -183,7 +183,7 @@ def test_predictions_that_are_the_training_mean_have_neither_r_nor_skill(embeddi
     found = {k: v["value"] for k, v in values(fit.scores).items()}
     assert (found["r"], found["skill"]) == (0, pytest.approx(0))
     half = fit.held_out.with_columns(half=pl.Series(["a", "b"] * 120))
-    assert fs.profile_residuals(half, "half")["r"].to_list() == [0, 0]
+    assert fs.ratings.residuals(half, "half")["r"].to_list() == [0, 0]
 
 
 def test_residuals_of_a_group_rated_too_low_are_above_zero(fit):
@@ -191,7 +191,7 @@ def test_residuals_of_a_group_rated_too_low_are_above_zero(fit):
     shifted = fit.held_out.with_columns(half).with_columns(
         residual=pl.col("residual") + pl.when(pl.col("half") == "a").then(0.5).otherwise(0)
     )
-    found = fs.profile_residuals(shifted, "half")
+    found = fs.ratings.residuals(shifted, "half")
     assert found["group"].to_list() == ["a", "b"]
     assert found["low"][0] > 0.2
     assert found["low"][1] < 0 < found["high"][1]
@@ -201,26 +201,28 @@ def test_pictures_of_one_person_stay_in_one_fold(embeddings, ratings, tmp_path):
     ids = embeddings["image_id"]
     names = pl.Series("who", [f"p{i // 3}" for i in range(234)] + [""] * 6)
     pl.DataFrame({"file_name": ids}).with_columns(names).write_csv(tmp_path / "metadata.csv")
-    people = fs.read_people(tmp_path, "who")
+    people = fs.inputs.read_people(tmp_path, "who")
     assert people["who"].null_count() == 6
     known = embeddings.join(people, on="image_id", how="left", validate="1:1")
     chosen = PLAIN.model_copy(update={"person": "who"})
     fit = fs.fit_ratings(known, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
     per_person = fit.held_out.join(people, on="image_id").drop_nulls("who").group_by("who")
     assert per_person.agg(pl.col("fold").n_unique())["fold"].max() == 1
-    with pytest.raises(fs.TableError, match=r"'who'.*fs.read_people from metadata.csv"):
+    with pytest.raises(fs.tables.TableError, match=r"'who'.*fs.inputs.read_people from metadata.csv"):
         fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
 
 
 def test_people_are_asked_for_by_the_name_of_their_column(tmp_path):
-    assert fs.read_people(tmp_path, None).columns == ["image_id"]
-    with pytest.raises(fs.TableError, match=r"no column 'who' that names the person; it has no such file"):
-        fs.read_people(tmp_path, "who")
+    assert fs.inputs.read_people(tmp_path, None).columns == ["image_id"]
+    with pytest.raises(
+        fs.tables.TableError, match=r"no column 'who' that names the person; it has no such file"
+    ):
+        fs.inputs.read_people(tmp_path, "who")
     (tmp_path / "metadata.csv").write_text("file_name,name\na.jpg,x\na.jpg,y\n")
-    with pytest.raises(fs.TableError, match=r"no column 'who'.*it has \['name'\].*ratings.person"):
-        fs.read_people(tmp_path, "who")
-    with pytest.raises(fs.TableError, match=r"names 'a.jpg' twice"):
-        fs.read_people(tmp_path, "name")
+    with pytest.raises(fs.tables.TableError, match=r"no column 'who'.*it has \['name'\].*ratings.person"):
+        fs.inputs.read_people(tmp_path, "who")
+    with pytest.raises(fs.tables.TableError, match=r"names 'a.jpg' twice"):
+        fs.inputs.read_people(tmp_path, "name")
 
 
 @pytest.mark.parametrize(
@@ -236,8 +238,8 @@ def test_people_are_asked_for_by_the_name_of_their_column(tmp_path):
     ],
 )
 def test_what_a_model_said_is_refused(ratings, change, message):
-    with pytest.raises(fs.TableError, match=message):
-        fs.read_ratings(ratings.with_columns(**{k: pl.lit(v) for k, v in change.items()}))
+    with pytest.raises(fs.tables.TableError, match=message):
+        fs.ratings.read(ratings.with_columns(**{k: pl.lit(v) for k, v in change.items()}))
 
 
 def test_people_with_names_like_words_of_models_may_rate(ratings):
@@ -246,21 +248,21 @@ def test_people_with_names_like_words_of_models_may_rate(ratings):
             rater_id=pl.when(pl.col("rater_id") == "rater_00").then(pl.lit(name)).otherwise("rater_id")
         )
         if name != "rater_07":
-            assert name in fs.read_ratings(renamed)["rater_id"].to_list()
+            assert name in fs.ratings.read(renamed)["rater_id"].to_list()
 
 
 def test_tables_of_this_package_are_no_ratings(fit, embeddings, tmp_path):
     store = fs.Store(tmp_path)
-    path = store.write("scores", fs.rate_faces(embeddings, fit.model))
-    with pytest.raises(fs.TableError, match="a table that this package made"):
-        fs.read_ratings(path)
+    path = store.write("scores", fs.ratings.rate_faces(embeddings, fit.model))
+    with pytest.raises(fs.tables.TableError, match="a table that this package made"):
+        fs.ratings.read(path)
 
 
 def test_repeats_and_missing_columns_are_named(ratings):
-    with pytest.raises(fs.TableError, match=r"rates '0000.jpg' twice"):
-        fs.read_ratings(pl.concat([ratings, ratings.head(1)]))
-    with pytest.raises(fs.TableError, match=r"no column \['rater_id'\]"):
-        fs.read_ratings(ratings.drop("rater_id"))
+    with pytest.raises(fs.tables.TableError, match=r"rates '0000.jpg' twice"):
+        fs.ratings.read(pl.concat([ratings, ratings.head(1)]))
+    with pytest.raises(fs.tables.TableError, match=r"no column \['rater_id'\]"):
+        fs.ratings.read(ratings.drop("rater_id"))
 
 
 def test_too_few_rated_faces_are_refused(embeddings, ratings):

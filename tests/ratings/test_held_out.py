@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from facestats.ratings.agreement import correlate
-from facestats.ratings.regression import cross_validate
 from facestats.ratings.held_out import held_out_r, score_held_out
+from facestats.ratings.regression import cross_validate
 
 
 class Penalised:

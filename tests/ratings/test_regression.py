@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from facestats.models import mlp, ridge
 from facestats.ratings.regression import (
     apply_layers,
     cross_validate,
@@ -12,7 +13,6 @@ from facestats.ratings.regression import (
     held_out_quantile,
     spread_at,
 )
-from facestats.models import mlp, ridge
 
 
 class Memory:

@@ -4,12 +4,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.store.test_store import CALLS, build, computed, ids, label, pictures
 
 import facestats as fs
-from facestats.store import plan
 from facestats.core.tables import FINGERPRINT, KEY, take_rows
+from facestats.store import plan
 from facestats.testing import draw_faces
+from tests.store.test_store import CALLS, build, computed, ids, label, pictures
 
 
 @pytest.fixture
@@ -24,13 +24,13 @@ def test_no_rows_are_a_sentence_and_the_table_stays(store, lazy, chunk_size):
     nothing = pictures([]).with_columns(path="image_id")
     nothing = nothing.lazy() if lazy else nothing
     message = "no rows to make table 'attributes' from: the input is empty. Look at the filter"
-    with pytest.raises(fs.TableError, match=message):
+    with pytest.raises(fs.tables.TableError, match=message):
         build(store, nothing, chunk_size=chunk_size)
     before = build(store, pictures(ids(4)), chunk_size=chunk_size)
     CALLS.clear()
-    with pytest.raises(fs.TableError, match=message):
+    with pytest.raises(fs.tables.TableError, match=message):
         build(store, nothing, chunk_size=chunk_size)
-    with pytest.raises(fs.TableError, match=message):
+    with pytest.raises(fs.tables.TableError, match=message):
         build(store, store.scan("attributes").filter(image_id="none"), chunk_size=chunk_size)
     assert computed() == []
     assert store.read("attributes").equals(before)

@@ -4,9 +4,9 @@ from functools import partial
 
 import polars as pl
 import pytest
-from tests.store.test_store import CALLS, build, computed, ids, pictures
 
 import facestats as fs
+from tests.store.test_store import CALLS, build, computed, ids, pictures
 
 BROKEN: dict[str, str] = {}  # image_id -> status, until somebody mends the cause
 
@@ -53,7 +53,7 @@ def test_a_failure_that_passes_or_becomes_another_one_is_a_change_for_the_next_s
     assert computed() == ["00001.png", "00004.png"]
     assert rows["embedding"].null_count() == 1
     assert states(store)["attributes"] == ("stale", "embeddings: 2 changed")
-    with pytest.raises(fs.core.parts.StoreError, match="embeddings: 2 changed"):
+    with pytest.raises(fs.store.StoreError, match="embeddings: 2 changed"):
         store.check_inputs("master")
     build(store, store.scan("embeddings") if lazy else rows)
     assert computed() == ["00001.png", "00004.png"]

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 import facestats as fs
 from facestats.store import table_files as parts
 from facestats.store.fingerprint import describe_stage
-from facestats.store.table_files import StoreError
 from facestats.store.status import Expected
+from facestats.store.table_files import StoreError
 
+ROOT = Path(__file__).parents[2]
 CALLS: list[list[str]] = []
 
 
@@ -146,7 +147,7 @@ def _interrupted(chunk):
 SLOW = """
 import sys, time
 sys.path.insert(0, {tests!r})
-import test_core_store as t
+import tests.store.test_store as t
 def stuck(chunk):
     if chunk["image_id"][0] == "00006.png":
         print("started", flush=True)
@@ -157,7 +158,7 @@ t.fs.Store({folder!r}).build("attributes", t.pictures(t.ids(11)), stuck, chunk_s
 
 
 def test_kill_9_loses_one_chunk_and_a_second_run_is_refused_meanwhile(store):
-    code = SLOW.format(tests=str(Path(__file__).parent), folder=str(store.data_dir))
+    code = SLOW.format(tests=str(ROOT), folder=str(store.data_dir))
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert child.stdout.readline() == b"started\n"
     with pytest.raises(StoreError, match=rf"being built by process {child.pid} on "):
@@ -203,14 +204,14 @@ def test_retry_failed_computes_failures_only(store):
 
 
 def test_rows_must_come_back(store):
-    with pytest.raises(fs.TableError, match=r"one row per input row: got 2 rows for 3"):
+    with pytest.raises(fs.tables.TableError, match=r"one row per input row: got 2 rows for 3"):
         store.build("attributes", pictures(ids(5)), lambda c: label(c).head(2), chunk_size=3, progress=False)
-    with pytest.raises(fs.TableError, match=r"repeat image_id 'a'"):
+    with pytest.raises(fs.tables.TableError, match=r"repeat image_id 'a'"):
         build(store, pictures(["a", "a"]))
 
 
 def test_contract_is_checked_before_anything_is_written(store):
-    with pytest.raises(fs.TableError, match=r"column 'error' is missing(.|\n)*01_faces"):
+    with pytest.raises(fs.tables.TableError, match=r"column 'error' is missing(.|\n)*01_faces"):
         store.build("faces", pictures(ids(3)), label, progress=False)
     assert not list(store.tables_dir.rglob("*.parquet"))
 

@@ -52,7 +52,13 @@ def test_the_pipeline(case):
 
 def test_the_command_line(case):
     config, cfg, row, picture, text = case
-    start = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()", "extract", "--no-cache"]
+    start = [
+        sys.executable,
+        "-c",
+        "from facestats.surfaces.cli.commands import main; main()",
+        "extract",
+        "--no-cache",
+    ]
     options = ["--image", str(picture), "--text", text, "--scores", "--config", str(config)]
     run = subprocess.run([*start, *options], capture_output=True, text=True, check=True)
     assert not differences(json.loads(run.stdout), row, cfg.attributes)

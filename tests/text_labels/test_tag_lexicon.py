@@ -8,7 +8,7 @@ import yaml
 from facestats.core.config import AttributeSettings
 from facestats.text_labels.tag_lexicon import find_tags, is_tag_list
 
-FILE = Path(__file__).parents[1] / "config" / "attributes.yaml"
+FILE = Path(__file__).parents[2] / "config" / "attributes.yaml"
 ATTRIBUTES = {
     name: AttributeSettings.model_validate(entry) for name, entry in yaml.safe_load(FILE.read_text()).items()
 }

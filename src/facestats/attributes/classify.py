@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.pictures.decode import PictureError, open_picture
 from facestats.core.progress import advance
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import cpu_count
+from facestats.pictures.decode import PictureError, open_picture
 
 if TYPE_CHECKING:
     import os
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from facestats.core.protocols import ImageClassifier
-
-VERSION = 2
 
 
 def classify_faces(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.groups import group_pictures, number_people
 from facestats.attributes.probes import CURVE, REPORT, Probe, softmax
+from facestats.core.groups import group_pictures, number_people
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, VIEWS, TableError, check_columns
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.store.fingerprint import describe_value, frame_digest, stage_hash
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
+from facestats.store.fingerprint import describe_value, frame_digest, stage_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -181,9 +181,7 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
             metadata = stream.metadata() or {}
             tensors = {key: stream.get_tensor(key) for key in stream.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        msg = (
-            f"{path} holds no probes ({error}). Fit them with fs.fit_probes (notebooks/03_attributes.ipynb)."
-        )
+        msg = f"{path} holds no probes ({error}). Fit them with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
         raise ModelError(msg) from error
     if metadata.get("format") != f"facestats probes {VERSION}":
         msg = f"{path} holds {metadata.get('format', 'something else')!r}, expected 'facestats probes {VERSION}'"
@@ -209,7 +207,7 @@ def check_encoder(fitted_on: str, encoder: Encoder | str, *, where: str) -> None
     if fitted_on != name:
         msg = (
             f"{where}: these probes read vectors of {fitted_on!r}, not of {name!r}. Fit them again with"
-            " fs.fit_probes (notebooks/03_attributes.ipynb)."
+            " fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
         )
         raise ModelError(msg)
 

@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from facestats.core import progress
-from facestats.attributes.probe_fitting import fit_all
 from facestats.attributes.probes import (
-    MIN_COSINE,
     Probe,
     Probes,
     check_encoder,
-    load_probes,
-    probes_name,
     softmax,
 )
+from facestats.core import progress
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, VIEWS, TableError, check_columns, take_rows
+from facestats.core.tables import KEY, VIEWS, TableError, check_columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -33,10 +26,9 @@ if TYPE_CHECKING:
     from facestats.core.config import AttributeSettings
     from facestats.core.protocols import Encoder
 
-VERSION = 1
 log = logging.getLogger(__name__)
 
-_MADE_BY = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
+MADE_BY = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
 
 
 def label_attributes(
@@ -60,7 +52,7 @@ def label_attributes(
     attributes
         ``cfg.attributes``: where each attribute is looked at, its options and prompts.
     probes
-        From :func:`fit_probes`: those that label better than the prompts add columns of their own.
+        From :func:`facestats.attributes.fit_probes`: those that label better than the prompts add columns of their own.
 
     Returns
     -------
@@ -76,7 +68,7 @@ def label_attributes(
     ModelError
         If `probes` were fitted on the vectors of another encoder.
     """
-    check_columns(embeddings, KEY, made_by=_MADE_BY)
+    check_columns(embeddings, KEY, made_by=MADE_BY)
     for name, attribute in attributes.items():
         _check_view(embeddings, name, attribute.view, encoder=encoder)
     anchors = _anchors(encoder, attributes)
@@ -93,89 +85,6 @@ def label_attributes(
         columns += _label(f"probe_{name}", list(probe.options), probs=probs, present=present)
     progress.advance(embeddings.height)
     return pl.DataFrame(columns)
-
-
-def fit_probes(
-    embeddings: pl.DataFrame | pl.LazyFrame,
-    labels: pl.DataFrame,
-    encoder: Encoder | str,
-    *,
-    attributes: Mapping[str, AttributeSettings],
-    seed: int,
-    file: str | os.PathLike[str] | None = None,
-    min_cosine: float = MIN_COSINE,
-) -> Probes:
-    """Learn attributes from human labels, and find out where that labels better than the prompts.
-
-    A logistic regression with an L2 penalty, tested in 5 folds that keep near-duplicates and the pictures of one
-    person together, is promoted where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot
-    lies above zero. Rows that were picked for being hard are learnt from, but not tested on.
-
-    Parameters
-    ----------
-    embeddings
-        Table of stage 02, lazy or not; rows without a label do not count, and are not read.
-    labels
-        From :func:`facestats.read_labels`; a column `person` keeps the pictures of one person together.
-    encoder
-        The encoder that made `embeddings`; or only its name, where its text side is not at hand: then there is
-        no zero-shot to compare with, and no probe is promoted.
-    attributes
-        ``cfg.attributes``: views, options and prompts.
-    seed
-        Fixes folds and resamples.
-    file
-        Where the probes are kept; read from there as long as labels, vectors, prompts and settings are the same.
-    min_cosine
-        Similarity from which on two pictures count as the same.
-
-    Returns
-    -------
-    Probes with `report`, `curves` and `promoted`; empty without labels.
-
-    Raises
-    ------
-    TableError
-        If no label speaks of a picture in `embeddings`, or a column is missing.
-    """
-    check_columns(labels, KEY, "attribute", "value", "reason", made_by="fs.read_labels")
-    check_columns(embeddings.lazy().head(0).collect(), KEY, made_by=_MADE_BY)
-    embeddings = take_rows(embeddings, labels[KEY])
-    encoder_name = encoder if isinstance(encoder, str) else encoder.name
-    name = probes_name(
-        embeddings,
-        labels,
-        encoder_name,
-        attributes=attributes,
-        seed=seed,
-        min_cosine=min_cosine,
-        prompted=not isinstance(encoder, str),
-    )
-    if file is not None and Path(file).is_file():
-        with suppress(ModelError):  # of another encoder, or none: fitted anew
-            if (kept := load_probes(file, encoder_name)).name == name:
-                return kept
-    known = labels.drop_nulls("value")
-    prompted = _prompted(embeddings, known, encoder, attributes)
-    found = fit_all(embeddings, known, prompted, attributes, seed=seed, min_cosine=min_cosine)
-    probes = Probes(name, encoder_name, *found)
-    if file is not None:
-        probes.save(file)
-    return probes
-
-
-def _prompted(
-    embeddings: pl.DataFrame,
-    known: pl.DataFrame,
-    encoder: Encoder | str,
-    attributes: Mapping[str, AttributeSettings],
-) -> pl.DataFrame | None:
-    """What the prompts say of the labelled rows; None where there are none, or no text side to encode them."""
-    spoken_of = {a: s for a, s in attributes.items() if known["attribute"].eq(a).any()}
-    if isinstance(encoder, str) or not spoken_of:
-        return None
-    rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
-    return label_attributes(rows, encoder, spoken_of)
 
 
 def _usable(
@@ -201,12 +110,12 @@ def _check_view(embeddings: pl.DataFrame, name: str, view: str, *, encoder: Enco
     if column not in embeddings.columns:
         msg = (
             f"attribute {name!r} looks at the view {view!r}, but the frame has no column {column!r}; it has"
-            f" {embeddings.columns}. It is made by {_MADE_BY}; else leave the attribute out or change its view."
+            f" {embeddings.columns}. It is made by {MADE_BY}; else leave the attribute out or change its view."
         )
         raise TableError(msg)
     dtype = embeddings.schema[column]
     if not isinstance(dtype, pl.Array) or dtype.inner not in (pl.Float32, pl.Float64):
-        msg = f"column {column!r} is {dtype}, expected Array(Float32, {encoder.dim}) as {_MADE_BY} makes it"
+        msg = f"column {column!r} is {dtype}, expected Array(Float32, {encoder.dim}) as {MADE_BY} makes it"
         raise TableError(msg)
     if dtype.size != encoder.dim:
         msg = (

@@ -1,1 +1,25 @@
-"""TODO."""
+"""Stage 09: how far the labels can be trusted, for whom, and what goes wrong; with truth or without."""
+
+from facestats.audit.calibration import calibration, label_sets
+from facestats.audit.crosstalk import crosstalk
+from facestats.audit.findings import findings
+from facestats.audit.prompts import prompts
+from facestats.audit.run_card import write_card
+from facestats.audit.scores import accuracy, options
+from facestats.audit.stability import stability
+from facestats.audit.texts import texts
+
+VERSION = 2  # raise it when the same tables would give other figures
+
+__all__ = [
+    "accuracy",
+    "calibration",
+    "crosstalk",
+    "findings",
+    "label_sets",
+    "options",
+    "prompts",
+    "stability",
+    "texts",
+    "write_card",
+]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.audit.label_sources import probs_column
+from facestats.audit.match_truth import match_truth
 from facestats.audit.temperature import (
     apply_temperature,
     calibration_error,
@@ -17,9 +19,7 @@ from facestats.audit.temperature import (
     log_loss,
     split_folds,
 )
-from facestats.audit.label_sources import probs_column
-from facestats.core.tables import KEY
-from facestats.human_labels.truth import PREFIX, match_truth
+from facestats.core.tables import KEY, TRUE_PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MIN_CALIBRATION = 20
 
 
-def audit_calibration(
+def calibration(
     labels: pl.DataFrame,
     truth: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
@@ -50,7 +50,7 @@ def audit_calibration(
     labels
         A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
     truth
-        As :func:`read_truth` returns it.
+        As :func:`facestats.human_labels.read_truth` returns it.
     attributes
         ``cfg.attributes``; those with fewer than 20 known rows are left out.
     coverage
@@ -128,7 +128,7 @@ def label_sets(
     labels
         A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
     truth
-        As :func:`read_truth` returns it; sets the threshold. New pictures must be like these.
+        As :func:`facestats.human_labels.read_truth` returns it; sets the threshold. New pictures must be like these.
     attributes
         ``cfg.attributes``; those with fewer than 20 known rows are left out.
     coverage
@@ -161,9 +161,9 @@ def _known_probs(
 ) -> tuple[str, NDArray[np.float64], NDArray[np.int64]]:
     """Source, probabilities (n, options) and true option of the rows where both are known."""
     source, column = probs_column(labels.columns, name)
-    if column not in labels.columns or PREFIX + name not in truth.columns:
+    if column not in labels.columns or TRUE_PREFIX + name not in truth.columns:
         return source, np.zeros((0, len(options))), np.zeros(0, dtype=np.int64)
-    known = match_truth(truth, labels).select(KEY, PREFIX + name)
+    known = match_truth(truth, labels).select(KEY, TRUE_PREFIX + name)
     rows = known.join(labels.select(KEY, column), on=KEY, validate="1:1").drop_nulls().sort(KEY)
-    true = rows[PREFIX + name].cast(pl.Enum(options)).to_physical().to_numpy().astype(np.int64)
+    true = rows[TRUE_PREFIX + name].cast(pl.Enum(options)).to_physical().to_numpy().astype(np.int64)
     return source, rows[column].to_numpy().astype(np.float64), true

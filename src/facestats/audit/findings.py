@@ -30,7 +30,7 @@ class Finding(NamedTuple):
     finding: str
 
 
-def list_findings(
+def findings(
     *,
     audit: pl.DataFrame | None = None,
     options: pl.DataFrame | None = None,
@@ -51,8 +51,7 @@ def list_findings(
     Parameters
     ----------
     audit, options, calibration, prompts, crosstalk, texts, stability
-        Tables of `audit_labels`, `audit_options`, `audit_calibration`, `audit_prompts`, `audit_crosstalk`,
-        `audit_texts`, `audit_stability`; those that are missing are not looked at.
+        Tables of `accuracy`, `options`, `calibration`, `prompts`, `crosstalk`, `texts` and `stability`; those that are missing are not looked at.
 
     Returns
     -------

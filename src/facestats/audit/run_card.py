@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.store.fingerprint import package_versions
 from facestats.core.tables import KEY
-from facestats.human_labels.truth import read_rights
+from facestats.inputs.metadata import read_rights
+from facestats.store.fingerprint import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -53,11 +53,11 @@ def write_card(
     config, store
         Settings of the run, and its tables.
     findings
-        Of :func:`list_findings`; the first `top` come first.
+        Of :func:`facestats.audit.findings`; the first `top` come first.
     tables
         Title to table: what the audit measured.
     truth
-        As :func:`read_truth` returns it; without rows, the card says that nothing was scored.
+        As :func:`facestats.human_labels.read_truth` returns it; without rows, the card says that nothing was scored.
     top
         Findings on top of the card; the others follow at its end.
 

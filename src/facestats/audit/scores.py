@@ -11,9 +11,9 @@ import polars as pl
 
 from facestats.audit.confusion import count_pairs, score_pairs
 from facestats.audit.label_sources import MERGED, TEXT, VECTOR, label_sources
+from facestats.audit.match_truth import match_truth
 from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
-from facestats.core.tables import AUDIT, KEY, check_columns, check_table
-from facestats.human_labels.truth import PREFIX, match_truth
+from facestats.core.tables import AUDIT, KEY, TRUE_PREFIX, check_columns, check_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,14 +22,13 @@ if TYPE_CHECKING:
 
     from facestats.core.config import AttributeSettings
 
-VERSION = 2
 log = logging.getLogger(__name__)
 EVERY = "all"  # the name of the slice of all faces, and of all attributes together
 CLEAR = 0.05  # p-value, shared by the groups of a comparison, that counts
 _MADE_BY = "fs.merge_master (notebooks/06_master.ipynb)"
 
 
-def audit_labels(
+def accuracy(
     master: pl.DataFrame,
     truth: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
@@ -45,7 +44,7 @@ def audit_labels(
         Table of stage 06: labels of the picture (`image_a`), of the text (`text_a`), merged (`a`), and where there are
         any, of the probe (`probe_a`) and of classifiers.
     truth
-        As :func:`read_truth` returns it; pictures that are not in it do not count.
+        As :func:`facestats.human_labels.read_truth` returns it; pictures that are not in it do not count.
     attributes
         ``cfg.attributes``.
     by
@@ -74,7 +73,7 @@ def audit_labels(
     if lost := truth.height - matched.height:
         log.warning("%d of %d pictures with known truth are not in master", lost, truth.height)
     faces = matched.join(master, on=KEY, how="inner", validate="1:1", maintain_order="left")
-    known = [name for name in attributes if PREFIX + name in truth.columns]
+    known = [name for name in attributes if TRUE_PREFIX + name in truth.columns]
     slices = list(_slices(faces, [name for name in by if name in known]))
     rows: list[dict[str, Any]] = []
     for source, pattern in label_sources(master.columns, attributes).items():
@@ -118,7 +117,7 @@ def _slices(faces: pl.DataFrame, by: list[str]) -> Iterator[tuple[str, str, NDAr
     """Yield all faces, each group, and each combination of groups, as a mask."""
     yield EVERY, EVERY, np.ones(faces.height, dtype=bool)
     for names in [[name] for name in by] + ([by] if len(by) > 1 else []):
-        columns = [PREFIX + name for name in names]
+        columns = [TRUE_PREFIX + name for name in names]
         for values in faces.select(columns).drop_nulls().unique().sort(columns).iter_rows():
             mask = np.ones(faces.height, dtype=bool)
             for column, value in zip(columns, values, strict=True):
@@ -133,7 +132,7 @@ def _pairs(
     codes = {option: i for i, option in enumerate(options)}
     truth, label = (
         faces[c].cast(pl.String).replace_strict(codes, default=-1, return_dtype=pl.Int64).to_numpy()
-        for c in (PREFIX + name, column)
+        for c in (TRUE_PREFIX + name, column)
     )
     return truth, label
 
@@ -232,7 +231,7 @@ def _adjust(p: pl.Series) -> pl.Series:
     return pl.Series(out).fill_nan(None)
 
 
-def audit_options(
+def options(
     master: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
     *,
@@ -254,7 +253,7 @@ def audit_options(
     for name, attribute in attributes.items():
         column = f"image_{name}" if f"image_{name}" in faces.columns else name
         label = faces[column].cast(pl.String)
-        true = faces[PREFIX + name].cast(pl.String) if PREFIX + name in faces.columns else None
+        true = faces[TRUE_PREFIX + name].cast(pl.String) if TRUE_PREFIX + name in faces.columns else None
         for option in attribute.options:
             given = (label == option).fill_null(value=False)
             n, total = int(given.sum()), len(label) - label.null_count()

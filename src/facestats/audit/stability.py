@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.composites.crop_stack import accepted_pixels
-from facestats.pictures.geometry import crop_face
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.inputs.listing import picture_path
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import map_tasks
+from facestats.pictures.crops import accepted_pixels
+from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.geometry import crop_face
+from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +31,7 @@ VIEWS = ("embedding", "embedding_full")
 BATCH = 64
 
 
-def audit_stability(
+def stability(
     faces: pl.DataFrame,
     encoder: Encoder,
     raw_dir: str | os.PathLike[str],

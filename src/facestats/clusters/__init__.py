@@ -1,1 +1,22 @@
-"""TODO."""
+"""Stage 07: groups of faces that lie close together, two maps of them, and what the groups are about."""
+
+from facestats.clusters.cluster import cluster_faces, map_faces
+from facestats.clusters.layout import project_pca, project_umap
+from facestats.clusters.members import members, near_duplicates
+from facestats.clusters.profile import names, profile, relations
+from facestats.clusters.stability import stability
+
+VERSION = 3  # raise it when the same vectors would give another table
+
+__all__ = [
+    "cluster_faces",
+    "map_faces",
+    "members",
+    "names",
+    "near_duplicates",
+    "profile",
+    "project_pca",
+    "project_umap",
+    "relations",
+    "stability",
+]

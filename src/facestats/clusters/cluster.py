@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-import warnings
-from functools import cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-import numpy as np
 import polars as pl
 
+from facestats.clusters.kmeans import N_DIMS, cluster_hdbscan, cluster_kmeans, number_by_size, reduce_vectors
+from facestats.clusters.layout import LEAST, project_pca, project_umap
 from facestats.core.progress import say
 from facestats.core.tables import KEY
-from facestats.core.vectors import (
-    N_DIMS,
-    find_centres,
-    find_dense,
-    give_back,
-    number_by_size,
-    reduce_vectors,
-    resample_centres,
-    take_vectors,
-)
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType
-
-    from numpy.typing import NDArray
-
-VERSION = 3
-LEAST = 3  # faces that can be grouped or laid out at all
-EXACT = 4096  # up to so many faces UMAP itself looks for exact neighbours
-MIN_UMAP = 10  # fewer points have no neighbourhoods worth the name
-STABILITY = {
-    "n_clusters": pl.Int32,
-    **dict.fromkeys(("ari", "ari_low", "ari_high"), pl.Float64),
-    "smallest": pl.Int64,
-    "chosen": pl.Boolean,
-}
+from facestats.core.vectors import join_to_all_rows, take_vectors
 
 
 def cluster_faces(
@@ -78,8 +50,10 @@ def cluster_faces(
     known, vectors = take_vectors(embeddings, column, least=LEAST)
     points = reduce_vectors(vectors, N_DIMS)
     dense = method == "hdbscan"
-    labels = find_dense(points, min_cluster_size) if dense else find_centres(points, n_clusters, seed=seed)
-    return give_back(embeddings, known, {"cluster": pl.Series(number_by_size(labels), dtype=pl.Int32)})
+    labels = (
+        cluster_hdbscan(points, min_cluster_size) if dense else cluster_kmeans(points, n_clusters, seed=seed)
+    )
+    return join_to_all_rows(embeddings, known, {"cluster": pl.Series(number_by_size(labels), dtype=pl.Int32)})
 
 
 def map_faces(
@@ -126,145 +100,3 @@ def map_faces(
     for layout in (umap, pca):
         table = table.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
     return table
-
-
-def project_umap(
-    embeddings: pl.DataFrame, *, seed: int, n_neighbors: int = 15, column: str = "embedding"
-) -> pl.DataFrame:
-    """Lay the faces out in two dimensions so that neighbours stay neighbours (UMAP, McInnes et al. 2018).
-
-    Distances between far groups and the sizes of groups mean nothing in such a map.
-
-    Parameters
-    ----------
-    embeddings
-        Table with `image_id` and the Array column `column`.
-    seed
-        Decides the layout; the same seed gives the same map on the same machine.
-    n_neighbors
-        How many neighbours count as near; lowered, with a message, where there are not so many faces.
-        Below 10 faces the PCA layout comes back, with a message.
-    column
-        Which vector: `embedding` or `embedding_full`.
-
-    Returns
-    -------
-    All rows: `image_id`, `x` and `y` (Float32; null where there is no vector).
-    """
-    known, vectors = take_vectors(embeddings, column, least=LEAST)
-    n = len(vectors)
-    if n < MIN_UMAP:
-        say(f"project_umap: {n} faces are too few for UMAP (it needs {MIN_UMAP}); this is their PCA layout.")
-        return project_pca(embeddings, column=column)
-    if n_neighbors >= n:
-        say(f"project_umap: n_neighbors lowered from {n_neighbors} to {n - 1}, since there are {n} faces.")
-    points, k = reduce_vectors(vectors, N_DIMS), min(n_neighbors, n - 1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ImportWarning)  # that Tensorflow is absent, which nobody needs here
-        warnings.filterwarnings("ignore", "precomputed_knn")  # new faces cannot be put in: no search index
-        umap = _import_umap()
-        # a random start spends its time untangling; two principal components are also reproducible
-        model = umap.UMAP(n_neighbors=k, random_state=seed, init="pca", n_jobs=1, **_neighbors(points, k))
-        layout = model.fit_transform(points)
-    return give_back(embeddings, known, _xy(layout))
-
-
-@cache
-def _import_umap() -> ModuleType:
-    """UMAP, whose functions numba then keeps on disk: else each process compiles them anew, for 10 to 40 s."""
-    import umap
-    from numba.core.dispatcher import Dispatcher
-
-    for name, module in list(sys.modules.items()):
-        if name.partition(".")[0] in {"umap", "pynndescent"}:
-            for function in vars(module).values():
-                if isinstance(function, Dispatcher):
-                    function.enable_caching()
-    return umap
-
-
-def _neighbors(points: NDArray[np.float32], k: int) -> dict[str, Any]:
-    """Exact neighbours for UMAP, whose own search of small data is compiled for ten seconds first."""
-    if len(points) > EXACT:
-        return {}
-    from sklearn.neighbors import NearestNeighbors
-
-    distances, places = NearestNeighbors(n_neighbors=k).fit(points).kneighbors(points)
-    return {"precomputed_knn": (places, distances), "force_approximation_algorithm": True}
-
-
-def project_pca(embeddings: pl.DataFrame, *, column: str = "embedding") -> pl.DataFrame:
-    """Lay the faces out on their first two principal components; no chance is involved.
-
-    Parameters
-    ----------
-    embeddings, column
-        As in :func:`project_umap`.
-
-    Returns
-    -------
-    All rows: `image_id`, `x` and `y` (Float32; null where there is no vector).
-    """
-    known, vectors = take_vectors(embeddings, column, least=LEAST)
-    return give_back(embeddings, known, _xy(reduce_vectors(vectors, 2)))
-
-
-def cluster_stability(
-    embeddings: pl.DataFrame,
-    *,
-    n_clusters: Sequence[int],
-    n_resamples: int = 20,
-    seed: int,
-    column: str = "embedding",
-) -> pl.DataFrame:
-    """Ask which number of clusters comes back when the faces are drawn anew.
-
-    Each resample draws as many faces with replacement (20,000 at most) and starts k-means elsewhere; its
-    clusters are compared with those of all faces by the adjusted Rand index on the faces drawn (Hennig 2007; Hubert &
-    Arabie 1985): 1 is the same grouping, 0 is what chance gives for any number.
-
-    Parameters
-    ----------
-    embeddings
-        Table with `image_id` and the Array column `column`.
-    n_clusters
-        Numbers to try; those above half the number of faces are left out, with a message, since clusters of single
-        faces always come back.
-    n_resamples
-        Resamples per number.
-    seed
-        Decides resamples and starts.
-    column
-        Which vector: `embedding` or `embedding_full`.
-
-    Returns
-    -------
-    One row per number: `n_clusters`, `ari` (mean), `ari_low` and `ari_high` (5th and 95th percentile),
-    `smallest` (faces in the smallest cluster) and `chosen` (Boolean: the largest number whose mean lies
-    within one standard error of the best). No row where there are too few faces for any number.
-    """
-    vectors = take_vectors(embeddings, column)[1]
-    most = len(vectors) // 2
-    numbers = [k for k in sorted(set(n_clusters)) if k <= most]
-    if len(numbers) < len(set(n_clusters)):
-        say(f"cluster_stability: numbers above {most} are left out, since there are {len(vectors)} faces.")
-    if not numbers:
-        return pl.DataFrame(schema=STABILITY)
-    points = reduce_vectors(vectors, N_DIMS)
-    rows, errors = [], []
-    for k in numbers:
-        reference = find_centres(points, k, seed=seed)
-        scores = resample_centres(points, reference, n_resamples=n_resamples, seed=seed)
-        low, high = np.quantile(scores, [0.05, 0.95])
-        rows.append((k, np.mean(scores), low, high, int(np.bincount(reference).min()), None))
-        errors.append(np.std(scores) / np.sqrt(n_resamples))
-    frame = pl.DataFrame(rows, schema=STABILITY, orient="row")
-    best = int(np.argmax(frame["ari"].to_numpy()))
-    good = frame.filter(pl.col("ari") >= frame["ari"][best] - errors[best])["n_clusters"].max()
-    return frame.with_columns(chosen=pl.col("n_clusters") == good)
-
-
-def _xy(points: NDArray[np.float32]) -> dict[str, pl.Series]:
-    flat = np.zeros(len(points), dtype=np.float32)
-    columns = (points[:, 0], points[:, 1] if points.shape[1] > 1 else flat)
-    return {name: pl.Series(values, dtype=pl.Float32) for name, values in zip("xy", columns, strict=True)}

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 
+from facestats.clusters.kmeans import N_DIMS, reduce_vectors
 from facestats.core.progress import say
 from facestats.core.tables import KEY
-from facestats.core.vectors import N_DIMS, first_of_kind, give_back, reduce_vectors, take_vectors
+from facestats.core.vectors import first_near_duplicate, join_to_all_rows, take_vectors
 
 
-def cluster_members(
-    embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "embedding"
-) -> pl.DataFrame:
+def members(embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "embedding") -> pl.DataFrame:
     """Rank the faces of each cluster from its most typical one to its outliers.
 
     Parameters
@@ -54,7 +53,7 @@ def cluster_members(
     )
 
 
-def find_near_duplicates(
+def near_duplicates(
     embeddings: pl.DataFrame,
     *,
     min_cosine: float = 0.98,
@@ -86,10 +85,10 @@ def find_near_duplicates(
     n = len(vectors)
     if max_rows is not None and n > max_rows:
         say(
-            f"find_near_duplicates: {n:,} pictures are more than max_rows={max_rows:,}, so all count as different."
+            f"clusters.near_duplicates: {n:,} pictures are more than max_rows={max_rows:,}, so all count as different."
         )
         return embeddings.select(KEY, duplicate_of=pl.lit(None, dtype=pl.String))
-    first = first_of_kind(vectors, min_cosine)
+    first = first_near_duplicate(vectors, min_cosine)
     repeats = pl.Series(first != np.arange(n), dtype=pl.Boolean)
     names = pl.select(pl.when(repeats).then(known[KEY].gather(first))).to_series()
-    return give_back(embeddings, known, {"duplicate_of": names.cast(pl.String)})
+    return join_to_all_rows(embeddings, known, {"duplicate_of": names.cast(pl.String)})

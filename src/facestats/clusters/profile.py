@@ -32,7 +32,7 @@ RELATIONS = {
 }
 
 
-def profile_clusters(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluster") -> pl.DataFrame:
+def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluster") -> pl.DataFrame:
     """Compare the share of every label inside each cluster with its share in all others.
 
     Parameters
@@ -70,7 +70,7 @@ def profile_clusters(table: pl.DataFrame, attributes: Sequence[str], *, by: str 
     return frame.with_columns(p_adjusted=pl.Series(adjust_p_values(frame["p"]), dtype=pl.Float64))
 
 
-def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
+def names(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
     """Name clusters by the labels that are over-represented in them beyond chance.
 
     At most one label per attribute, those first whose share exceeds the share elsewhere the most; a
@@ -79,7 +79,7 @@ def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "clus
     Parameters
     ----------
     profile
-        From :func:`profile_clusters`.
+        From :func:`facestats.clusters.profile`.
     max_labels
         Labels in a name.
     by
@@ -104,7 +104,7 @@ def name_clusters(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "clus
     return named.with_columns(pl.col("cluster_name").fill_null("mixed"))
 
 
-def relate_clusters(
+def relations(
     table: pl.DataFrame, columns: Sequence[str], *, by: str = "cluster", n_permutations: int = 200, seed: int
 ) -> pl.DataFrame:
     """Ask whether the clusters follow anything known: adjusted mutual information with each column.

@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from facestats.composites.crop_stack import open_crops
-from facestats.composites.running_sums import Moments, PermutedSums, principal_components
 from facestats.composites.results import Composite, Eigenfaces, GroupDifference
+from facestats.composites.running_sums import Moments, PermutedSums, principal_components
 from facestats.composites.select import describe, select_rows
-from facestats.core.tables import KEY, check_columns
 from facestats.composites.warp import build_mesh, mirror_shape, warp_face
+from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
     import os
@@ -50,7 +50,7 @@ def average_faces(
         `mean` averages pixels; `warp` first moves every face onto the mean shape of all, so that features
         stay sharp (Tiddeman, Burt & Perrett 2001).
     where
-        Conditions that a face must fulfil, as in :func:`select_faces`.
+        Conditions that a face must fulfil, as in :func:`facestats.composites.select`.
     relax
         Conditions that may be dropped, in this order, if too few faces are left; recorded and shown.
     min_faces
@@ -90,7 +90,7 @@ def average_faces(
     )
 
 
-def morph_faces(first: Composite, second: Composite, *, share: float = 0.5) -> Composite:
+def morph(first: Composite, second: Composite, *, share: float = 0.5) -> Composite:
     """Blend two composites in shape and colour: share 0 is the first, 1 the second, beyond is a caricature.
 
     Parameters
@@ -124,7 +124,7 @@ def morph_faces(first: Composite, second: Composite, *, share: float = 0.5) -> C
     )
 
 
-def mirror_average(face: Composite) -> Composite:
+def mirror(face: Composite) -> Composite:
     """Average a composite with its mirror image, in shape and colour: a symmetric face.
 
     Parameters
@@ -151,7 +151,7 @@ def mirror_average(face: Composite) -> Composite:
     )
 
 
-def compare_groups(
+def difference(
     faces: pl.DataFrame,
     crops_dir: str | os.PathLike[str],
     *,
@@ -236,7 +236,7 @@ def eigenfaces(
         `mean` takes the pixels as they are; `warp` moves every face onto the mean shape first, so that
         components are of surface and walks stay sharp.
     where
-        Conditions that a face must fulfil, as in :func:`select_faces`.
+        Conditions that a face must fulfil, as in :func:`facestats.composites.select`.
     side
         Pixels per side that the crops are reduced to.
     """

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import io
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
-from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
+from facestats.composites.warp import build_mesh, crop_shapes, warp_face
 from facestats.core.progress import advance, progress_bar
 from facestats.core.tables import KEY, check_columns
-from facestats.composites.warp import build_mesh, crop_shapes, warp_face
 from facestats.core.workers import cpu_count
+from facestats.pictures.crops import open_crop
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
+    import polars as pl
     from numpy.typing import NDArray
-    from PIL.Image import Image
 
     from facestats.composites.warp import Mesh
 
@@ -130,52 +128,12 @@ def open_crops(
     return Crops(usable, folder, (height, width), {what: n for what, n in excluded.items() if n})
 
 
-def read_thumbnails(
-    crops: Sequence[str | None], crops_dir: str | os.PathLike[str], *, side: int
-) -> list[bytes | None]:
-    """Reduce crops to JPEGs of at most `side` pixels; None where there is no crop.
-
-    Raises
-    ------
-    ValueError
-        If a crop cannot be read.
-    """
-
-    def reduce(name: str | None) -> bytes | None:
-        if name is None:
-            return None
-        image = _open_crop(Path(crops_dir) / name, at_least=side)
-        image.thumbnail((side, side))
-        buffer = io.BytesIO()
-        image.save(buffer, format="JPEG", quality=80)
-        return buffer.getvalue()
-
-    with ThreadPoolExecutor(cpu_count()) as pool:
-        return list(pool.map(reduce, crops))
-
-
-def accepted_pixels(faces: pl.DataFrame) -> list[int]:
-    """Limit of pixels for each row of the faces table: what stage 01 let through is let through again."""
-    if not {"width", "height"} <= set(faces.columns):
-        return [MAX_PIXELS] * faces.height
-    area = pl.col("width").cast(pl.Int64) * pl.col("height").cast(pl.Int64)
-    return faces.select(pl.max_horizontal(area.fill_null(0), pl.lit(MAX_PIXELS)))["width"].to_list()
-
-
-def _open_crop(path: Path, *, at_least: int | None = None) -> Image:
-    try:
-        return open_picture(path, at_least=at_least).image
-    except PictureError as error:
-        msg = f"crop {path}: {error}. Align the faces again (notebooks/01_faces.ipynb)."
-        raise ValueError(msg) from error
-
-
 def _shapes(faces: pl.DataFrame) -> NDArray[np.float64]:
     return crop_shapes(faces["landmarks"].to_numpy(), faces["matrix"].to_numpy())
 
 
 def _read_crop(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
-    pixels = np.asarray(_open_crop(path))
+    pixels = np.asarray(open_crop(path))
     if size is not None and pixels.shape[:2] != size:
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
         msg = f"crop {path} is {found}, the first one {size[1]}x{size[0]}. Align all faces to one crop_size."

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from PIL import Image
 
-VERSION = 1  # of the composites, as of a stage
 PNG_KEY = "facestats"
 ROW: dict[str, Any] = {
     "composite": pl.String,
@@ -32,7 +31,7 @@ ROW: dict[str, Any] = {
 MAX_LISTED = 500_000  # characters of member names in a PNG; Pillow refuses to read more than 1 MB
 
 
-class Traced:
+class PictureWithMembers:
     """A picture of faces that knows who is in it: a row of table `composites`, and a PNG that carries the same."""
 
     method: str
@@ -98,14 +97,14 @@ class Traced:
         return facts | {"members_sha256": hashlib.sha256(names).hexdigest()}
 
 
-def list_composites(results: Mapping[str, Traced]) -> pl.DataFrame:
+def tabulate(results: Mapping[str, PictureWithMembers]) -> pl.DataFrame:
     """List composites, differences and eigenfaces as the rows of table `composites`.
 
     Parameters
     ----------
     results
         Name of each, the key of the table, and what :func:`facestats.average_faces`,
-        :func:`facestats.compare_groups` or :func:`facestats.eigenfaces` gave.
+        :func:`facestats.composites.difference` or :func:`facestats.composites.eigenfaces` gave.
 
     Returns
     -------
@@ -115,7 +114,7 @@ def list_composites(results: Mapping[str, Traced]) -> pl.DataFrame:
     return pl.concat([pl.DataFrame(schema=ROW), *(r.to_frame(name) for name, r in results.items())])
 
 
-def read_composite(path: str | os.PathLike[str]) -> dict[str, Any]:
+def read(path: str | os.PathLike[str]) -> dict[str, Any]:
     """Read how a saved composite was made: method, n, settings, members, weights.
 
     Raises

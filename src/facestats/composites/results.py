@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from facestats.composites.provenance import Traced
+from facestats.composites.provenance import PictureWithMembers
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +20,7 @@ FEATURES = (0.27, 0.36, 0.73, 0.78)
 
 
 @dataclass(frozen=True, eq=False)
-class Composite(Traced):
+class Composite(PictureWithMembers):
     """An average face and how it was made.
 
     Parameters
@@ -81,7 +81,7 @@ class Composite(Traced):
 
 
 @dataclass(frozen=True, eq=False)
-class GroupDifference(Traced):
+class GroupDifference(PictureWithMembers):
     """Where the average faces of two groups differ, tested by permutation.
 
     As a picture it is grey level 128 plus the difference; :func:`facestats.plots.difference_map` draws it with a
@@ -133,7 +133,7 @@ class GroupDifference(Traced):
 
 
 @dataclass(frozen=True, eq=False)
-class Eigenfaces(Traced):
+class Eigenfaces(PictureWithMembers):
     """Principal components of faces: the directions in which they differ most.
 
     As a picture it has a row per component, the strongest on top, that walks from -3 to 3 standard deviations.

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 
-def select_faces(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
+def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
     """Keep the rows that fulfil every condition, or fail naming the count of each; nothing is relaxed.
 
     Parameters
@@ -34,7 +34,7 @@ def select_faces(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any)
     return select_rows(master, conditions, min_rows=min_faces)[0]
 
 
-def list_groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
+def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
     """Name the groups of one column that are large enough to be averaged or compared.
 
     Parameters
@@ -57,7 +57,7 @@ def list_groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str
     if small.height or counts.is_empty():
         few = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
         some = f"{small.height} of {counts.height} groups of {by} have"
-        say(f"list_groups: {some} fewer than {min_faces} faces and are left out{few}.")
+        say(f"composites.groups: {some} fewer than {min_faces} faces and are left out{few}.")
     large = counts.filter(pl.col("n") >= min_faces)[by].to_list()
     return {f"{by} {value}": {by: value} for value in large}
 

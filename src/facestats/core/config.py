@@ -90,7 +90,7 @@ class RatingsSettings(Settings):
     """Stage 05: `file` holds the ratings of people, by default ``ratings.csv`` beside the pictures.
 
     `columns` are the vectors that a model reads, `n_shape` the principal components of the aligned landmarks (0:
-    none). Pictures of one `person` (a column of metadata.csv that ``fs.read_people`` reads) and near-duplicates
+    none). Pictures of one `person` (a column of metadata.csv that ``fs.inputs.read_people`` reads) and near-duplicates
     (`min_cosine` of the last of `columns`) never lie on both sides of a fold; persons do not in stage 03 either.
     `scale` and `unit` of the ratings; by default the lowest and the highest one given. `level` is the coverage of
     the prediction intervals.

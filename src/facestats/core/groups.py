@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.vectors import first_of_kind
+from facestats.core.vectors import first_near_duplicate
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +27,7 @@ def group_pictures(
     min_cosine
         Similarity from which on two pictures count as the same.
     """
-    same = first_of_kind(vectors, min_cosine).astype(np.int64)
+    same = first_near_duplicate(vectors, min_cosine).astype(np.int64)
     return join_groups(same) if people is None else join_groups(same, people)
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
 FINGERPRINT = "fingerprint"
+TRUE_PREFIX = "true_"  # of columns that hold what is known to be true
 # what an attribute looks at, and the column of its vectors
 VIEWS = {"face": "embedding", "full": "embedding_full"}
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
@@ -263,7 +264,9 @@ def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
     return problems
 
 
-def confident(df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None) -> pl.DataFrame:
+def mask_low_scores(
+    df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None
+) -> pl.DataFrame:
     """Blank every label whose score lies below `threshold`; the stored table keeps them all.
 
     Parameters

@@ -25,7 +25,7 @@ _pool_lock = threading.Lock()
 _ended = False
 
 
-def room(workers: int) -> int:
+def max_tasks(workers: int) -> int:
     """Tasks that may be under way: some wait, so that no worker does; in a larger pool only as many as asked for."""
     return workers if _pool is not None and _pool[0] > workers else 2 * workers + 1
 

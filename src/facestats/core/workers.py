@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from facestats.core.worker_pool import new_pool, room, shared_pool, stop_pool, stop_workers
+from facestats.core.worker_pool import max_tasks, new_pool, shared_pool, stop_pool, stop_workers
 
 if TYPE_CHECKING:
     from _thread import LockType
@@ -157,7 +157,7 @@ def _run_tasks(call: _Call, items: Sequence[Any], *, workers: int, size: int) ->
     running: deque[tuple[int, ProcessPoolExecutor, Future]] = deque()
     try:
         while starts or running:
-            while starts and len(running) < room(workers):
+            while starts and len(running) < max_tasks(workers):
                 start = starts.popleft()
                 running.append((start, *_submit(call, items[start : start + size], workers=workers)))
             start, pool, future = running[0]

@@ -12,11 +12,11 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.composites.crop_stack import accepted_pixels
-from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
-from facestats.inputs.listing import picture_path
 from facestats.core.tables import DECODED, KEY, STATUS, TableError, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
+from facestats.pictures.crops import accepted_pixels
+from facestats.pictures.decode import MAX_PIXELS, PictureError, open_picture
+from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     import os
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from facestats.core.protocols import Encoder
 
-VERSION = 1
 AHEAD = 2  # batches that are decoded while one is encoded
 TASK_SIZE = 8
 

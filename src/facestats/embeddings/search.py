@@ -37,7 +37,7 @@ def search_faces(
         keep a copy, ``store.scan("embeddings").sink_ipc(path)``, and search the file itself, mapped into memory:
         ``pl.from_arrow(pyarrow.ipc.open_file(pyarrow.memory_map(path)).read_all())``.
     query
-        One vector, (dim,), of the encoder that made `embeddings`; any length but zero. See :func:`query_vector`.
+        One vector, (dim,), of the encoder that made `embeddings`; any length but zero. See :func:`facestats.embeddings.query_vector`.
     top
         Rows to return at most.
     column

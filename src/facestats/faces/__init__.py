@@ -1,1 +1,7 @@
-"""TODO."""
+"""Stage 01: find the face in every picture, align it, write the crop, measure its quality."""
+
+from facestats.faces.align import align_faces
+
+VERSION = 2  # raise it when the same pictures would give another table
+
+__all__ = ["align_faces"]

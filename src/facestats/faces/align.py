@@ -6,12 +6,18 @@ import hashlib
 import io
 import os
 from contextlib import closing, suppress
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from facestats.core.progress import advance
+from facestats.core.protocols import ModelError
+from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns
+from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
+from facestats.pictures.crops import crop_name
+from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
 from facestats.pictures.geometry import (
     PUPILS,
     TEMPLATE,
@@ -22,12 +28,7 @@ from facestats.pictures.geometry import (
     head_pose,
     transform_points,
 )
-from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
-from facestats.inputs.listing import picture_path
-from facestats.core.progress import advance
-from facestats.core.protocols import ModelError
-from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns
-from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
+from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,9 +40,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PUPILS", "TEMPLATE", "align_faces", "crop_face", "fit_similarity", "transform_points"]
 
-VERSION = 2
 JPEG_QUALITY = 95
-_LONGEST_NAME = 255  # bytes, on all common file systems
 _POLICIES = ("largest", "reject")
 
 
@@ -220,23 +219,6 @@ def _aligned(
         if face.depth is not None:
             row |= dict(zip(("yaw", "pitch", "roll"), head_pose(face.points, face.depth), strict=True))
     return row
-
-
-def crop_name(image_id: str, content: bytes) -> str:
-    """Posix path of a crop below `crops_dir`; different pictures, and different crops of one, never share one.
-
-    The name is the picture's with a hash of the crop's `content` and `.jpg` behind it: `a.png` and `a.jpg` differ,
-    and a crop of another size leaves the one alone that a stored table names. Where that would be too long, lead
-    out of the folder, or be a folder of other crops, a hash stands for the picture's name.
-    """
-    end = f".{hashlib.blake2b(content, digest_size=4).hexdigest()}.jpg"
-    path = PurePosixPath(image_id + end)
-    plain = str(path) == image_id + end and not path.is_absolute() and ".." not in path.parts
-    short = all(len(os.fsencode(part)) <= _LONGEST_NAME for part in path.parts)
-    clear = not any(part.endswith(".jpg") for part in path.parts[:-1])
-    if plain and short and clear:
-        return image_id + end
-    return hashlib.sha256(os.fsencode(image_id)).hexdigest() + end
 
 
 def _write_jpeg(image: Image.Image, path: Path) -> None:

@@ -32,7 +32,7 @@ class LabelError(ValueError):
     """A file of labels cannot be used; the text names the file, the line, and what is valid."""
 
 
-def write_label(
+def write(
     file: str | os.PathLike[str],
     answer: tuple[str, str, str | None],
     *,
@@ -42,12 +42,12 @@ def write_label(
     """Append one answer to a file of labels; it is on the disk when the call returns.
 
     A process killed at any moment leaves whole lines, and at most one half line at the end, which the next call
-    of this function or of :func:`read_labels` takes out.
+    of this function or of :func:`facestats.human_labels.read` takes out.
 
     Parameters
     ----------
     file
-        CSV, made with its folder if missing; other columns than those of :func:`read_labels` stay empty.
+        CSV, made with its folder if missing; other columns than those of :func:`facestats.human_labels.read` stay empty.
     answer
         `image_id`, attribute and option; None as option withdraws what this labeller said before.
     labeller

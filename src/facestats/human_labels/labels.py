@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.tables import KEY, TRUE_PREFIX
 from facestats.human_labels.answers_file import REASONS, LabelError, parse_time, read_lines
-from facestats.core.tables import KEY
-from facestats.human_labels.truth import PREFIX
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +30,7 @@ _SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 }
 
 
-def read_labels(
+def read(
     file: str | os.PathLike[str],
     attributes: Mapping[str, AttributeSettings],
     *,
@@ -51,15 +50,15 @@ def read_labels(
     attributes
         ``cfg.attributes``: the valid attributes and options.
     truth
-        From :func:`facestats.read_truth`: it counts as one more labeller.
+        From :func:`facestats.human_labels.read_truth`: it counts as one more labeller.
     people
-        From :func:`facestats.read_people`: who is in which picture.
+        From :func:`facestats.inputs.read_people`: who is in which picture.
 
     Returns
     -------
     `image_id`, `attribute`, `value` (String; null where as many labellers say one thing as another),
     `agreement` (Float32: share of the labellers that said so; null in a tie), `n_labellers` (Int32), `reason`
-    (String, of the first answer; null where the picture was not picked by :func:`pick_rows_to_label`), in the order of
+    (String, of the first answer; null where the picture was not picked by :func:`facestats.human_labels.sample`), in the order of
     picture and attribute; `person` (String, null where nobody is named) where `people` name any.
 
     Raises
@@ -134,13 +133,13 @@ def _time(where: str, text: str) -> datetime | None:
 
 def _long(truth: pl.DataFrame) -> pl.DataFrame:
     """Turn `true_` columns into answers."""
-    columns = [c for c in truth.columns if c.startswith(PREFIX)]
+    columns = [c for c in truth.columns if c.startswith(TRUE_PREFIX)]
     texts = truth.select(KEY, pl.col(columns).cast(pl.String))
     return (
         texts.unpivot(columns, index=KEY, variable_name="attribute", value_name="value")
         .drop_nulls("value")
         .with_columns(
-            pl.col("attribute").str.strip_prefix(PREFIX),
+            pl.col("attribute").str.strip_prefix(TRUE_PREFIX),
             labeller=pl.lit("truth"),
             time=pl.lit(None, dtype=_SCHEMA["time"]),
             reason=pl.lit(None, dtype=pl.String),

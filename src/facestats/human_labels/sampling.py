@@ -7,14 +7,14 @@ import hashlib
 import numpy as np
 import polars as pl
 
-from facestats.human_labels.answers_file import REASONS
 from facestats.core.tables import KEY, check_columns
+from facestats.human_labels.answers_file import REASONS
 
 TEST_SHARE = 0.25  # of all rows: kept for the honest sample, never picked because they are hard
 REASON = pl.Enum(REASONS)
 
 
-def pick_rows_to_label(
+def sample(
     labelled: pl.DataFrame, attribute: str, *, n: int, seed: int, answered: pl.DataFrame | None = None
 ) -> pl.DataFrame:
     """Choose rows whose labels by people teach most, and a random sample that tests what was learnt.
@@ -34,7 +34,7 @@ def pick_rows_to_label(
     seed
         Fixes the random rows.
     answered
-        From :func:`facestats.read_labels`: rows that it has for `attribute` are left out, so that each call goes on
+        From :func:`facestats.human_labels.read`: rows that it has for `attribute` are left out, so that each call goes on
         where the last answers ended.
 
     Returns
@@ -60,7 +60,7 @@ def pick_rows_to_label(
         msg = f"n must be 1 or more, got {n}"
         raise ValueError(msg)
     if answered is not None:
-        check_columns(answered, KEY, "attribute", made_by="fs.read_labels")
+        check_columns(answered, KEY, "attribute", made_by="fs.human_labels.read")
         known = answered.filter(attribute=attribute).select(pl.col(KEY).unique())
         labelled = labelled.join(known, on=KEY, how="anti", maintain_order="left")
     probe = f"probe_{attribute}_margin"

@@ -1,1 +1,9 @@
-"""TODO."""
+"""What comes from outside: lists of pictures, captions, data sets, metadata."""
+
+from facestats.inputs.captions import list_captions
+from facestats.inputs.datasets import read_dataset
+from facestats.inputs.listing import list_images
+from facestats.inputs.metadata import read_people
+from facestats.inputs.textfiles import CaptionError
+
+__all__ = ["CaptionError", "list_captions", "list_images", "read_dataset", "read_people"]

@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
-from facestats.inputs.listing import list_images, picture_path
 from facestats.core.tables import KEY
-from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, decode_text, pick_column, read_table
+from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
+from facestats.inputs.listing import list_images
+from facestats.inputs.textfiles import (
+    READERS,
+    TEXT_COLUMNS,
+    CaptionError,
+    decode_text,
+    pick_column,
+    read_table,
+)
+from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     import os

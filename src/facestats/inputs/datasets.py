@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.pictures.decode import sniff
 from facestats.core.tables import KEY
 from facestats.inputs.textfiles import TEXT_COLUMNS, CaptionError, as_text, pick_column
+from facestats.pictures.decode import sniff
 
 if TYPE_CHECKING:
     import os

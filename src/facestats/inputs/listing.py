@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import unquote_to_bytes
 
 import polars as pl
 
-from facestats.pictures.decode import kind_of_file, sniff
 from facestats.core.tables import KEY, STATUS
+from facestats.pictures.decode import kind_of_file, sniff
+from facestats.pictures.paths import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -117,13 +116,6 @@ def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -
     return pl.DataFrame(list(rows.values()), schema=SCHEMA, orient="row").sort(KEY)
 
 
-def picture_path(text: str) -> Path:
-    """Turn a `path` of :func:`list_images` back into a path that can be opened."""
-    if "%" in text and not os.path.lexists(text):
-        return Path(os.fsdecode(unquote_to_bytes(text)))
-    return Path(text)
-
-
 def _walk(root: Path, *, follow_links: bool) -> Iterator[tuple[Path, _Found]]:
     """Yield every visible file below `root` once, with its status as a file or the reason it has none."""
     seen: set[tuple[int, int]] = set()
@@ -184,16 +176,6 @@ def _list_row(root: Path, path: Path, found: _Found) -> tuple | None:
     if not known and not _looks_like_picture(path):
         return None
     return name, where, found.st_size, found.st_mtime_ns, None, None
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """Write a path as text, as :func:`list_images` does; one that is not UTF-8 is percent-encoded where it must be."""
-    raw = os.fsencode(path)
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        safe = raw.replace(b"%", b"%25").decode("utf-8", "surrogateescape")
-        return re.sub("[\udc80-\udcff]", lambda m: f"%{ord(m[0]) - 0xDC00:02X}", safe)
 
 
 def _looks_like_picture(path: Path) -> bool:

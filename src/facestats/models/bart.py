@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.protocols import ModelError
-from facestats.models.text_windows import split_text
 from facestats.models.pretrained import find_pretrained, load_pretrained
 from facestats.models.runtime import LOADING, Lanes, give_back_memory, pick_device, pick_precision
+from facestats.models.text_windows import split_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from facestats.models.class_token import skip_unread_tokens
 from facestats.models.clip_files import Source, build_network, find_source, get_tokenizer
 from facestats.models.runtime import LOADING, Lanes, check_finite, pick_device, pick_precision, torch_dtype
-from facestats.models.class_token import skip_unread_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

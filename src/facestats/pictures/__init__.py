@@ -1,1 +1,1 @@
-"""TODO."""
+"""Pixels: decoding, paths, the geometry of faces, crops."""

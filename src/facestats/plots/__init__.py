@@ -14,7 +14,7 @@ from facestats.plots.maps import face_map
 from facestats.plots.probes import gain_bars, learning_curve
 from facestats.plots.ratings import rater_bars, rating_scatter, reliability_bars, residual_bars
 from facestats.plots.schematics import data_flow, module_map
-from facestats.plots.texts import disagreement_bars, said_bars
+from facestats.plots.texts import disagreement_bars, text_coverage_bars
 
 __all__ = [
     "alignment_scatter",
@@ -46,8 +46,8 @@ __all__ = [
     "relation_bars",
     "reliability_bars",
     "residual_bars",
-    "said_bars",
     "score_histogram",
     "stability_curve",
     "status_bars",
+    "text_coverage_bars",
 ]

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from matplotlib.ticker import PercentFormatter
 
-from facestats.audit.temperature import apply_temperature, calibration_bins, coverage_accuracy
 from facestats.audit.label_sources import probs_column
+from facestats.audit.temperature import apply_temperature, calibration_bins, coverage_accuracy
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-_TRUTH = "fs.read_truth; join it with the labels on image_id"
+_TRUTH = "fs.human_labels.read_truth; join it with the labels on image_id"
 
 
 def group_bars(
@@ -35,7 +35,7 @@ def group_bars(
     Parameters
     ----------
     audit
-        Table of :func:`facestats.audit_labels`.
+        Table of :func:`facestats.audit.accuracy`.
     attribute
         Which attribute; ``all`` is the mean over attributes, for which there is only accuracy.
     source
@@ -47,7 +47,7 @@ def group_bars(
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(audit, "attribute", "by", "group", metric, made_by="fs.audit_labels")
+    check_columns(audit, "attribute", "by", "group", metric, made_by="fs.audit.accuracy")
     rows = audit.filter(attribute=attribute, source=source)
     whole = rows.filter(by="all")
     kept = (
@@ -140,14 +140,14 @@ def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> 
     Parameters
     ----------
     flips
-        Table of :func:`facestats.audit_prompts` or :func:`facestats.audit_stability`.
+        Table of :func:`facestats.audit.prompts` or :func:`facestats.audit.stability`.
     top
         Rows to show.
     ax
         Axes to draw on; by default a new figure.
     """
     check_columns(
-        flips, "attribute", "flips", "low", "high", "n", made_by="fs.audit_prompts or fs.audit_stability"
+        flips, "attribute", "flips", "low", "high", "n", made_by="fs.audit.prompts or fs.audit.stability"
     )
     shown = flips.drop_nulls("flips").sort("flips", descending=True, maintain_order=True).head(top)
     what = "variant" if "variant" in shown.columns else "prompt"

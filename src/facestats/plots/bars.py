@@ -175,7 +175,7 @@ def score_histogram(
     attribute
         Which attribute.
     threshold
-        Draws a line there and says which share of the labels stays, as :func:`facestats.confident` would.
+        Draws a line there and says which share of the labels stays, as :func:`facestats.attributes.mask_low_scores` would.
     ax
         Axes to draw on; by default a new figure.
     """

@@ -20,12 +20,12 @@ def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     stability
-        From :func:`facestats.cluster_stability`.
+        From :func:`facestats.clusters.stability`.
     ax
         Axes to draw on; by default a new figure.
     """
     check_columns(
-        stability, "n_clusters", "ari", "ari_low", "ari_high", "chosen", made_by="fs.cluster_stability"
+        stability, "n_clusters", "ari", "ari_low", "ari_high", "chosen", made_by="fs.clusters.stability"
     )
     if stability.is_empty():
         return draw_nothing(ax, "too few faces to compare numbers of clusters")
@@ -51,7 +51,7 @@ def profile_bars(
     Parameters
     ----------
     profile
-        From :func:`facestats.profile_clusters`.
+        From :func:`facestats.clusters.profile`.
     cluster
         Which cluster.
     by
@@ -61,7 +61,7 @@ def profile_bars(
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(profile, by, "label", "ratio", "p_adjusted", made_by="fs.profile_clusters")
+    check_columns(profile, by, "label", "ratio", "p_adjusted", made_by="fs.clusters.profile")
     if profile.is_empty():
         return draw_nothing(ax, "no clusters, or no labels that could describe them")
     rows = profile.filter(pl.col(by) == cluster)
@@ -91,11 +91,11 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     relations
-        From :func:`facestats.relate_clusters`; columns without two values have no bar.
+        From :func:`facestats.clusters.relations`; columns without two values have no bar.
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(relations, "column", "ami", "chance_high", made_by="fs.relate_clusters")
+    check_columns(relations, "column", "ami", "chance_high", made_by="fs.clusters.relations")
     ax = new_axes(ax, height=1.0 + 0.32 * relations.height)
     known, unknown = relations.drop_nulls("ami"), relations.filter(pl.col("ami").is_null())
     places = np.arange(known.height)

@@ -59,7 +59,7 @@ def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes
     Parameters
     ----------
     difference
-        From :func:`facestats.compare_groups`.
+        From :func:`facestats.composites.difference`.
     masked
         Whether to pale the pixels whose difference may be chance.
     ax
@@ -95,7 +95,7 @@ def eigenface_walk(
     Parameters
     ----------
     faces
-        From :func:`facestats.eigenfaces`.
+        From :func:`facestats.composites.eigenfaces`.
     n_components
         Rows.
     steps

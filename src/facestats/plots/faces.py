@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.inputs.listing import picture_path
 from facestats.core.tables import DECODED, KEY, check_columns
+from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.paths import picture_path
 from facestats.plots.grids import TILE, draw_sheet, read_tile
 from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, draw_nothing, finish, new_axes
 

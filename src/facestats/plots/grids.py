@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.inputs.listing import picture_path
 from facestats.core.tables import check_columns
+from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.paths import picture_path
 from facestats.plots.style import TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def cluster_sheet(
     ----------
     table
         Columns `crop` and `cluster`, sorted so that the faces to show come first in their cluster (such as
-        :func:`facestats.cluster_members` gives them); `cluster_name`, if there, is written beside the row.
+        :func:`facestats.clusters.members` gives them); `cluster_name`, if there, is written beside the row.
     crops_dir
         Folder of the crops.
     n_faces

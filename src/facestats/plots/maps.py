@@ -56,7 +56,9 @@ def face_map(
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(table, "x", "y", made_by="fs.project_umap or fs.project_pca (notebooks/07_clusters.ipynb)")
+    check_columns(
+        table, "x", "y", made_by="fs.project_umap or fs.clusters.project_pca (notebooks/07_clusters.ipynb)"
+    )
     check_columns(table, color, made_by="the stages before; join them to the layout by image_id")
     placed = table.drop_nulls(["x", "y"])
     if placed.is_empty():

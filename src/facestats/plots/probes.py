@@ -13,7 +13,7 @@ from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MADE_BY = "fs.fit_probes(...)"
+MADE_BY = "fs.attributes.fit_probes(...)"
 
 
 def learning_curve(curves: pl.DataFrame, attribute: str, *, ax: Axes | None = None) -> Axes:
@@ -24,7 +24,7 @@ def learning_curve(curves: pl.DataFrame, attribute: str, *, ax: Axes | None = No
     Parameters
     ----------
     curves
-        ``probes.curves`` of :func:`facestats.fit_probes`.
+        ``probes.curves`` of :func:`facestats.attributes.fit_probes`.
     attribute
         Which attribute.
     ax
@@ -65,7 +65,7 @@ def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     report
-        ``probes.report`` of :func:`facestats.fit_probes`; attributes without a comparison are counted in the title.
+        ``probes.report`` of :func:`facestats.attributes.fit_probes`; attributes without a comparison are counted in the title.
     ax
         Axes to draw on; by default a new figure.
     """

@@ -30,11 +30,11 @@ def reliability_bars(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Ax
     Parameters
     ----------
     reliability
-        Rows of one trait of :func:`facestats.rater_reliability`.
+        Rows of one trait of :func:`facestats.ratings.reliability`.
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(reliability, "trait", "measure", "value", "low", "high", made_by="fs.rater_reliability")
+    check_columns(reliability, "trait", "measure", "value", "low", "high", made_by="fs.ratings.reliability")
     if reliability["trait"].n_unique() != 1:
         found = reliability["trait"].unique().sort().to_list()
         msg = f"one trait can be shown at a time, got {found}; pick one: df.filter(trait=...)"
@@ -53,13 +53,13 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
     Parameters
     ----------
     effects
-        Rows of one trait of :func:`facestats.rater_effects`.
+        Rows of one trait of :func:`facestats.ratings.rater_effects`.
     column
         ``severity`` or ``agreement``.
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(effects, "rater_id", column, f"{column}_low", made_by="fs.rater_effects")
+    check_columns(effects, "rater_id", column, f"{column}_low", made_by="fs.ratings.rater_effects")
     table = effects.drop_nulls(column).sort(column)
     shown = table.rename({column: "value", f"{column}_low": "low", f"{column}_high": "high"})
     few = table.height <= 40
@@ -109,11 +109,11 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     residuals
-        Table of :func:`facestats.profile_residuals`.
+        Table of :func:`facestats.ratings.residuals`.
     ax
         Axes to draw on; by default a new figure.
     """
-    check_columns(residuals, "group", "n", "residual", "low", "high", made_by="fs.profile_residuals")
+    check_columns(residuals, "group", "n", "residual", "low", "high", made_by="fs.ratings.residuals")
     ax = new_axes(ax, height=0.9 + 0.3 * max(residuals.height, 1))
     names = [f"{g} (n = {n:,})" for g, n in residuals.select("group", "n").iter_rows()]
     _dots(ax, residuals.rename({"residual": "value"}), names)

@@ -19,7 +19,7 @@ def data_flow(tables: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     tables
-        Output of ``fs.list_tables``.
+        Output of ``fs.schematics.list_tables``.
     ax
         Axes to draw on; by default a new figure.
     """
@@ -57,7 +57,7 @@ def module_map(modules: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     Parameters
     ----------
     modules
-        Output of ``fs.list_modules``.
+        Output of ``fs.schematics.list_modules``.
     ax
         Axes to draw on; by default a new figure.
     """

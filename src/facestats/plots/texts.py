@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _MADE_BY = "fs.label_texts (notebooks/04_text_labels.ipynb)"
 
 
-def said_bars(
+def text_coverage_bars(
     text_labels: pl.DataFrame,
     attributes: Sequence[str] | None = None,
     *,

@@ -51,7 +51,7 @@ _MODEL_WORDS = frozenset(
 )
 
 
-def read_ratings(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -> pl.DataFrame:
+def read(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -> pl.DataFrame:
     """Read single ratings in long form, one row per face, rater and trait.
 
     A target must come from people. Refused are: files without `rater_id` (a mean has no rater); tables of this

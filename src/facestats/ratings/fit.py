@@ -9,12 +9,13 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.ratings.agreement import additive_effects
 from facestats.core.config import RatingsSettings
 from facestats.core.groups import group_pictures, number_people
-from facestats.ratings.reliability import pick_trait
 from facestats.core.protocols import ModelError
-from facestats.ratings.file import read_ratings
+from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
+from facestats.ratings.agreement import additive_effects
+from facestats.ratings.file import read as read_ratings
+from facestats.ratings.held_out import held_out_r, score_held_out
 from facestats.ratings.model import REFERENCE, RatingsModel, same_encoder
 from facestats.ratings.regression import (
     SHAPE,
@@ -23,8 +24,7 @@ from facestats.ratings.regression import (
     fit_spread,
     held_out_quantile,
 )
-from facestats.ratings.held_out import held_out_r, score_held_out
-from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
+from facestats.ratings.reliability import pick_trait
 
 if TYPE_CHECKING:
     import os
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder, Regressor
     from facestats.ratings.regression import HeldOut
 
-VERSION = 1
 MIN_FACES = 20
 _EMBEDDED = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
 
@@ -56,7 +55,7 @@ class RatingsFit:
         `measure`, `value`, `low`, `high`: `r` (correlation with the ratings, both less `baseline`, so that a model
         that learnt nothing has about 0), `rmse` and `skill` (share of the squared error of `baseline` that the
         prediction takes away; below 0 it adds some) of the held-out predictions (95 % bootstrap over groups),
-        beside `single_rater` and `ceiling` of :func:`rater_reliability`.
+        beside `single_rater` and `ceiling` of :func:`facestats.ratings.reliability`.
     """
 
     model: RatingsModel
@@ -83,9 +82,9 @@ def fit_ratings(
     ----------
     embeddings
         Table of stage 02, lazy or not; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0, and the
-        column ``settings.person`` of :func:`facestats.read_people` where that is set.
+        column ``settings.person`` of :func:`facestats.inputs.read_people` where that is set.
     ratings
-        As :func:`read_ratings` returns them: models as raters are refused here too.
+        As :func:`facestats.ratings.read` returns them: models as raters are refused here too.
     regressor, encoder
         ``fs.models.ridge()`` or ``fs.models.mlp()``; the encoder that made the vectors, or its name.
     trait
@@ -152,7 +151,7 @@ def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
     embeddings
         Table of stage 02; with `landmarks` joined where ``model.needs_landmarks``.
     model
-        From :func:`fit_ratings` or :func:`load_ratings_model`.
+        From :func:`fit_ratings` or :func:`facestats.ratings.load_model`.
 
     Returns
     -------
@@ -187,7 +186,7 @@ def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
     )
 
 
-def load_ratings_model(folder: str | os.PathLike[str], *, encoder: Encoder | str) -> RatingsModel:
+def load_model(folder: str | os.PathLike[str], *, encoder: Encoder | str) -> RatingsModel:
     """Read a saved model, and refuse it for vectors of another encoder.
 
     Parameters
@@ -213,7 +212,7 @@ def load_ratings_model(folder: str | os.PathLike[str], *, encoder: Encoder | str
     return model
 
 
-def profile_residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.DataFrame:
+def residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.DataFrame:
     """Say for each group whether held-out predictions are too high or too low.
 
     Parameters
@@ -249,7 +248,7 @@ def _rated_rows(embeddings: Rows, target: pl.DataFrame, settings: RatingsSetting
     columns = embeddings.lazy().head(0).collect()
     check_columns(columns, KEY, *settings.needed, made_by=_EMBEDDED)
     if settings.person:
-        source = "fs.read_people from metadata.csv beside the pictures (notebooks/05_ratings.ipynb); join it"
+        source = "fs.inputs.read_people from metadata.csv beside the pictures (notebooks/05_ratings.ipynb); join it"
         check_columns(columns, settings.person, made_by=source)
     found = take_rows(embeddings, target[KEY]).drop_nulls(settings.needed)
     rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")

@@ -104,7 +104,7 @@ class RatingsModel:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a saved model; :func:`facestats.load_ratings_model` also asks for the encoder."""
+        """Read a saved model; :func:`facestats.ratings.load_model` also asks for the encoder."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.tables import KEY, check_columns
 from facestats.ratings.agreement import (
     additive_effects,
     find_panels,
     fisher_interval,
+    icc_intervals,
     rater_agreement,
     resample_faces,
     split_half,
     split_variance,
 )
-from facestats.ratings.components import icc_intervals
-from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _MEASURES = ("icc_2_1", "icc_2_k", "single_rater", "split_half", "spearman_brown", "ceiling")
 
 
-def rater_reliability(
+def reliability(
     ratings: pl.DataFrame, *, n_splits: int = 1000, n_resamples: int = 200, seed: int = 0
 ) -> pl.DataFrame:
     """Say how far raters agree, and how well their mean can be predicted at all.
@@ -38,7 +38,7 @@ def rater_reliability(
     Parameters
     ----------
     ratings
-        As :func:`read_ratings` returns them; not every rater needs to rate every face.
+        As :func:`facestats.ratings.read` returns them; not every rater needs to rate every face.
     n_splits
         Random halves of the raters.
     n_resamples
@@ -79,7 +79,7 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
     Parameters
     ----------
     ratings
-        As :func:`read_ratings` returns them.
+        As :func:`facestats.ratings.read` returns them.
     level
         Coverage of the intervals.
 
@@ -110,13 +110,13 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(names).fill_nan(None))
 
 
-def average_ratings(ratings: pl.DataFrame, *, trait: str | None = None) -> pl.DataFrame:
+def average(ratings: pl.DataFrame, *, trait: str | None = None) -> pl.DataFrame:
     """Average the ratings of each face with the severity of its raters taken out.
 
     Parameters
     ----------
     ratings
-        As :func:`read_ratings` returns them.
+        As :func:`facestats.ratings.read` returns them.
     trait
         Which one; may be left out where there is only one.
 
@@ -131,7 +131,7 @@ def average_ratings(ratings: pl.DataFrame, *, trait: str | None = None) -> pl.Da
 
 def _matrices(ratings: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.float64], list[str], list[str]]]:
     """Yield per trait its name, the matrix faces by raters, the faces and the raters."""
-    check_columns(ratings, KEY, "rater_id", "trait", "rating", made_by="fs.read_ratings")
+    check_columns(ratings, KEY, "rater_id", "trait", "rating", made_by="fs.ratings.read")
     for (trait,), part in ratings.sort("trait", KEY).group_by("trait", maintain_order=True):
         wide = part.sort("rater_id").pivot(on="rater_id", index=KEY, values="rating").sort(KEY)
         matrix = wide.drop(KEY).cast(pl.Float64).fill_null(np.nan).to_numpy()

@@ -39,12 +39,12 @@ PACKAGES = (
 SPEED_ONLY = frozenset({"workers"})
 # Stages recorded by the place of their code, as they were before they had packages: (name, version) then and now.
 _EARLIER_STAGES = {
-    ("facestats.attributes.classify.classify_faces", 2): ("facestats.core.classify_faces", 2),
+    ("facestats.core.classify.classify_faces", 2): ("facestats.attributes.classify_faces", 1),
 }
 # Tables that `Store.write` recorded without the stage that made them: table -> (name, version) of that stage.
 _EARLIER_WRITES = {
-    "composites": ("facestats.core.list_composites", 1),
-    "audit": ("facestats.audit.audit_labels", 2),
+    "composites": ("facestats.composites.tabulate", 1),
+    "audit": ("facestats.audit.accuracy", 2),
 }
 
 

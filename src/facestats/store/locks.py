@@ -21,7 +21,7 @@ class LockedError(StoreError):
 
 
 @contextmanager
-def hold(lock_file: Path, owner_file: Path, *, what: str) -> Iterator[None]:
+def exclusive_lock(lock_file: Path, owner_file: Path, *, what: str) -> Iterator[None]:
     """Hold `lock_file` alone, and say in `owner_file` who does.
 
     Parameters

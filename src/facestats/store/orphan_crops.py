@@ -7,23 +7,21 @@ table's working folder says that there may be some; a kill leaves the mark, and 
 from __future__ import annotations
 
 import os
-import re
 from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.tables import TABLES
+from facestats.pictures.crops import CROP_FILE
 from facestats.store.locks import LockedError
 from facestats.store.table_files import TableFiles
-from facestats.core.tables import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAKER = "faces"  # the table whose stage writes crops
-# crops as faces.crop_name names them, and what a killed worker was writing; nothing else is ever touched
-_OWN = re.compile(r".+\.[0-9a-f]{8}\.jpg|\.[0-9a-f]{16}\.\d+\.tmp", re.DOTALL)
 _BATCH = 50_000  # names in memory beside those of the tables
 
 
@@ -66,7 +64,9 @@ def _batches(folder: Path) -> Iterator[pl.DataFrame]:
     found: list[str] = []
     for place, _, names in os.walk(folder):
         inside = Path(place).relative_to(folder).as_posix()
-        found += [name if inside == "." else f"{inside}/{name}" for name in names if _OWN.fullmatch(name)]
+        found += [
+            name if inside == "." else f"{inside}/{name}" for name in names if CROP_FILE.fullmatch(name)
+        ]
         if len(found) > _BATCH:
             yield pl.DataFrame({"file": found})
             found = []

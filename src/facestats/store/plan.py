@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.store.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
-from facestats.store.table_files import StoreError, TableFiles, index_parts, merge_parts, write_part
 from facestats.core.progress import advance, position
 from facestats.core.tables import FINGERPRINT, Rows, TableError, check_table, take_rows
+from facestats.store.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
+from facestats.store.table_files import StoreError, TableFiles, index_parts, merge_parts, write_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from facestats.core.tables import FINGERPRINT, TABLES
+from facestats.inputs.listing import list_images
 from facestats.store.fingerprint import (
     explain_change,
     frame_digest,
@@ -17,9 +19,7 @@ from facestats.store.fingerprint import (
     row_hashes,
     stage_hash,
 )
-from facestats.inputs.listing import list_images
 from facestats.store.table_files import TableFiles, find_table, index_parts
-from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from facestats.core.progress import progress_bar, say
+from facestats.core.tables import Rows, TableError, check_table
 from facestats.store.fingerprint import (
     describe_stage,
     describe_write,
@@ -22,7 +24,7 @@ from facestats.store.fingerprint import (
     package_versions,
     read_earlier,
 )
-from facestats.store.table_files import READ_ERRORS, StoreError, TableFiles, find_table, write_part
+from facestats.store.orphan_crops import mark_for_sweeping, sweep_crops
 from facestats.store.plan import (
     assemble,
     call_stage,
@@ -32,10 +34,8 @@ from facestats.store.plan import (
     take_chunks,
     wanted_rows,
 )
-from facestats.core.progress import progress_bar, say
 from facestats.store.status import Expected, stale_inputs, table_digests, table_states
-from facestats.store.orphan_crops import mark_for_sweeping, sweep_crops
-from facestats.core.tables import Rows, TableError, check_table
+from facestats.store.table_files import READ_ERRORS, StoreError, TableFiles, find_table, write_part
 
 if TYPE_CHECKING:
     import os

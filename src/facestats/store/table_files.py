@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.store.fingerprint import mark_failures
-from facestats.store.locks import StoreError, hold
 from facestats.core.tables import FINGERPRINT, TABLES, Table
+from facestats.store.fingerprint import mark_failures
+from facestats.store.locks import StoreError, exclusive_lock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -96,7 +96,7 @@ class TableFiles:
     def lock(self) -> Iterator[None]:
         """Hold this table alone; raises LockedError at once if another run holds it."""
         work = self._made(self.work)
-        with hold(work / "lock", work / "owner", what=f"table {self.name!r} is being built"):
+        with exclusive_lock(work / "lock", work / "owner", what=f"table {self.name!r} is being built"):
             self._recover()
             yield
 

@@ -1,1 +1,7 @@
-"""TODO."""
+"""Stage 04: labels of captions, by a language model, a lexicon of tags, or CLIP vectors."""
+
+from facestats.text_labels.label import embed_texts, label_texts
+
+VERSION = 3  # raise it when the same texts would give another table
+
+__all__ = ["embed_texts", "label_texts"]

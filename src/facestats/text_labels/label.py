@@ -9,8 +9,8 @@ import numpy as np
 import polars as pl
 
 from facestats.core import progress
-from facestats.text_labels.tag_lexicon import find_tags
 from facestats.core.tables import KEY, check_columns
+from facestats.text_labels.tag_lexicon import find_tags
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -18,10 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
-    from facestats.text_labels.tag_lexicon import Found
     from facestats.core.protocols import Encoder, TextClassifier
+    from facestats.text_labels.tag_lexicon import Found
 
-VERSION = 3
 log = logging.getLogger(__name__)
 
 _MADE_BY = "fs.list_captions (notebooks/04_text_labels.ipynb)"

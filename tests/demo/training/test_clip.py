@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from facestats.demo.records import OPTIONS, sample_records
 from facestats.demo.training import train_clip
 from facestats.demo.training.clip_card import Score, score_options, write_card
-from facestats.demo.records import OPTIONS, sample_records
 from facestats.demo.training.tiny_clip import (
     Anchors,
     build_model,
@@ -21,7 +21,7 @@ from facestats.demo.training.tiny_clip import (
 )
 from facestats.demo.training.train_clip import Trainer, augment
 
-ATTRIBUTES = Path(__file__).resolve().parents[1] / "config" / "attributes.yaml"
+ATTRIBUTES = Path(__file__).resolve().parents[3] / "config" / "attributes.yaml"
 
 
 @pytest.fixture(scope="module")

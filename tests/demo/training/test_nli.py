@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from facestats.demo.training.bart_card import draw_captions
-from facestats.demo.writing.captions import Caption
 from facestats.demo.training.nli import (
     CONTRADICTION,
     ENTAILMENT,
@@ -20,9 +19,10 @@ from facestats.demo.training.nli import (
     read_hypotheses,
     score_labels,
 )
+from facestats.demo.writing.captions import Caption
 from facestats.demo.writing.people import ATTRIBUTES, list_options
 
-CONFIG = Path(__file__).parents[1] / "config" / "attributes.yaml"
+CONFIG = Path(__file__).parents[3] / "config" / "attributes.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import yaml
 
+from facestats.demo.raters import score_characters, simulate_ratings
 from facestats.demo.writing import words
 from facestats.demo.writing.captions import write_caption
 from facestats.demo.writing.people import ATTRIBUTES, draw_record, list_options
-from facestats.demo.raters import score_characters, simulate_ratings
 
-CONFIG = Path(__file__).parents[1] / "config" / "attributes.yaml"
+CONFIG = Path(__file__).parents[3] / "config" / "attributes.yaml"
 
 
 def draw(n, *, seed=0, kind=None, split="train"):

@@ -15,7 +15,7 @@ from facestats.core.config import ConfigError
 from facestats.surfaces.notebooks.report import write_report
 from facestats.surfaces.notebooks.run import NotebookError, find_notebooks, run_notebooks
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 def facestats(*args, cwd=ROOT):

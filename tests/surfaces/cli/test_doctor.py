@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from facestats.testing import draw_faces
 from facestats.surfaces.cli.doctor import EXTRAS, PACKAGES, examine
+from facestats.testing import draw_faces
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 MAIN = "from facestats.surfaces.cli.commands import main; main()"
 
 

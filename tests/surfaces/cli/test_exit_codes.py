@@ -15,17 +15,17 @@ import typer
 
 import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.store.locks import LockedError, StoreError
 from facestats.core.protocols import ModelError
+from facestats.store.locks import LockedError, StoreError
 from facestats.surfaces.cli.exit_codes import CODES, TABLE, Commands, exit_code, sentence
 from facestats.surfaces.notebooks.run import NotebookError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 EXPECTED = [
     (ConfigError("x"), 2),
-    (fs.TableError("x"), 2),
-    (fs.CaptionError("x"), 2),
-    (fs.LabelError("x"), 2),
+    (fs.tables.TableError("x"), 2),
+    (fs.inputs.CaptionError("x"), 2),
+    (fs.human_labels.LabelError("x"), 2),
     (FileExistsError("x"), 2),
     (FileNotFoundError("x"), 4),
     (StoreError("x"), 5),

@@ -15,13 +15,13 @@ import pytest
 
 import facestats as fs
 from facestats.core.config import ConfigError
-from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cli import extract as work
 from facestats.surfaces.cli.commands import app
 from facestats.surfaces.cli.extract_output import open_output
 from facestats.surfaces.pipeline.pipeline import Item
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 DEMO = ROOT / "config" / "demo.yaml"
 
 

@@ -14,13 +14,13 @@ import pytest
 import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.store.locks import LockedError
-from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.cli import extract as work
 from facestats.surfaces.cli.exit_codes import exit_code
 from facestats.surfaces.cli.extract_output import StateError, open_output
 from facestats.surfaces.pipeline.pipeline import Item
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
-DEMO = Path(__file__).parents[1] / "config" / "demo.yaml"
+DEMO = Path(__file__).parents[3] / "config" / "demo.yaml"
 ABOUT = {"source": "s", "scores": False, "recipe": {}}
 
 

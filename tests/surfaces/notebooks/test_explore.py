@@ -12,13 +12,13 @@ from importlib.util import find_spec
 import numpy as np
 import polars as pl
 import pytest
-from browser import lab, needs_browser  # noqa: F401
-from conftest import ROOT
 from PIL import Image
 
 import facestats as fs
 from facestats.core.tables import TableError
 from facestats.surfaces.notebooks.explore import SIDE, THUMBNAIL, named_faces, write_explore_table
+from tests.browser import lab, needs_browser  # noqa: F401
+from tests.conftest import ROOT
 
 AGES = pl.Enum(["child", "adult", "old"])
 needs_jscatter = pytest.mark.skipif(
@@ -202,7 +202,7 @@ def drawn(tmp_path_factory):
     faces = fs.align_faces(fs.list_images(cfg.raw_dir), mesh, store.crops_dir, workers=1)
     vectors = fs.embed_faces(faces, clip, store.crops_dir, workers=1)
     table = faces.join(fs.cluster_faces(vectors, n_clusters=3, seed=0), on="image_id")
-    table = table.join(fs.project_pca(vectors), on="image_id")
+    table = table.join(fs.clusters.project_pca(vectors), on="image_id")
     table.write_parquet(folder / "table.parquet")
     return folder / "table.parquet", store.crops_dir
 

@@ -105,5 +105,5 @@ def test_what_is_missing_is_named(faces, tmp_path):
         box(faces, tmp_path, options=["male"])
     with pytest.raises(ValueError, match="labeller must say who answers"):
         box(faces, tmp_path, labeller=" ")
-    with pytest.raises(fs.TableError, match="crop"):
+    with pytest.raises(fs.tables.TableError, match="crop"):
         box(faces.drop("crop"), tmp_path)

@@ -6,10 +6,10 @@ import time
 
 import polars as pl
 import pytest
-from browser import lab, needs_browser
-from conftest import ROOT
 
 import facestats as fs
+from tests.browser import lab, needs_browser
+from tests.conftest import ROOT
 
 __all__ = ["lab"]
 pytestmark = [needs_browser, pytest.mark.slow]
@@ -20,7 +20,7 @@ import facestats as fs
 cfg = fs.load_config("config.yaml")
 store = fs.Store(cfg.data_dir)
 faces, attributes = store.read("faces"), store.read("attributes")
-picked = fs.pick_rows_to_label(attributes.join(faces.select("image_id", "crop"), on="image_id"), "gender", n=20, seed=0)
+picked = fs.human_labels.sample(attributes.join(faces.select("image_id", "crop"), on="image_id"), "gender", n=20, seed=0)
 print(os.getpid())
 """
 ASK = """
@@ -31,7 +31,7 @@ box = fs.label_by_hand(
 box
 """
 MERGE = """
-human = fs.read_labels(cfg.labels_file, cfg.attributes)
+human = fs.human_labels.read(cfg.labels_file, cfg.attributes)
 master = fs.merge_master(faces, attributes=attributes, human=human)
 print(master.filter(gender_source="human").height, master.filter(gender_source="human", gender="female").height)
 """
@@ -85,10 +85,12 @@ def test_twenty_rows_are_labelled_although_the_kernel_dies(lab, project, tmp_pat
     picture = lab.picture(widget)
     widget.screenshot(path=os.environ.get("FACESTATS_SCREENSHOT", tmp_path / "labelling.png"))
     assert picture.std() > 10
-    assert fs.read_labels(project.labels_file, project.attributes)["value"].to_list().count("female") == 4
+    assert (
+        fs.human_labels.read(project.labels_file, project.attributes)["value"].to_list().count("female") == 4
+    )
 
     os.kill(kernel, signal.SIGKILL)
-    assert fs.read_labels(project.labels_file, project.attributes).height == 8
+    assert fs.human_labels.read(project.labels_file, project.attributes).height == 8
     lab.page.wait_for_timeout(3000)  # JupyterLab starts another one
     lab.page.keyboard.press("Escape")
     for dialog in lab.page.locator(".jp-Dialog button").all():
@@ -100,7 +102,7 @@ def test_twenty_rows_are_labelled_although_the_kernel_dies(lab, project, tmp_pat
     lab.cell(1).locator("input[type=text]").click()
     lab.page.keyboard.type("222222111111", delay=20)
     lab.cell(1).get_by_text("nothing left to ask").wait_for()
-    labels = fs.read_labels(project.labels_file, project.attributes)
+    labels = fs.human_labels.read(project.labels_file, project.attributes)
     assert labels.height == 20
     assert set(labels["reason"]) == {"low_margin", "random"}
     assert lab.run(2).split() == ["20", "10"]

@@ -9,17 +9,17 @@ import matplotlib.pyplot as plt
 import nbformat
 import polars as pl
 import pytest
-from conftest import SETTINGS
 from PIL import Image
 
 import facestats as fs
-from facestats.ratings.model import RatingsModel
 from facestats.demo.gallery import Sheet, render
 from facestats.demo.records import sample_records
+from facestats.ratings.model import RatingsModel
 from facestats.surfaces.notebooks.expected_tables import expected_tables
 from facestats.surfaces.notebooks.run import NotebookError, run_notebooks
+from tests.conftest import SETTINGS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "scores", "master", "clusters")
@@ -137,7 +137,7 @@ def test_every_composite_says_who_is_in_it_and_by_which_filter(demo):
     composites = fs.Store(cfg.data_dir).read("composites")
     assert set(composites["method"]) == {"mean", "warp", "difference", "eigenfaces"}
     for row in composites.iter_rows(named=True):
-        told = fs.read_composite(cfg.data_dir / "report/composites" / f"{row['composite']}.png")
+        told = fs.composites.read(cfg.data_dir / "report/composites" / f"{row['composite']}.png")
         assert (told["members"], told["weights"]) == (row["members"], row["weights"])
         assert row["where"] or row["method"] == "eigenfaces"
         assert not any(name.startswith("copy_") for name in row["members"]), "a near-duplicate counts twice"
@@ -149,13 +149,13 @@ def test_a_label_by_hand_makes_stale_what_it_speaks_of(demo):
     store = fs.Store(cfg.data_dir)
     row = store.read("master").drop_nulls("hair_color").row(0, named=True)
     other = next(o for o in cfg.attributes["hair_color"].options if o != row["hair_color"])
-    fs.write_label(cfg.labels_file, (row["image_id"], "hair_color", other), labeller="anna")
+    fs.human_labels.write(cfg.labels_file, (row["image_id"], "hair_color", other), labeller="anna")
     try:
         why = dict(store.status(expected_tables(cfg)).select("table", "why").rows())
         assert why["attributes"].startswith("params.probes: ")
         assert "human changed" in why["master"]
         assert why["text_labels"] == ""
-        human = fs.read_labels(cfg.labels_file, cfg.attributes)
+        human = fs.human_labels.read(cfg.labels_file, cfg.attributes)
         merged = fs.merge_master(store.read("faces"), attributes=store.read("attributes"), human=human)
         found = merged.filter(image_id=row["image_id"]).row(0, named=True)
         assert (found["hair_color"], found["hair_color_source"]) == (other, "human")

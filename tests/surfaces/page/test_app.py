@@ -4,18 +4,17 @@ import json
 
 import polars as pl
 import pytest
-from browser import FLAGS, chromium, needs_browser
-from ledger import Ledger
 from PIL import Image
 
 from facestats.core.config import ConfigError
-from facestats.testing import FakeEncoder, FakeTextClassifier
 from facestats.surfaces.page.answer_html import draw_answer
 from facestats.surfaces.page.gallery import Gallery
+from facestats.surfaces.page.start import open_page
 from facestats.surfaces.pipeline.answers import Attributes, CharacterResult, Label
-from facestats.surfaces.service.start import open_page
+from facestats.testing import FakeEncoder, FakeTextClassifier
+from tests.browser import FLAGS, chromium, needs_browser
+from tests.ledger import Ledger
 
-pytest_plugins = ["pages"]
 PATIENCE = 60_000  # milliseconds
 
 

@@ -17,7 +17,6 @@ from PIL import Image
 
 from facestats.testing import draw_faces
 
-pytest_plugins = ["pages"]
 EVIL = "<img src=x onerror=alert(1)>"
 
 

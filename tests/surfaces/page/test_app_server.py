@@ -12,12 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, SETTINGS
 
 from facestats.core.config import ConfigError
-from facestats.surfaces.service.start import open_page
+from facestats.surfaces.page.start import open_page
+from tests.conftest import ROOT, SETTINGS
 
-pytest_plugins = ["pages"]
 FILES = """/etc/passwd //etc/passwd ../../../../etc/passwd ..%2f..%2f..%2fetc/passwd %2e%2e/%2e%2e/etc/passwd ~/.bashrc
 /proc/self/environ C:\\boot.ini \\\\host\\share file:///etc/passwd FILE:/etc/passwd gopher://x a%00b {long}
 http://127.0.0.1/ https://example.com/ http://169.254.169.254/ %68ttp://[::1]/ %20http://x HtTp://x

@@ -10,18 +10,18 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from ledger import Ledger
 
 import facestats as fs
-from facestats.core.config import Config
 from facestats.attributes.probes import CURVE, REPORT, Probe, Probes
+from facestats.core.config import Config
 from facestats.core.protocols import ModelError
-from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.page.answer_html import draw_answer
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
 from facestats.surfaces.pipeline.pipeline import Item
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
+from tests.ledger import Ledger
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module")

@@ -15,17 +15,17 @@ from PIL import Image
 import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.core.protocols import ModelError
-from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 from facestats.surfaces.service.batching import BusyError, Gatherer
 from facestats.surfaces.service.start import serve
+from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
 pytest.importorskip("fastapi", reason="the service is an extra: pip install 'facestats[service]'")
 
 from fastapi.testclient import TestClient
 
-from facestats.surfaces.service import api, contract
+from facestats.surfaces.service import api, schemas
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 class Blind(FakeLandmarker):
@@ -138,10 +138,10 @@ def test_a_batch_keeps_its_order_and_reports_failures(client, face):
     [
         ({"data": {}}, 422),
         ({"data": {"text": " "}}, 422),
-        ({"data": {"text": "x" * (contract.MAX_TEXT + 1)}}, 422),
+        ({"data": {"text": "x" * (schemas.MAX_TEXT + 1)}}, 422),
         ({"data": {"text": "a man", "score": "true"}}, 422),
         ({"json": {"image": "http://169.254.169.254/"}}, 422),
-        ({"files": {"image": ("big.png", b"\0" * (contract.MAX_BODY + 1))}}, 413),
+        ({"files": {"image": ("big.png", b"\0" * (schemas.MAX_BODY + 1))}}, 413),
         ({"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400),
     ],
 )
@@ -153,7 +153,7 @@ def test_requests_that_cannot_be_answered_say_why(client, arguments, code):
 
 
 def test_too_many_inputs_are_refused(client):
-    files = [("images", (f"{i}.png", b"x")) for i in range(contract.MAX_INPUTS + 1)]
+    files = [("images", (f"{i}.png", b"x")) for i in range(schemas.MAX_INPUTS + 1)]
     assert client.post("/extract/batch", files=files).status_code in {400, 413}
     assert client.post("/extract/batch").status_code == 422
 
@@ -369,7 +369,7 @@ def test_two_batches_may_be_under_way():
     async def scenario():
         gatherer = Gatherer(slow, batch_size=2)
         gatherer.start()
-        gatherer.widen()
+        gatherer.add_worker()
         asked = [asyncio.create_task(gatherer.submit([i])) for i in range(6)]
         while len(slow.sizes) < 2:
             await asyncio.sleep(0.01)

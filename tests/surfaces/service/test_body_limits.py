@@ -18,9 +18,9 @@ pytest.importorskip("fastapi", reason="the service is an extra: pip install 'fac
 
 import uvicorn
 
-from facestats.surfaces.service import api, contract
+from facestats.surfaces.service import api, schemas
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 SLOW = 1.0  # seconds for a body
 FORM = "Content-Type: multipart/form-data; boundary=b\r\n"
 
@@ -84,7 +84,7 @@ def test_an_honest_request_is_answered(port):
     assert send(port, f"{FORM}Transfer-Encoding: chunked\r\n", chunked)[0] == 200
 
 
-BIG = part("text", "x" * (contract.MAX_BODY + 1000)).encode()
+BIG = part("text", "x" * (schemas.MAX_BODY + 1000)).encode()
 
 
 @pytest.mark.parametrize(

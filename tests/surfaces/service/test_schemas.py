@@ -21,7 +21,7 @@ import uvicorn
 from facestats.surfaces.service import api
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="module", params=["", "secret"], ids=["open", "with a key"])

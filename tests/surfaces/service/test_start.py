@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from facestats.testing import draw_faces
 from facestats.surfaces.service.start import STOP_SECONDS
+from facestats.testing import draw_faces
 
 pytest.importorskip("fastapi", reason="the service is an extra: pip install 'facestats[service]'")
 pytest.importorskip("httpx2", reason="the service's tests need httpx2")
@@ -25,7 +25,7 @@ import httpx2 as httpx
 from service import serve  # the benchmark's
 
 pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 def bomb(side):

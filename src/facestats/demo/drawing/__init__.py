@@ -1,1 +1,1 @@
-"""TODO."""
+"""Drawing characters."""

@@ -9,8 +9,8 @@ import numpy as np
 
 from facestats.demo.drawing.backdrop import paint_backdrop
 from facestats.demo.drawing.canvas import Canvas, grain
+from facestats.demo.drawing.dress import draw_body
 from facestats.demo.drawing.face import draw_face
-from facestats.demo.drawing.figure import draw_body
 from facestats.demo.drawing.hair import Hair
 from facestats.demo.drawing.head import Head
 from facestats.demo.drawing.look import draw_look, draw_scene

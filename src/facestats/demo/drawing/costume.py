@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.demo.drawing.canvas import Canvas, curve, mirror, mix, shade
-from facestats.demo.drawing.figure import GOLD, NEON, WHITE, paint_cloth, paint_neck, tint
+from facestats.demo.drawing.cloth import GOLD, NEON, WHITE, paint_cloth, paint_neck, tint
 
 if TYPE_CHECKING:
     from facestats.demo.drawing.figure import Body

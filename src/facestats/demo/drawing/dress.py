@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facestats.demo.drawing.canvas import Canvas, curve, mirror, mix, shade
+from facestats.demo.drawing.cloth import GOLD, NEON, WHITE, paint_cloth, paint_neck, stripe, tint
 from facestats.demo.drawing.costume import fantasy, traditional
-from facestats.demo.drawing.figure import GOLD, NEON, WHITE, paint_cloth, paint_neck, stripe, tint
+from facestats.demo.drawing.figure import Body
 
 if TYPE_CHECKING:
-    from facestats.demo.drawing.figure import Body
+    from facestats.demo.drawing.head import Head
 
 
 PLAIN = (
@@ -202,3 +203,19 @@ DRESS = {
     "fantasy": fantasy,
     "modern": modern,
 }
+
+
+def draw_body(canvas: Canvas, head: Head, *, rng: np.random.Generator) -> None:
+    """Paint neck, body and clothes.
+
+    Parameters
+    ----------
+    canvas
+        Painted in place.
+    head
+        The head above the body.
+    rng
+        For colours and cuts of cloth.
+    """
+    body = Body(head)
+    DRESS[str(head.look.record["dress"])](canvas, body, rng)

@@ -8,7 +8,13 @@ import numpy as np
 
 from facestats.demo.drawing.canvas import Canvas, mix, shade
 from facestats.demo.drawing.eyes import paint_brow, paint_eye, paint_glasses, paint_socket
-from facestats.demo.drawing.skin import paint_age_lines, paint_beard, paint_ears, paint_freckles, paint_shading
+from facestats.demo.drawing.skin import (
+    paint_age_lines,
+    paint_beard,
+    paint_ears,
+    paint_freckles,
+    paint_shading,
+)
 
 if TYPE_CHECKING:
     from facestats.demo.drawing.head import Head

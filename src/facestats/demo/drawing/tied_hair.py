@@ -9,10 +9,10 @@ import numpy as np
 from facestats.demo.drawing.canvas import Canvas, curve, shade, shift
 
 if TYPE_CHECKING:
-    from facestats.demo.drawing.hair import Hair
+    from facestats.demo.drawing.strands import Strands
 
 
-def paint_tail(hair: Hair, canvas: Canvas) -> None:
+def paint_tail(hair: Strands, canvas: Canvas) -> None:
     """Paint a high side ponytail that falls beside the face."""
     s, top = hair.head.look.side, hair.head.top
     spine = [[s * 0.62, top + 0.12], [s * 0.98, top - 0.20], [s * 1.42, top + 0.15]]
@@ -31,7 +31,7 @@ def paint_tail(hair: Hair, canvas: Canvas) -> None:
     canvas.disc(knot - 0.01 * hair.u, (0.12 * hair.u, 0.10 * hair.u), hair.band, blur=0.02 * hair.u)
 
 
-def paint_bun(hair: Hair, canvas: Canvas) -> None:
+def paint_bun(hair: Strands, canvas: Canvas) -> None:
     """Paint a bun on top of the head."""
     c = np.array([hair.head.look.side * 0.08, hair.head.top - 0.30])
     r = 0.46 * hair.head.look.volume
@@ -58,7 +58,7 @@ def paint_bun(hair: Hair, canvas: Canvas) -> None:
     canvas.strokes([hair.head.at(band)], hair.band, width=0.10 * hair.u)
 
 
-def paint_braid(hair: Hair, canvas: Canvas, side: int) -> None:
+def paint_braid(hair: Strands, canvas: Canvas, side: int) -> None:
     """Paint one plait from behind the ear over the shoulder."""
     end = {"short": 1.20}.get(str(hair.length), hair.end)
     spine = curve([[side * 1.20, 0.16], [side * 1.36, 0.65], [side * 1.40, 1.2], [side * 1.38, max(end, 1.6)]],

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Training the two tiny models of the demo; not part of the wheel."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.demo.writing.captions import Caption, write_caption
 from facestats.demo.training.nli import (
     CONTRADICTION,
     ENTAILMENT,
@@ -16,6 +15,7 @@ from facestats.demo.training.nli import (
     read_hypotheses,
     score_labels,
 )
+from facestats.demo.writing.captions import Caption, write_caption
 from facestats.demo.writing.people import draw_record
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from facestats.pictures.geometry import fit_similarity
 from facestats.demo.drawing.character import SIZE, paint_character
 from facestats.demo.records import sample_records
+from facestats.pictures.geometry import fit_similarity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,11 +14,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facestats.demo.training.bart_card import EVAL_SEED, draw_captions, score_with, write_card
-from facestats.demo.writing.captions import write_caption
-from facestats.demo.training.nli import Hypothesis, evaluate, judge, read_hypotheses
-from facestats.demo.writing.people import draw_record
 from facestats.demo.training.caption_noise import NEUTRAL, roughen
-from facestats.demo.training.tiny_bart import MAX_TOKENS, build_helpers, build_model, build_tokenizer, training_loss
+from facestats.demo.training.nli import Hypothesis, evaluate, judge, read_hypotheses
+from facestats.demo.training.tiny_bart import (
+    MAX_TOKENS,
+    build_helpers,
+    build_model,
+    build_tokenizer,
+    training_loss,
+)
+from facestats.demo.writing.captions import write_caption
+from facestats.demo.writing.people import draw_record
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

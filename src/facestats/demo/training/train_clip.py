@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from facestats.demo.training.clip_card import score_options, write_card
 from facestats.demo.records import OPTIONS
+from facestats.demo.training.clip_card import score_options, write_card
+from facestats.demo.training.rendered_views import load_views, render_views
 from facestats.demo.training.tiny_clip import (
     SIZE,
     Anchors,
@@ -26,7 +27,6 @@ from facestats.demo.training.tiny_clip import (
     save_model,
     scale,
 )
-from facestats.demo.training.rendered_views import load_views, render_views
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

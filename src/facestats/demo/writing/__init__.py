@@ -1,1 +1,1 @@
-"""TODO."""
+"""Writing their captions."""

@@ -152,7 +152,7 @@ def page(
 
     Example: facestats app --config config/default.yaml
     """
-    from facestats.surfaces.service.start import open_page
+    from facestats.surfaces.page.start import open_page
 
     open_page(fs.CharacterPipeline(find_config(config)), host=host, port=port, open_to_all=open_to_all)
 
@@ -234,7 +234,7 @@ def explore(
     target = settings.data_dir / "report" / "explore.parquet"
     try:
         write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails)
-    except fs.TableError:
+    except fs.tables.TableError:
         raise
     except ValueError as error:  # no face on the map, or crops that are gone
         leave(str(error), 4)
@@ -257,10 +257,10 @@ def rate(
     """
     settings = fs.load_config(find_config(config))
     store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
-    trained = fs.load_ratings_model(model, encoder=clip.name)
+    trained = fs.ratings.load_model(model, encoder=clip.name)
     landmarks = store.scan("faces").select("image_id", "landmarks")
     rows = store.scan("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
-    store.build("scores", rows, fs.rate_faces, model=trained)
+    store.build("scores", rows, fs.ratings.rate_faces, model=trained)
 
 
 @app.command()
@@ -279,7 +279,7 @@ def audit(
 
     settings = fs.load_config(find_config(config))
     if truth is not None:
-        fs.read_truth(truth, settings.attributes)  # a mistake in the file is said at once
+        fs.human_labels.read_truth(truth, settings.attributes)  # a mistake in the file is said at once
     given = {"truth_file": str(truth.resolve())} if truth is not None else {}
     run_notebooks(find_config(config), first="09", last="09", parameters=given)
     typer.echo(f"run card: {settings.data_dir / 'report' / 'run_card.html'}")

@@ -8,21 +8,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from facestats.inputs.captions import list_captions
 from facestats.core.config import ConfigError
-from facestats.inputs.datasets import BATCH, read_dataset
-from facestats.inputs.listing import list_images, path_text
 from facestats.core.progress import advance, progress_bar, say
 from facestats.core.tables import KEY
+from facestats.inputs.captions import list_captions
+from facestats.inputs.datasets import BATCH, read_dataset
+from facestats.inputs.listing import list_images
 from facestats.inputs.textfiles import as_text
+from facestats.pictures.paths import path_text
 from facestats.surfaces.cli.extract_output import NAMED, open_output
 from facestats.surfaces.pipeline.pipeline import Item
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from facestats.surfaces.pipeline.pipeline import CharacterPipeline
     from facestats.surfaces.pipeline.answers import CharacterResult
+    from facestats.surfaces.pipeline.pipeline import CharacterPipeline
 
 MAX_BAD_SHARE = 0.2
 

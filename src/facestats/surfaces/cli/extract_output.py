@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from facestats.core.config import ConfigError
-from facestats.store.fingerprint import explain_change
-from facestats.inputs.listing import picture_path
-from facestats.store.locks import hold
-from facestats.store.table_files import META, READ_ERRORS, sync_folder, write_part
 from facestats.core.tables import KEY
+from facestats.pictures.paths import picture_path
+from facestats.store.fingerprint import explain_change
+from facestats.store.locks import exclusive_lock
+from facestats.store.table_files import META, READ_ERRORS, sync_folder, write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from facestats.surfaces.pipeline.pipeline import Item
     from facestats.surfaces.pipeline.answers import CharacterResult
+    from facestats.surfaces.pipeline.pipeline import Item
 
 NAMED = "what --image and --text name"
 ANOTHER = "give another --out, or delete it"
@@ -61,7 +61,7 @@ def open_output(out: Path, about: Mapping[str, Any]) -> Iterator[Output]:
     out = out.resolve() if out.is_symlink() else out  # one file under two names is one output
     out.parent.mkdir(parents=True, exist_ok=True)
     locks = [out.with_name(f".{out.name}.{end}") for end in ("lock", "owner")]
-    with hold(*locks, what=f"{out} is being written"):
+    with exclusive_lock(*locks, what=f"{out} is being written"):
         output = Output(out, about)
         try:
             yield output

@@ -1,1 +1,1 @@
-"""TODO."""
+"""Running the notebooks, their report, and the widgets inside them."""

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 import facestats as fs
-from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.attributes.probes import probes_name
 from facestats.core.protocols import ModelError
-from facestats.ratings.model import RatingsModel
-from facestats.store.status import Expected
 from facestats.core.tables import FINGERPRINT, KEY
+from facestats.ratings.model import RatingsModel
+from facestats.store.fingerprint import describe_stage, describe_write
+from facestats.store.status import Expected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,7 +67,9 @@ def expected_tables(config: Config) -> dict[str, Expected]:
             lexicon=texts.lexicon,
         ),
         "master": _stage(
-            fs.merge_master, human=fs.read_labels(config.labels_file, config.attributes), captions=captions
+            fs.merge_master,
+            human=fs.human_labels.read(config.labels_file, config.attributes),
+            captions=captions,
         ),
         "clusters": _stage(
             fs.map_faces,
@@ -77,22 +79,22 @@ def expected_tables(config: Config) -> dict[str, Expected]:
             n_neighbors=clusters.n_neighbors,
             seed=config.seed,
         ),
-        "audit": Expected(describe_write(fs.audit_labels, {"by": config.audit.by, "seed": config.seed})),
+        "audit": Expected(describe_write(fs.audit.accuracy, {"by": config.audit.by, "seed": config.seed})),
         "composites": Expected(
             describe_write(
-                fs.list_composites,
+                fs.composites.tabulate,
                 {"by": config.composites.by, "min_faces": config.composites.min_faces, "seed": config.seed},
             )
         ),
     }
     if texts.vectors:
-        recipe["text_embeddings"] = _stage(fs.embed_texts, captions, encoder=clip)
+        recipe["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
     if (model := _trained_model(config)) is not None:
-        recipe["scores"] = _stage(fs.rate_faces, model=model)
+        recipe["scores"] = _stage(fs.ratings.rate_faces, model=model)
     if config.classifiers:
         handles = fs.models.classifiers(config.classifiers, config.attributes)
         classifiers = {attribute: _name(handle) for attribute, handle in handles.items()}
-        recipe["classifications"] = _stage(fs.classify_faces, classifiers=classifiers)
+        recipe["classifications"] = _stage(fs.attributes.classify_faces, classifiers=classifiers)
     return recipe
 
 
@@ -128,7 +130,7 @@ def _expected_probes(config: Config, encoder: str) -> str:
         vectors = fs.Store(config.data_dir).scan("embeddings").select(KEY, FINGERPRINT).collect()
     except FileNotFoundError:
         vectors = pl.DataFrame(schema={KEY: pl.String, FINGERPRINT: pl.UInt64})
-    truth = fs.read_truth(config.raw_dir, config.attributes)
-    people = fs.read_people(config.raw_dir, config.ratings.person)
-    labels = fs.read_labels(config.labels_file, config.attributes, truth=truth, people=people)
+    truth = fs.human_labels.read_truth(config.raw_dir, config.attributes)
+    people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
+    labels = fs.human_labels.read(config.labels_file, config.attributes, truth=truth, people=people)
     return probes_name(vectors, labels, encoder, attributes=config.attributes, seed=config.seed)

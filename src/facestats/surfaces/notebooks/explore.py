@@ -13,10 +13,10 @@ import numpy as np
 import polars as pl
 
 import facestats as fs
-from facestats.composites.crop_stack import read_thumbnails
-from facestats.store.table_files import write_part
 from facestats.core.progress import say
 from facestats.core.tables import KEY, check_columns
+from facestats.pictures.crops import read_thumbnails
+from facestats.store.table_files import write_part
 
 if TYPE_CHECKING:
     import os
@@ -79,7 +79,7 @@ def explore(
     ----------
     master
         Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a place are left out. Clusters are
-        called by `cluster_name` where :func:`facestats.name_clusters` was joined.
+        called by `cluster_name` where :func:`facestats.clusters.names` was joined.
     crops_dir
         Folder of the crops, for the thumbnails; with it, `master` needs the column `crop`.
     color
@@ -175,9 +175,9 @@ def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
     """
     layout = store.read("clusters").drop("fingerprint", strict=False)
     faces = store.read("master").join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
-    repeats = fs.find_near_duplicates(store.read("embeddings")).drop_nulls()
+    repeats = fs.clusters.near_duplicates(store.read("embeddings")).drop_nulls()
     counted = faces.join(repeats, on=KEY, how="anti")
-    names = fs.name_clusters(fs.profile_clusters(counted, [a for a in attributes if a in faces.columns]))
+    names = fs.clusters.names(fs.clusters.profile(counted, [a for a in attributes if a in faces.columns]))
     return faces.join(names, on="cluster", how="left", validate="m:1", maintain_order="left")
 
 

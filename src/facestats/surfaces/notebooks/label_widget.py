@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 from PIL import Image
 
-from facestats.human_labels.answers_file import LabelError, write_label
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.human_labels.labels import answered
+from facestats import human_labels
 from facestats.core.tables import KEY, check_columns
+from facestats.human_labels.answers_file import LabelError
+from facestats.human_labels.labels import answered
+from facestats.pictures.decode import PictureError, open_picture
 
 if TYPE_CHECKING:
     import os
@@ -43,7 +44,7 @@ def label_by_hand(
     Parameters
     ----------
     faces
-        Rows with `image_id` and `crop`, best from :func:`facestats.pick_rows_to_label`, whose `reason` is kept.
+        Rows with `image_id` and `crop`, best from :func:`facestats.human_labels.sample`, whose `reason` is kept.
         Those that `labeller` has answered before, and those without a crop, are left out.
     crops_dir
         Folder of the crops.
@@ -152,7 +153,7 @@ class Labelling(widgets.VBox):
         """Put an answer on the disk; where that fails, say so and stay."""
         row = self._rows[place]
         try:
-            write_label(
+            human_labels.write(
                 self._file,
                 (row[KEY], self._attribute, option),
                 labeller=self._labeller,

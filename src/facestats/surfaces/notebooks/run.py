@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from facestats.core.config import ConfigError, load_config
 from facestats.core.progress import say
-from facestats.surfaces.temporary import temporary_folder
 from facestats.surfaces.notebooks.report import write_report
+from facestats.surfaces.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -14,9 +14,9 @@ from starlette.middleware import Middleware
 
 from facestats.core.protocols import ModelError
 from facestats.surfaces.page.answer_html import draw_answer, draw_error, name_attribute
-from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
 from facestats.surfaces.page.gallery import Gallery
 from facestats.surfaces.page.request_guard import MAX_UPLOAD, Guard
+from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
 from facestats.surfaces.pipeline.pipeline import Item
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ import polars as pl
 from matplotlib.figure import Figure
 
 import facestats as fs
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.inputs.listing import picture_path
 from facestats.core.tables import KEY
+from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

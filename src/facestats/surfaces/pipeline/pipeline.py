@@ -13,12 +13,12 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import facestats as fs
-from facestats.surfaces.pipeline.cache import Cache
 from facestats.core.config import Config
 from facestats.pictures.decode import PictureError, read_picture_bytes
-from facestats.inputs.listing import picture_path
-from facestats.surfaces.pipeline.stages import Labeller
+from facestats.pictures.paths import picture_path
 from facestats.surfaces.pipeline.answers import Attributes, CharacterResult, Label
+from facestats.surfaces.pipeline.cache import Cache
+from facestats.surfaces.pipeline.stages import Labeller
 
 if TYPE_CHECKING:
     import os

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from facestats.core.config import AttributeSettings
     from facestats.attributes.probes import Probes
+    from facestats.core.config import AttributeSettings
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def load_promoted(file: Path, encoder: str, attributes: Mapping[str, AttributeSe
     if not file.is_file():
         return None
     try:
-        probes = fs.load_probes(file, encoder)
+        probes = fs.attributes.load_probes(file, encoder)
     except ModelError as error:
         log.warning("probes are left out, the prompts label alone: %s", error)
         return None

@@ -13,16 +13,16 @@ import numpy as np
 import polars as pl
 
 import facestats as fs
-from facestats.store.fingerprint import describe_stage
-from facestats.pictures.geometry import transform_points
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.inputs.listing import SCHEMA
 from facestats.core.progress import no_bar
 from facestats.core.protocols import ModelError
-from facestats.surfaces.temporary import temporary_folder
 from facestats.core.tables import KEY
+from facestats.inputs.listing import SCHEMA
+from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.geometry import transform_points
+from facestats.store.fingerprint import describe_stage
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
 from facestats.surfaces.pipeline.promoted_probes import PROBES_FILE, load_promoted
+from facestats.surfaces.temporary import temporary_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from facestats.core.config import Config
     from facestats.attributes.probes import Probes
+    from facestats.core.config import Config
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
 
 log = logging.getLogger(__name__)

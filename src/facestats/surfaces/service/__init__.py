@@ -1,1 +1,1 @@
-"""TODO."""
+"""The HTTP service."""

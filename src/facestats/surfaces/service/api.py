@@ -14,6 +14,12 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import facestats as fs
+from facestats.surfaces.pipeline.pipeline import Item
+from facestats.surfaces.service.batching import SECONDS, Gatherer
+from facestats.surfaces.service.body_limits import BODY_SECONDS, ROOM_BYTES, BodyDeadline, BodyRoom
+from facestats.surfaces.service.error_responses import add_handlers, problem
+from facestats.surfaces.service.metrics import Metrics
+from facestats.surfaces.service.readiness import Readiness
 from facestats.surfaces.service.schemas import (
     ANSWERS,
     MAX_BODY,
@@ -27,18 +33,12 @@ from facestats.surfaces.service.schemas import (
     Texts,
     one_of,
 )
-from facestats.surfaces.service.batching import SECONDS, Gatherer
-from facestats.surfaces.service.body_limits import BODY_SECONDS, ROOM_BYTES, BodyDeadline, BodyRoom
-from facestats.surfaces.service.metrics import Metrics
-from facestats.surfaces.pipeline.pipeline import Item
-from facestats.surfaces.service.error_responses import add_handlers, problem
-from facestats.surfaces.service.readiness import Readiness
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
 
-    from facestats.surfaces.pipeline.pipeline import CharacterPipeline
     from facestats.surfaces.pipeline.answers import CharacterResult
+    from facestats.surfaces.pipeline.pipeline import CharacterPipeline
 
 WRONG_KIND = frozenset({"unsupported_format", "not_image"})
 _KEY = APIKeyHeader(name="X-API-Key", auto_error=False)

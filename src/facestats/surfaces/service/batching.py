@@ -76,14 +76,14 @@ class Gatherer(Generic[T, R]):
 
     def start(self) -> None:
         """Begin to work; needs a running event loop."""
-        self.widen()
+        self.add_worker()
 
-    def widen(self) -> None:
+    def add_worker(self) -> None:
         """Let one more call be under way at a time: it computes while another prepares and sums up."""
         self._loop = asyncio.get_running_loop()
         self._tasks.append(self._loop.create_task(self._run()))
 
-    def leave_in(self, seconds: float) -> None:
+    def shut_down_in(self, seconds: float) -> None:
         """Refuse what comes, and in so many seconds what is not done by then; may be called in a signal handler."""
         self._stopping = True
         if self._loop is not None:

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI, Request, Response
 
-    from facestats.surfaces.service.batching import Gatherer
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
+    from facestats.surfaces.service.batching import Gatherer
 
 STATS = ("processed", "errors", "cache_hits", "cache_misses")
 

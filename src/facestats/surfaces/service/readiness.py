@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from facestats.core.protocols import ModelError
-from facestats.surfaces.service.schemas import ANSWERS
 from facestats.surfaces.service.error_responses import explain
+from facestats.surfaces.service.schemas import ANSWERS
 
 if TYPE_CHECKING:
-    from facestats.surfaces.service.batching import Gatherer
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
+    from facestats.surfaces.service.batching import Gatherer
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class Readiness:
         while self.problem is not None:
             await asyncio.sleep(AGAIN_SECONDS)
             self.problem = await self._gatherer.call(partial(try_models, self._pipeline))
-        self._gatherer.widen()
+        self._gatherer.add_worker()
 
     def end(self) -> None:
         """Say that the service stops."""

@@ -32,7 +32,7 @@ def run(app: FastAPI, *, host: str, port: int, seconds: int) -> None:
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            app.state.gatherer.leave_in(patience - 1)
+            app.state.gatherer.shut_down_in(patience - 1)
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(

@@ -1,4 +1,4 @@
-"""The web page over HTTP, without a browser; fixtures for `pytest_plugins = ["pages"]`."""
+"""The web page over HTTP, without a browser."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 import facestats as fs
 from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.store.status import Expected
 from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ZIP = Path(__file__).with_name("before_packages.zip")
 
 
@@ -47,7 +47,7 @@ def calls(store):
     texts = {"threshold": 0.5, "ask_first": False, "lexicon": False}
     crop = {"size": 64, "policy": "largest", "max_pixels": 1_000_000}
     clusters = {"method": "kmeans", "n_clusters": 2, "min_cluster_size": 2, "n_neighbors": 3, "seed": 0}
-    model = fs.load_ratings_model(store.data_dir / "models/attractiveness", encoder=encoder)
+    model = fs.ratings.load_model(store.data_dir / "models/attractiveness", encoder=encoder)
     crops = {"crops_dir": store.crops_dir}
     return {
         "faces": (fs.list_images(raw), fs.align_faces, {"landmarker": FakeLandmarker(), **crop, **crops}),
@@ -61,14 +61,18 @@ def calls(store):
             fs.label_attributes,
             {"encoder": encoder, "attributes": attributes, "probes": None},
         ),
-        "classifications": ("faces", fs.classify_faces, {"classifiers": {"age": Shade()}, **crops}),
+        "classifications": (
+            "faces",
+            fs.attributes.classify_faces,
+            {"classifiers": {"age": Shade()}, **crops},
+        ),
         "text_labels": (
             captions,
             fs.label_texts,
             {"classifier": FakeTextClassifier(), "attributes": attributes, **texts},
         ),
-        "text_embeddings": (captions, fs.embed_texts, {"encoder": encoder}),
-        "scores": ("embeddings", fs.rate_faces, {"model": model}),
+        "text_embeddings": (captions, fs.text_labels.embed_texts, {"encoder": encoder}),
+        "scores": ("embeddings", fs.ratings.rate_faces, {"model": model}),
         "master": (
             "faces",
             fs.merge_master,
@@ -85,9 +89,9 @@ def test_every_table_of_an_earlier_layout_is_fresh(earlier):
         for name, (rows, func, params) in calls(earlier).items()
     }
     expected["composites"] = Expected(
-        describe_write(fs.list_composites, {"by": "gender", "min_faces": 1, "seed": 0})
+        describe_write(fs.composites.tabulate, {"by": "gender", "min_faces": 1, "seed": 0})
     )
-    expected["audit"] = Expected(describe_write(fs.audit_labels, {"by": ("age",), "seed": 0}))
+    expected["audit"] = Expected(describe_write(fs.audit.accuracy, {"by": ("age",), "seed": 0}))
     status = earlier.status(expected)
     assert status.filter(pl.col("state") != "fresh").rows() == []
 
