@@ -49,14 +49,14 @@ def count_held(
 ) -> pl.DataFrame:
     """Audit `draws` samples: per slice and metric the draws with an interval, and those that hold the truth."""
     known = truth.join(labels, on="image_id", how="inner", validate="1:1")
-    exact = fs.audit.accuracy(labels, truth, cfg.attributes)
+    exact = fs.audit.accuracy(labels, cfg.attributes, truth)
     rng = np.random.default_rng(seed)
     found = []
     for i in range(draws):
         ids = pl.Series("image_id", [str(k) for k in range(size)])
         rows = known[rng.integers(0, known.height, size)].with_columns(ids)
         part = fs.audit.accuracy(
-            rows.select(labels.columns), rows.select(truth.columns), cfg.attributes, seed=i
+            rows.select(labels.columns), cfg.attributes, rows.select(truth.columns), seed=i
         )
         both = part.filter(pl.col("n") >= FEW).join(exact, on=SLICE, suffix="_true", validate="1:1")
         found += [

@@ -87,7 +87,7 @@ def main(folder: Path, work: Path) -> None:
             for label, chosen in variants.items():
                 for regressor in (fs.models.ridge(), *([fs.models.mlp()] if trait == "att" else [])):
                     fit = fs.fit_ratings(rows, part, regressor, encoder=encoder, settings=chosen)
-                    found = {r["measure"]: r for r in fit.scores.iter_rows(named=True)}
+                    found = {r["measure"]: r for r in fit.skill.iter_rows(named=True)}
                     r, skill, kind = found["r"], found["skill"], type(regressor).__name__.lower()
                     ends = [found[m]["value"] for m in ("single_rater", "ceiling")]
                     lines.append(

@@ -203,7 +203,7 @@ def test_two_hundred_labels_of_real_vectors(tmp_path):
     file = tmp_path / "labels.csv"
     said.write_csv(file)
     labels = fs.human_labels.read(file, attributes)
-    probes = fs.attributes.fit_probes(table, labels, "ViT-B-32/openai", attributes=attributes, seed=0)
+    probes = fs.attributes.fit_probes(table, labels, encoder="ViT-B-32/openai", attributes=attributes, seed=0)
     report = {row["attribute"]: row for row in probes.report.iter_rows(named=True)}
     assert report["gender"]["n_tested"] == report["ethnicity"]["n_tested"] == 200
     assert report["gender"]["accuracy"] >= 0.95

@@ -182,7 +182,7 @@ def learnable(n=120):
 def test_a_probe_that_beats_the_prompts_gets_columns_of_its_own():
     frame, labels = learnable()
     attributes = {"x": attribute(["a", "b"]), "y": attribute(["c", "d"], view="full")}
-    probes = fit_probes(frame, labels, HashEncoder(), attributes=attributes, seed=0)
+    probes = fit_probes(frame, labels, encoder=HashEncoder(), attributes=attributes, seed=0)
     assert list(probes.promoted) == ["x"]
     row = probes.report.row(0, named=True)
     assert row["accuracy"] > 0.85
@@ -204,7 +204,7 @@ def test_a_probe_that_is_no_better_stays_out():
     frame = table(60)
     truth = label_attributes(frame, HashEncoder(), {"x": attribute(["a", "b"])})["x"].cast(pl.String)
     probes = fit_probes(
-        frame, said(frame, "x", truth), HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0
+        frame, said(frame, "x", truth), encoder=HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0
     )
     assert list(probes.fitted) == ["x"]
     assert probes.promoted == {}
@@ -215,7 +215,7 @@ def test_a_probe_that_is_no_better_stays_out():
 
 def test_without_prompts_the_report_says_so():
     frame, labels = learnable()
-    probes = fit_probes(frame, labels, "hash", attributes={"x": attribute(["a", "b"])}, seed=0)
+    probes = fit_probes(frame, labels, encoder="hash", attributes={"x": attribute(["a", "b"])}, seed=0)
     assert probes.report["why"].to_list() == ["no zero-shot labels to compare with"]
     assert probes.promoted == {}
 
@@ -225,7 +225,7 @@ def test_hard_rows_are_not_tested_on_and_rows_without_a_vector_not_learnt_from()
     nulls = frame.with_columns(embedding=pl.when(pl.int_range(pl.len()) >= 10).then("embedding"))
     reasons = pl.Series(["low_margin"] * 50 + ["random"] * 40 + [None] * 30)
     marked = labels.with_columns(reason=reasons)
-    probes = fit_probes(nulls, marked, HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0)
+    probes = fit_probes(nulls, marked, encoder=HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0)
     assert probes.report.select("n", "n_tested").row(0) == (110, 70)
 
 
@@ -233,37 +233,40 @@ def test_pictures_of_few_persons_are_not_tested_as_if_they_were_many():
     frame, labels = learnable()
     attributes = {"x": attribute(["a", "b"])}
     named = labels.with_columns(person=pl.Series([f"person {i % 9}" for i in range(120)]))
-    probes = fit_probes(frame, named, HashEncoder(), attributes=attributes, seed=0)
+    probes = fit_probes(frame, named, encoder=HashEncoder(), attributes=attributes, seed=0)
     assert probes.report["why"].to_list() == ["9 different persons, 10 are needed"]
     alone = labels.with_columns(person=pl.lit(None, pl.String))
-    found = fit_probes(frame, alone, HashEncoder(), attributes=attributes, seed=0)
-    plain = fit_probes(frame, labels, HashEncoder(), attributes=attributes, seed=0)
+    found = fit_probes(frame, alone, encoder=HashEncoder(), attributes=attributes, seed=0)
+    plain = fit_probes(frame, labels, encoder=HashEncoder(), attributes=attributes, seed=0)
     assert found.report.equals(plain.report)
 
 
 def test_probes_are_kept_until_something_changes(tmp_path):
     frame, labels = learnable()
     file, attributes, encoder = tmp_path / "p.safetensors", {"x": attribute(["a", "b"])}, HashEncoder()
-    first = fit_probes(frame, labels, encoder, attributes=attributes, seed=0, file=file)
+    first = fit_probes(frame, labels, encoder=encoder, attributes=attributes, seed=0, file=file)
     seen = len(encoder.seen)
-    again = fit_probes(frame, labels, encoder, attributes=attributes, seed=0, file=file)
+    again = fit_probes(frame, labels, encoder=encoder, attributes=attributes, seed=0, file=file)
     assert again.name == first.name
     assert len(encoder.seen) == seen  # nothing was computed
-    fewer = fit_probes(frame, labels[1:], encoder, attributes=attributes, seed=0, file=file)
+    fewer = fit_probes(frame, labels[1:], encoder=encoder, attributes=attributes, seed=0, file=file)
     assert fewer.name != first.name
     file.write_bytes(b"damaged")
-    assert fit_probes(frame, labels, encoder, attributes=attributes, seed=0, file=file).name == first.name
+    assert (
+        fit_probes(frame, labels, encoder=encoder, attributes=attributes, seed=0, file=file).name
+        == first.name
+    )
 
 
 def test_probes_of_other_settings_are_not_taken_for_these(tmp_path):
     frame, labels = learnable()
     file, chosen = tmp_path / "p.safetensors", {"attributes": {"x": attribute(["a", "b"])}, "seed": 0}
     encoder = HashEncoder()
-    unprompted = fit_probes(frame, labels, encoder.name, file=file, **chosen)
+    unprompted = fit_probes(frame, labels, encoder=encoder.name, file=file, **chosen)
     assert unprompted.promoted == {}
-    prompted = fit_probes(frame, labels, encoder, file=file, **chosen)
+    prompted = fit_probes(frame, labels, encoder=encoder, file=file, **chosen)
     assert list(prompted.promoted) == ["x"]
-    looser = fit_probes(frame, labels, encoder, file=file, min_cosine=0.5, **chosen)
+    looser = fit_probes(frame, labels, encoder=encoder, file=file, min_cosine=0.5, **chosen)
     assert len({unprompted.name, prompted.name, looser.name}) == 3
 
 
@@ -271,15 +274,17 @@ def test_probes_read_of_a_lazy_table_what_is_labelled():
     frame, labels = learnable()
     given = {"attributes": {"x": attribute(["a", "b"])}, "seed": 0}
     some = labels.head(80)
-    eager, lazy = (fit_probes(f, some, HashEncoder(), **given) for f in (frame, frame.lazy()))
+    eager, lazy = (fit_probes(f, some, encoder=HashEncoder(), **given) for f in (frame, frame.lazy()))
     assert lazy.name == eager.name
     assert lazy.report.equals(eager.report)
-    assert fit_probes(frame.lazy(), labels.head(0), HashEncoder(), **given).report.is_empty()
+    assert fit_probes(frame.lazy(), labels.head(0), encoder=HashEncoder(), **given).report.is_empty()
 
 
 def test_no_labels_are_no_probes():
     frame, labels = learnable()
-    probes = fit_probes(frame, labels.head(0), HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0)
+    probes = fit_probes(
+        frame, labels.head(0), encoder=HashEncoder(), attributes={"x": attribute(["a", "b"])}, seed=0
+    )
     assert probes.report.is_empty()
     assert label_attributes(frame, HashEncoder(), {"x": attribute(["a", "b"])}, probes=probes).width == 5
 
@@ -287,7 +292,7 @@ def test_no_labels_are_no_probes():
 def test_probes_of_other_vectors_options_and_pictures_are_refused():
     frame, labels = learnable()
     attributes, encoder = {"x": attribute(["a", "b"])}, HashEncoder()
-    probes = fit_probes(frame, labels, encoder, attributes=attributes, seed=0)
+    probes = fit_probes(frame, labels, encoder=encoder, attributes=attributes, seed=0)
     with pytest.raises(ModelError, match=r"\['a', 'b'\], the configuration has \['b', 'a'\]"):
         label_attributes(frame, encoder, {"x": attribute(["b", "a"])}, probes=probes)
     encoder.name = "other"
@@ -295,4 +300,4 @@ def test_probes_of_other_vectors_options_and_pictures_are_refused():
         label_attributes(frame, encoder, attributes, probes=probes)
     strangers = labels.with_columns(image_id="s" + pl.col("image_id"))
     with pytest.raises(TableError, match="no label speaks of a picture in embeddings; they name 'si0'"):
-        fit_probes(frame, strangers, encoder, attributes=attributes, seed=0)
+        fit_probes(frame, strangers, encoder=encoder, attributes=attributes, seed=0)

@@ -42,7 +42,7 @@ def faces(tmp_path):
 
 def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp_path):
     found = fs.audit.stability(
-        faces, LeftHalf(), tmp_path / "raw", attributes={"side": None}, label=label, size=128, sample=4
+        faces, tmp_path / "raw", LeftHalf(), attributes={"side": None}, size=128, n_faces=4
     )
     flips = dict(found.select("variant", "flips").iter_rows())
     assert flips == {"mirrored": 1.0, "shifted": 0.0, "turned": 0.0, "scaled": 0.0}

@@ -41,7 +41,7 @@ def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_f
     file = tmp_path_factory.mktemp("labels") / "labels.csv"
     standing = {}
     for image_id, value, labeller in answers:
-        fs.human_labels.write(file, (image_id, "hair", value), labeller=labeller)
+        fs.human_labels.write(file, image_id, attribute="hair", value=value, labeller=labeller)
         standing.setdefault(image_id, {})[labeller] = value
     labels = {row["image_id"]: row for row in fs.human_labels.read(file, ATTRIBUTES).iter_rows(named=True)}
     for image_id, said in standing.items():
@@ -69,14 +69,16 @@ def test_the_latest_of_a_labeller_and_the_majority_between_them_count(tmp_path_f
 def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory, cut):
     file = tmp_path_factory.mktemp("labels") / "labels.csv"
     for i in range(3):
-        fs.human_labels.write(file, (f"{i}.png", "hair", "red"), labeller="anna", reason="random")
+        fs.human_labels.write(
+            file, f"{i}.png", attribute="hair", value="red", labeller="anna", reason="random"
+        )
     data = file.read_bytes()
     cut %= len(data) + 1
     file.write_bytes(data[:cut])
     whole = max(data[:cut].count(b"\n") - 1, 0)
     complete = data[:cut].endswith((b"random", b"+00:00,"))  # all there but the line end
     assert fs.human_labels.read(file, ATTRIBUTES).height == whole + complete
-    fs.human_labels.write(file, ("new.png", "hair", "black"), labeller="anna")
+    fs.human_labels.write(file, "new.png", attribute="hair", value="black", labeller="anna")
     labels = fs.human_labels.read(file, ATTRIBUTES)
     assert labels.height == whole + complete + 1
     assert file.read_bytes().startswith(",".join(COLUMNS).encode())
@@ -84,7 +86,7 @@ def test_a_file_cut_anywhere_keeps_its_whole_lines_and_goes_on(tmp_path_factory,
 
 def test_a_half_line_is_taken_out_with_a_message(tmp_path, caplog):
     file = tmp_path / "labels.csv"
-    fs.human_labels.write(file, ("a.png", "hair", "red"), labeller="anna")
+    fs.human_labels.write(file, "a.png", attribute="hair", value="red", labeller="anna")
     with file.open("a") as stream:
         stream.write("b.png,hai")
     assert fs.human_labels.read(file, ATTRIBUTES)["image_id"].to_list() == ["a.png"]
@@ -155,14 +157,14 @@ def test_no_file_is_no_labels_and_a_wrong_file_is_left_alone(tmp_path):
     with pytest.raises(LabelError, match="lacks"):
         fs.human_labels.read(notes, ATTRIBUTES)
     with pytest.raises(LabelError, match="labels cannot be added"):
-        fs.human_labels.write(notes, ("a.png", "hair", "red"), labeller="anna")
+        fs.human_labels.write(notes, "a.png", attribute="hair", value="red", labeller="anna")
     assert notes.read_text() == "remember the milk\nand the bread"
 
 
 def test_answers_follow_the_columns_and_the_separator_of_the_file(tmp_path):
     file = tmp_path / "labels.csv"
     file.write_text("labeller;image_id;attribute;value\nben;a.png;hair;red")  # no line end: a person's editor
-    fs.human_labels.write(file, ("b.png", "hair", "black"), labeller="anna", reason="random")
+    fs.human_labels.write(file, "b.png", attribute="hair", value="black", labeller="anna", reason="random")
     labels = fs.human_labels.read(file, ATTRIBUTES)
     assert labels.select("image_id", "value", "reason").rows() == [
         ("a.png", "red", None),
@@ -176,7 +178,7 @@ def test_the_truth_of_metadata_is_one_more_labeller(tmp_path):
         "file_name,text,true_hair,true_gender\na.png,x,red,\nb.png,y,black,male\n"
     )
     file = tmp_path / "labels.csv"
-    fs.human_labels.write(file, ("sub/a.png", "hair", "black"), labeller="anna")
+    fs.human_labels.write(file, "sub/a.png", attribute="hair", value="black", labeller="anna")
     labels = fs.human_labels.read(file, ATTRIBUTES, truth=fs.human_labels.read_truth(tmp_path, ATTRIBUTES))
     assert labels.select("image_id", "attribute", "value", "n_labellers").rows() == [
         ("sub/a.png", "hair", None, 2),
@@ -194,8 +196,8 @@ def test_labels_say_who_is_in_the_picture_where_that_is_known(tmp_path):
     (tmp_path / "metadata.csv").write_text("file_name,who\na.png,anna\nb.png,\n")
     file = tmp_path / "labels.csv"
     for name, value in (("a.png", "red"), ("b.png", "black"), ("c.png", "red")):
-        fs.human_labels.write(file, (name, "hair", value), labeller="anna")
-    fs.human_labels.write(file, ("a.png", "gender", "male"), labeller="anna")
+        fs.human_labels.write(file, name, attribute="hair", value=value, labeller="anna")
+    fs.human_labels.write(file, "a.png", attribute="gender", value="male", labeller="anna")
     plain = fs.human_labels.read(file, ATTRIBUTES)
     labels = fs.human_labels.read(file, ATTRIBUTES, people=fs.inputs.read_people(tmp_path, "who"))
     assert labels["person"].to_list() == ["anna", "anna", None, None]
@@ -214,16 +216,18 @@ def test_the_clock_decides_between_files_that_were_put_together(tmp_path):
 
 def test_what_cannot_be_a_line_is_refused(tmp_path):
     with pytest.raises(LabelError, match="line break"):
-        fs.human_labels.write(tmp_path / "l.csv", ("a\nb.png", "hair", "red"), labeller="anna")
+        fs.human_labels.write(tmp_path / "l.csv", "a\nb.png", attribute="hair", value="red", labeller="anna")
     with pytest.raises(LabelError, match="reason must be one of low_margin"):
-        fs.human_labels.write(tmp_path / "l.csv", ("a.png", "hair", "red"), labeller="anna", reason="fun")
+        fs.human_labels.write(
+            tmp_path / "l.csv", "a.png", attribute="hair", value="red", labeller="anna", reason="fun"
+        )
     assert not (tmp_path / "l.csv").exists()
 
 
 def test_labels_have_one_type_with_and_without_rows(tmp_path):
     file = tmp_path / "labels.csv"
     empty = fs.human_labels.read(file, ATTRIBUTES)
-    fs.human_labels.write(file, ("a.png", "hair", "red"), labeller="anna")
+    fs.human_labels.write(file, "a.png", attribute="hair", value="red", labeller="anna")
     full = fs.human_labels.read(file, ATTRIBUTES)
     assert full.schema == empty.schema
     assert full.schema["value"] == pl.String

@@ -70,7 +70,7 @@ def test_a_local_parquet_data_set_is_named_by_content(parquet, caplog):
     assert frame["image"].to_list() == [jpeg(i) for i in range(4)]
     assert "'image'" in caplog.text, "what was guessed is said"
     assert list_captions(parquet).equals(frame.select("image_id", "text"))
-    assert read(parquet, limit=2).equals(frame.head(2))
+    assert read(parquet, n_rows=2).equals(frame.head(2))
     few = list(read_dataset(str(parquet), batch_size=3))
     assert [batch.height for batch in few] == [3, 1], "no more pictures in memory than asked for"
     assert pl.concat(few).equals(frame)

@@ -12,7 +12,7 @@ def audit_table():
         ("all", "merged", "gender+ethnicity", "male, Asian", 3, 0.8, 0.9),
     ]
     table = pl.DataFrame(
-        rows, schema=["attribute", "source", "by", "group", "n", "accuracy", "p_value"], orient="row"
+        rows, schema=["attribute", "source", "by", "group", "n", "accuracy", "p_adjusted"], orient="row"
     )
     return table.with_columns(accuracy_low=pl.col("accuracy") - 0.1, accuracy_high=pl.col("accuracy") + 0.05)
 
@@ -62,7 +62,7 @@ def test_flips_start_with_the_most_changeable():
     assert names[1] == "age: a photo of {}."
     assert len(names[0]) < 60
     assert (
-        plots.flip_bars(table.rename({"prompt": "variant"}), top=1)
+        plots.flip_bars(table.rename({"prompt": "variant"}), n_bars=1)
         .get_xlabel()
         .startswith("labels that change in")
     )

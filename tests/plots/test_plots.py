@@ -253,7 +253,7 @@ def test_map_with_many_values_groups_the_rare_ones():
 
 def test_grid_shows_crops_in_order_and_grey_where_there_is_none(table: pl.DataFrame, crops: Path):
     gaps = table.with_columns(crop=pl.when(pl.int_range(pl.len()) == 1).then(None).otherwise("crop"))
-    ax = plots.face_grid(gaps, crops, n_columns=4, captions="gender", limit=6)
+    ax = plots.face_grid(gaps, crops, n_columns=4, captions="gender", n_faces=6)
     sheet = np.asarray(ax.images[0].get_array())
     tile = sheet.shape[1] // 4
     assert sheet[40, 40].tolist() == [0, 100, 50]

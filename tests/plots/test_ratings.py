@@ -55,7 +55,7 @@ def test_the_scatter_says_where_the_prediction_lies():
             "high": [None, 0.7, None],
         }
     )
-    ax = plots.rating_scatter(held, scores=scores)
+    ax = plots.rating_scatter(held, skill=scores)
     assert "r = 0.60 [0.50, 0.70]" in ax.get_title(loc="left")
     assert np.array_equal(ax.lines[1].get_xdata(), [1.5, 2, 2.5])
 

@@ -9,7 +9,7 @@ import pytest
 import facestats as fs
 from facestats.core.config import RatingsSettings
 from facestats.core.protocols import ModelError
-from facestats.core.tables import SCORES
+from facestats.core.tables import RATINGS
 from facestats.demo.raters import simulate_ratings
 from facestats.demo.records import sample_records
 from tests.conftest import DATA
@@ -99,7 +99,7 @@ def test_panels_without_a_common_face_are_named_and_renaming_raters_changes_no_m
 
 
 def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
-    found = {k: v["value"] for k, v in values(fit.scores).items()}
+    found = {k: v["value"] for k, v in values(fit.skill).items()}
     assert found["single_rater"] < found["r"] < found["ceiling"]
     inside = fit.held_out["rating"].is_between(fit.held_out["low"], fit.held_out["high"]).mean()
     assert inside == pytest.approx(0.9, abs=0.03)
@@ -108,7 +108,7 @@ def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
 def test_every_row_gets_a_score_or_null(fit, embeddings):
     nobody = pl.DataFrame({"image_id": ["nobody.jpg"], "embedding": [None]}, schema=embeddings.schema)
     scores = fs.ratings.rate_faces(pl.concat([nobody, embeddings]), fit.model)
-    fs.tables.check_table(scores, SCORES)
+    fs.tables.check_table(scores, RATINGS)
     assert scores["image_id"].to_list() == ["nobody.jpg", *embeddings["image_id"]]
     assert scores.row(0)[1:] == (None,) * 5
     assert scores["attractiveness_ood"].mean() < 0.05
@@ -166,7 +166,7 @@ def test_shapes_take_part_and_are_asked_for(simulated, embeddings, ratings):
     chosen = PLAIN.model_copy(update={"n_shape": 5})
     with_shape = fs.fit_ratings(rows, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
     assert with_shape.model.needs_landmarks
-    assert values(with_shape.scores)["r"]["value"] > 0.6
+    assert values(with_shape.skill)["r"]["value"] > 0.6
     with pytest.raises(fs.tables.TableError, match="landmarks"):
         fs.ratings.rate_faces(embeddings, with_shape.model)
 
@@ -180,7 +180,7 @@ def test_predictions_that_are_the_training_mean_have_neither_r_nor_skill(embeddi
 
     fit = fs.fit_ratings(embeddings, ratings, Nothing(), encoder="clip@1", settings=PLAIN)
     assert fit.held_out["predicted"].to_numpy() == pytest.approx(fit.held_out["baseline"].to_numpy())
-    found = {k: v["value"] for k, v in values(fit.scores).items()}
+    found = {k: v["value"] for k, v in values(fit.skill).items()}
     assert (found["r"], found["skill"]) == (0, pytest.approx(0))
     half = fit.held_out.with_columns(half=pl.Series(["a", "b"] * 120))
     assert fs.ratings.residuals(half, "half")["r"].to_list() == [0, 0]
@@ -253,7 +253,7 @@ def test_people_with_names_like_words_of_models_may_rate(ratings):
 
 def test_tables_of_this_package_are_no_ratings(fit, embeddings, tmp_path):
     store = fs.Store(tmp_path)
-    path = store.write("scores", fs.ratings.rate_faces(embeddings, fit.model))
+    path = store.write("ratings", fs.ratings.rate_faces(embeddings, fit.model))
     with pytest.raises(fs.tables.TableError, match="a table that this package made"):
         fs.ratings.read(path)
 

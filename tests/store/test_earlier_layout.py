@@ -72,12 +72,12 @@ def calls(store):
             {"classifier": FakeTextClassifier(), "attributes": attributes, **texts},
         ),
         "text_embeddings": (captions, fs.text_labels.embed_texts, {"encoder": encoder}),
-        "scores": ("embeddings", fs.ratings.rate_faces, {"model": model}),
+        "ratings": ("embeddings", fs.ratings.rate_faces, {"model": model}),
         "master": (
             "faces",
             fs.merge_master,
             {"human": None, "captions": captions}
-            | {t: store.read(t) for t in ("attributes", "text_labels", "classifications", "scores")},
+            | {t: store.read(t) for t in ("attributes", "text_labels", "classifications", "ratings")},
         ),
         "clusters": ("embeddings", fs.map_faces, clusters),
     }
@@ -105,11 +105,22 @@ def test_no_row_of_an_earlier_layout_is_computed_again(earlier, capsys):
         assert f"{name}: 4 rows, unchanged" in capsys.readouterr().out
 
 
+def test_a_table_and_a_column_that_were_called_otherwise_are_read(earlier):
+    assert not (earlier.tables_dir / "ratings.parquet").exists()
+    assert earlier.read("ratings")["attractiveness"].len() == 4
+    assert "p_adjusted" in earlier.read("audit").columns
+    rows, func, params = calls(earlier)["ratings"]
+    more = pl.concat([earlier.read(rows), earlier.read(rows).with_columns(image_id=pl.lit("new-") + "image_id")])
+    earlier.build("ratings", more, func, **params)
+    assert {p.name for p in earlier.tables_dir.glob("*.parquet")} >= {"ratings.parquet"}
+    assert not (earlier.tables_dir / "scores.parquet").exists()
+
+
 def test_a_new_picture_joins_an_earlier_table_without_touching_its_rows(earlier, capsys):
     raw = earlier.data_dir / "raw"
     shutil.copy(raw / "face_000.png", raw / "one_more.png")
     rows, func, params = calls(earlier)["faces"]
-    before = earlier.read("faces")
+    before = earlier.read("faces", fingerprint=True)
     after = earlier.build("faces", rows, func, **params)
     assert "1 of 5 rows computed (1 new)" in capsys.readouterr().out
     assert after.head(4).equals(before)

@@ -25,10 +25,10 @@ if TYPE_CHECKING:
 def fit_probes(
     embeddings: pl.DataFrame | pl.LazyFrame,
     labels: pl.DataFrame,
-    encoder: Encoder | str,
-    *,
     attributes: Mapping[str, AttributeSettings],
-    seed: int,
+    *,
+    encoder: Encoder | str,
+    seed: int = 0,
     file: str | os.PathLike[str] | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> Probes:

@@ -1,11 +1,11 @@
 """Stage 09: how far the labels can be trusted, for whom, and what goes wrong; with truth or without."""
 
+from facestats.audit.accuracy import accuracy, options
 from facestats.audit.calibration import calibration, label_sets
 from facestats.audit.crosstalk import crosstalk
 from facestats.audit.findings import findings
 from facestats.audit.prompts import prompts
 from facestats.audit.run_card import write_card
-from facestats.audit.scores import accuracy, options
 from facestats.audit.stability import stability
 from facestats.audit.texts import texts
 

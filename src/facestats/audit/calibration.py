@@ -33,29 +33,29 @@ MIN_CALIBRATION = 20
 
 def calibration(
     labels: pl.DataFrame,
-    truth: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
+    truth: pl.DataFrame,
     *,
     coverage: float = 0.9,
-    repeats: int = 20,
+    n_repeats: int = 20,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Ask whether probabilities mean what they say, and what temperature scaling and label sets make of them.
 
     Everything is measured on rows held out: temperature and set threshold come from one random half, the figures
-    from the other, both ways, `repeats` times.
+    from the other, both ways, `n_repeats` times.
 
     Parameters
     ----------
     labels
         A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
-    truth
-        As :func:`facestats.human_labels.read_truth` returns it.
     attributes
         ``cfg.attributes``; those with fewer than 20 known rows are left out.
+    truth
+        As :func:`facestats.human_labels.read_truth` returns it.
     coverage
         Share of rows whose label set shall hold the truth.
-    repeats, seed
+    n_repeats, seed
         Random halvings, and what fixes them.
 
     Returns
@@ -71,7 +71,7 @@ def calibration(
         if len(true) < MIN_CALIBRATION:
             continue
         right = probs.argmax(axis=1) == true
-        folds = list(split_folds(len(true), repeats=repeats, seed=seed))
+        folds = list(split_folds(len(true), repeats=n_repeats, seed=seed))
         measured = [_held_out_calibration(probs, true, fit, held, coverage=coverage) for fit, held in folds]
         errors = chance_errors(probs.max(axis=1), [held for _, held in folds], seed=seed)
         chance = errors.mean(), np.quantile(errors, 0.95)
@@ -116,8 +116,8 @@ def _held_out_calibration(
 
 def label_sets(
     labels: pl.DataFrame,
-    truth: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
+    truth: pl.DataFrame,
     *,
     coverage: float = 0.9,
 ) -> pl.DataFrame:
@@ -127,10 +127,10 @@ def label_sets(
     ----------
     labels
         A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
-    truth
-        As :func:`facestats.human_labels.read_truth` returns it; sets the threshold. New pictures must be like these.
     attributes
         ``cfg.attributes``; those with fewer than 20 known rows are left out.
+    truth
+        As :func:`facestats.human_labels.read_truth` returns it; sets the threshold. New pictures must be like these.
     coverage
         Share of new pictures whose set shall hold the truth.
 

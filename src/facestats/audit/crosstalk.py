@@ -24,8 +24,8 @@ MIN_PAIRS = 20
 def crosstalk(
     master: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
-    *,
     truth: pl.DataFrame | None = None,
+    *,
     n_resamples: int = 200,
     seed: int = 0,
 ) -> pl.DataFrame:

@@ -91,13 +91,13 @@ def _of_audit(audit: pl.DataFrame) -> Iterator[Finding]:
                 yield Finding(level, "accuracy", name, 1 - value, text)
             continue
         every = whole[name, row["source"]]
-        if row["p_value"] is None or row["p_value"] >= CLEAR or every["n"] <= row["n"]:
+        if row["p_adjusted"] is None or row["p_adjusted"] >= CLEAR or every["n"] <= row["n"]:
             continue
         rest = (every["accuracy"] * every["n"] - value * row["n"]) / (every["n"] - row["n"])
         if value < rest:
             text = (
                 f"{what} are right for {value:.0%} of the {row['n']} faces with {row['by']} {row['group']},"
-                f" but for {rest:.0%} of the others (adjusted p = {row['p_value']:.2g})."
+                f" but for {rest:.0%} of the others (adjusted p = {row['p_adjusted']:.2g})."
             )
             level = "alarm" if rest - value >= LARGE_GAP else "warning"
             yield Finding(level, "group", name, rest - value, text)

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from facestats.attributes.zero_shot import label_attributes
 from facestats.audit.random_phrases import NEAR, measure_meaning, spoken_of
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -39,10 +40,8 @@ class CachedTextEncoder:
 
 def prompts(
     embeddings: pl.DataFrame,
-    encoder: Encoder,
     attributes: Mapping[str, AttributeSettings],
-    *,
-    label: Callable[..., pl.DataFrame],
+    encoder: Encoder,
 ) -> pl.DataFrame:
     """Leave out each template and each phrase in turn, label again from the stored vectors, and count what flips.
 
@@ -54,12 +53,10 @@ def prompts(
     ----------
     embeddings
         Table of stage 02.
-    encoder
-        The encoder that made them; only its text side runs.
     attributes
         ``cfg.attributes``.
-    label
-        What labels: ``fs.label_attributes``.
+    encoder
+        The encoder that made them; only its text side runs.
 
     Returns
     -------
@@ -69,7 +66,7 @@ def prompts(
     The last three are null for templates.
     """
     memory = CachedTextEncoder(encoder)
-    usual = label(embeddings, memory, attributes)
+    usual = label_attributes(embeddings, memory, attributes)
     rows = []
     for name, attribute in attributes.items():
         vectors = embeddings[VIEWS[attribute.view]].drop_nulls().to_numpy()
@@ -77,7 +74,7 @@ def prompts(
         for kind, option, prompt, changed in _leave_one_out(attribute):
             compared: tuple[int, float | None, float | None, float | None] = (0, None, None, None)
             if changed is not None:
-                found = label(embeddings, memory, {name: changed})[name]
+                found = label_attributes(embeddings, memory, {name: changed})[name]
                 compared = _compare(usual[name], found)
             said: tuple[bool | None, float | None, bool | None] = (None, None, None)
             if option is not None:

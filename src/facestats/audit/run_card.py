@@ -44,7 +44,7 @@ def write_card(
     findings: pl.DataFrame,
     tables: Mapping[str, pl.DataFrame] | None = None,
     truth: pl.DataFrame | None = None,
-    top: int = 12,
+    n_findings: int = 12,
 ) -> Path:
     """Write ``run_card.md`` and ``run_card.html`` into the `report` folder of the data folder.
 
@@ -53,12 +53,12 @@ def write_card(
     config, store
         Settings of the run, and its tables.
     findings
-        Of :func:`facestats.audit.findings`; the first `top` come first.
+        Of :func:`facestats.audit.findings`; the first `n_findings` come first.
     tables
         Title to table: what the audit measured.
     truth
         As :func:`facestats.human_labels.read_truth` returns it; without rows, the card says that nothing was scored.
-    top
+    n_findings
         Findings on top of the card; the others follow at its end.
 
     Returns
@@ -67,7 +67,10 @@ def write_card(
     """
     from markdown_it import MarkdownIt
 
-    text = "\n\n".join(_parts(config, store, findings, tables=tables or {}, truth=truth, top=top)) + "\n"
+    text = (
+        "\n\n".join(_parts(config, store, findings, tables=tables or {}, truth=truth, n_findings=n_findings))
+        + "\n"
+    )
     folder = store.data_dir / "report"
     folder.mkdir(parents=True, exist_ok=True)
     # js-default leaves no HTML and no script of a file name or caption alive
@@ -90,13 +93,14 @@ def _parts(
     *,
     tables: Mapping[str, pl.DataFrame],
     truth: pl.DataFrame | None,
-    top: int,
+    n_findings: int,
 ) -> Iterator[str]:
     given = 0 if truth is None else truth.height
     known = 0 if truth is None else _matched(store, truth)
     yield f"# Run card\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {config.seed}"
     yield "## Most alarming findings\n\n" + (
-        _listed(findings.head(top)) or "Nothing alarming was found. Read the limits before being reassured."
+        _listed(findings.head(n_findings))
+        or "Nothing alarming was found. Read the limits before being reassured."
     )
     if given and not known:
         yield (
@@ -118,8 +122,8 @@ def _parts(
         yield f"## {title}\n\n" + (show(table) if table.height else "Nothing could be measured.")
     yield "## Prompts\n\n" + _prompts(config)
     yield "## Limits\n\n" + _LIMITS
-    if findings.height > top:
-        yield "## Further findings\n\n" + _listed(findings.slice(top))
+    if findings.height > n_findings:
+        yield "## Further findings\n\n" + _listed(findings.slice(n_findings))
 
 
 def _listed(findings: pl.DataFrame) -> str:
@@ -196,8 +200,8 @@ def _scores(audit: pl.DataFrame) -> str:
     first = pl.col("attribute") != "all"
     whole = audit.filter(by="all").sort(first, maintain_order=True)
     single = (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True)
-    groups = audit.filter(single).sort(first, "p_value", nulls_last=True, maintain_order=True)
-    parts = [_table(whole.drop("by", "group", "p_value", "smallest_gap"))]
+    groups = audit.filter(single).sort(first, "p_adjusted", nulls_last=True, maintain_order=True)
+    parts = [_table(whole.drop("by", "group", "p_adjusted", "smallest_gap"))]
     gaps = groups.drop_nulls("smallest_gap")
     missed = groups.filter(first & pl.col("smallest_gap").is_null()).height
     if gaps.height:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.attributes.zero_shot import label_attributes
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import map_tasks
@@ -18,7 +19,7 @@ from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
@@ -33,13 +34,12 @@ BATCH = 64
 
 def stability(
     faces: pl.DataFrame,
-    encoder: Encoder,
-    raw_dir: str | os.PathLike[str],
-    *,
     attributes: Mapping[str, AttributeSettings],
-    label: Callable[..., pl.DataFrame],
+    encoder: Encoder,
+    *,
+    raw_dir: str | os.PathLike[str],
     size: int = 512,
-    sample: int = 60,
+    n_faces: int = 60,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Make crops anew from the stored matrices, moved a little or mirrored, embed them, and count labels that flip.
@@ -48,17 +48,15 @@ def stability(
     ----------
     faces
         Table of stage 01: `image_id`, `matrix`, `crop`.
+    attributes
+        ``cfg.attributes``.
     encoder
         The encoder that made the embeddings.
     raw_dir
         Folder of the pictures.
-    attributes
-        ``cfg.attributes``.
-    label
-        What labels: ``fs.label_attributes``.
     size
         Side of a crop, pixels.
-    sample, seed
+    n_faces, seed
         Number of faces, and what chooses them and the directions.
 
     Returns
@@ -69,7 +67,7 @@ def stability(
     """
     check_columns(faces, KEY, "matrix", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     known = faces.drop_nulls(["matrix", "crop"])
-    rows = known.sample(min(sample, known.height), seed=seed).sort(KEY)
+    rows = known.sample(min(n_faces, known.height), seed=seed).sort(KEY)
     tasks = [
         (str(picture_path(f"{Path(raw_dir)}/{name}")), limit, matrix, seed + i)
         for i, (name, limit, matrix) in enumerate(
@@ -86,7 +84,7 @@ def stability(
     for variant in VARIANTS:
         columns = {view: _encode([found[i][variant, view] for i in usable], encoder) for view in VIEWS}
         keys = rows[KEY].gather(usable)
-        labels[variant] = label(pl.DataFrame({KEY: keys, **columns}), encoder, attributes)
+        labels[variant] = label_attributes(pl.DataFrame({KEY: keys, **columns}), encoder, attributes)
     return _count_flips(labels, attributes)
 
 

@@ -26,7 +26,7 @@ MIN_UMAP = 10  # fewer points have no neighbourhoods worth the name
 
 
 def project_umap(
-    embeddings: pl.DataFrame, *, seed: int, n_neighbors: int = 15, column: str = "embedding"
+    embeddings: pl.DataFrame, *, seed: int = 0, n_neighbors: int = 15, column: str = "embedding"
 ) -> pl.DataFrame:
     """Lay the faces out in two dimensions so that neighbours stay neighbours (UMAP, McInnes et al. 2018).
 

@@ -70,7 +70,7 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
     return frame.with_columns(p_adjusted=pl.Series(adjust_p_values(frame["p"]), dtype=pl.Float64))
 
 
-def names(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
+def names(profile: pl.DataFrame, *, n_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
     """Name clusters by the labels that are over-represented in them beyond chance.
 
     At most one label per attribute, those first whose share exceeds the share elsewhere the most; a
@@ -80,7 +80,7 @@ def names(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") ->
     ----------
     profile
         From :func:`facestats.clusters.profile`.
-    max_labels
+    n_labels
         Labels in a name.
     by
         Column of groups.
@@ -97,7 +97,7 @@ def names(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") ->
         .sort(excess, descending=True, maintain_order=True)
         .unique([by, "attribute"], keep="first", maintain_order=True)
         .group_by(by, maintain_order=True)
-        .agg(label.otherwise("label").head(max_labels).str.join(", ").alias("cluster_name"))
+        .agg(label.otherwise("label").head(n_labels).str.join(", ").alias("cluster_name"))
     )
     groups = profile.select(pl.col(by).unique().sort())
     named = groups.join(telling, on=by, how="left", validate="1:1", maintain_order="left")
@@ -105,7 +105,12 @@ def names(profile: pl.DataFrame, *, max_labels: int = 3, by: str = "cluster") ->
 
 
 def relations(
-    table: pl.DataFrame, columns: Sequence[str], *, by: str = "cluster", n_permutations: int = 200, seed: int
+    table: pl.DataFrame,
+    columns: Sequence[str],
+    *,
+    by: str = "cluster",
+    n_permutations: int = 200,
+    seed: int = 0,
 ) -> pl.DataFrame:
     """Ask whether the clusters follow anything known: adjusted mutual information with each column.
 

@@ -27,7 +27,7 @@ def stability(
     *,
     n_clusters: Sequence[int],
     n_resamples: int = 20,
-    seed: int,
+    seed: int = 0,
     column: str = "embedding",
 ) -> pl.DataFrame:
     """Ask which number of clusters comes back when the faces are drawn anew.

@@ -160,7 +160,7 @@ def difference(
     method: Literal["mean", "warp"] = "warp",
     n_permutations: int = 1000,
     min_faces: int = 8,
-    seed: int,
+    seed: int = 0,
 ) -> GroupDifference:
     """Test where two groups differ in lightness, at a side of 128 pixels.
 

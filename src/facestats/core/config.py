@@ -119,13 +119,13 @@ class AuditSettings(Settings):
     """Stage 09: labels are scored against the truth in `file`, by default the metadata beside the pictures.
 
     Scores are split by the attributes in `by` and by their combinations; label sets are made for `coverage`; crops
-    are moved and mirrored for a `sample` of faces.
+    are moved and mirrored for `n_faces` of them.
     """
 
     file: Folder | None = None
     by: tuple[str, ...] = ("gender", "ethnicity")
     coverage: float = Field(0.9, gt=0, lt=1)
-    sample: int = Field(60, ge=1)
+    n_faces: int = Field(60, ge=1)
 
 
 class ClustersSettings(Settings):

@@ -71,6 +71,10 @@ class Table:
         Whether a project may do without it.
     files
         Column that names files below the crops folder: they stay as long as this table names them.
+    earlier_name
+        What the table was called in an earlier release: it is read, and the next version takes its place.
+    earlier_columns
+        Columns that were called otherwise in an earlier release, and their present names.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Table:
     key: str = KEY
     optional: bool = False
     files: str | None = None
+    earlier_name: str | None = None
+    earlier_columns: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 _FAILURE: dict[str, pl.DataType | type[pl.DataType]] = {"status": STATUS, "error": pl.String}
@@ -137,13 +143,19 @@ TEXT_EMBEDDINGS = Table(
     {KEY: pl.String, "embedding": pl.Array, "embedding_full": pl.Array},
     optional=True,
 )
-SCORES = Table(
-    "scores", "notebooks/05_ratings.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True, optional=True
+RATINGS = Table(
+    "ratings",
+    "notebooks/05_ratings.ipynb",
+    ("embeddings",),
+    {KEY: pl.String},
+    open_ended=True,
+    optional=True,
+    earlier_name="scores",
 )
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
-    ("faces", "attributes", "classifications", "text_labels", "scores"),
+    ("faces", "attributes", "classifications", "text_labels", "ratings"),
     {KEY: pl.String, **_FAILURE, "crop": pl.String},
     open_ended=True,
     files="crop",
@@ -179,10 +191,11 @@ AUDIT = Table(
             for metric in ("accuracy", "balanced_accuracy", "macro_f1")
             for end in ("", "_low", "_high")
         },
-        "p_value": pl.Float64,
+        "p_adjusted": pl.Float64,
         "smallest_gap": pl.Float64,
     },
     key="slice",
+    earlier_columns={"p_value": "p_adjusted"},
 )
 TABLES = {
     t.name: t
@@ -193,7 +206,7 @@ TABLES = {
         CLASSIFICATIONS,
         TEXT_LABELS,
         TEXT_EMBEDDINGS,
-        SCORES,
+        RATINGS,
         MASTER,
         CLUSTERS,
         COMPOSITES,

@@ -34,8 +34,10 @@ class LabelError(ValueError):
 
 def write(
     file: str | os.PathLike[str],
-    answer: tuple[str, str, str | None],
+    image_id: str,
     *,
+    attribute: str,
+    value: str | None,
     labeller: str,
     reason: str | None = None,
 ) -> None:
@@ -48,8 +50,12 @@ def write(
     ----------
     file
         CSV, made with its folder if missing; other columns than those of :func:`facestats.human_labels.read` stay empty.
-    answer
-        `image_id`, attribute and option; None as option withdraws what this labeller said before.
+    image_id
+        Which picture.
+    attribute
+        Which attribute, such as ``hair_color``.
+    value
+        Which option; None withdraws what this labeller said before.
     labeller
         Who says so.
     reason
@@ -64,10 +70,11 @@ def write(
     if reason is not None and reason not in REASONS:
         msg = f"reason must be one of {', '.join(REASONS)}, got {reason!r}"
         raise LabelError(msg)
-    if any(len(str(part).splitlines()) > 1 for part in (*answer, labeller)):
-        msg = f"a name with a line break cannot be labelled: {answer}, {labeller!r}. Rename it first."
+    names = (image_id, attribute, value, labeller)
+    if any(len(str(part).splitlines()) > 1 for part in names):
+        msg = f"a name with a line break cannot be labelled: {names}. Rename it first."
         raise LabelError(msg)
-    fields = dict(zip(NEEDED, answer, strict=True))
+    fields: dict[str, str | None] = {KEY: image_id, "attribute": attribute, "value": value}
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     fields |= {"labeller": labeller, "time": now, "reason": reason}
     try:

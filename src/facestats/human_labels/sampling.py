@@ -15,7 +15,12 @@ REASON = pl.Enum(REASONS)
 
 
 def sample(
-    labelled: pl.DataFrame, attribute: str, *, n: int, seed: int, answered: pl.DataFrame | None = None
+    labelled: pl.DataFrame,
+    attribute: str,
+    *,
+    n_rows: int,
+    seed: int = 0,
+    answered: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Choose rows whose labels by people teach most, and a random sample that tests what was learnt.
 
@@ -28,7 +33,7 @@ def sample(
         Table `attributes` or `master`, or rows of it. Conflicts of picture and text are known to `master` only.
     attribute
         Which attribute.
-    n
+    n_rows
         Rows to choose: 40 % of small margin, 30 % with a conflict (of small margin where there are too few), 30 %
         random; fewer where there are not so many.
     seed
@@ -47,7 +52,7 @@ def sample(
     TableError
         If there is no margin for `attribute`.
     ValueError
-        If `n` is below 1.
+        If `n_rows` is below 1.
     """
     check_columns(
         labelled,
@@ -56,8 +61,8 @@ def sample(
         f"{attribute}_margin",
         made_by="fs.label_attributes (notebooks/03_attributes.ipynb)",
     )
-    if n < 1:
-        msg = f"n must be 1 or more, got {n}"
+    if n_rows < 1:
+        msg = f"n_rows must be 1 or more, got {n_rows}"
         raise ValueError(msg)
     if answered is not None:
         check_columns(answered, KEY, "attribute", made_by="fs.human_labels.read")
@@ -69,13 +74,13 @@ def sample(
         pl.col("_margin").is_not_null()
     )
     kept = pl.col("_place") < TEST_SHARE
-    drawn = rows.filter(kept).sort("_place").head(round(0.3 * n))
+    drawn = rows.filter(kept).sort("_place").head(round(0.3 * n_rows))
     hard = rows.filter(~kept).sort("_margin", KEY)
     conflict = f"{attribute}_conflict"
     disputed = hard.filter(conflict) if conflict in rows.columns else hard.head(0)
-    disputed = disputed.head(round(0.3 * n))
+    disputed = disputed.head(round(0.3 * n_rows))
     hard = hard.join(disputed, on=KEY, how="anti", maintain_order="left").head(
-        n - drawn.height - disputed.height
+        n_rows - drawn.height - disputed.height
     )
     parts = zip((hard, disputed, drawn), REASONS, strict=True)
     picked = [part.with_columns(reason=pl.lit(reason, dtype=REASON)) for part, reason in parts]

@@ -44,7 +44,7 @@ def read_dataset(
     split: str | None = None,
     text: str | None = None,
     image: str | None = None,
-    limit: int | None = None,
+    n_rows: int | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[pl.DataFrame]:
     """Read a data set batch by batch; no picture is decoded, so that none can end the stream.
@@ -57,7 +57,7 @@ def read_dataset(
         Such as ``train``; by default the first there is, which is said.
     text, image
         Columns; by default guessed by name and type, which is said. A data set may have only one of them.
-    limit
+    n_rows
         Rows to read at most.
     batch_size
         Rows of a frame at most: pictures of several MB each are held in memory together.
@@ -82,7 +82,7 @@ def read_dataset(
 
         rows = rows.cast_column(picture, datasets.Image(decode=False))
     seen: dict[str, int] = {}
-    source_rows: Iterable[dict[str, Any]] = itertools.islice(_iterate(rows, source), limit)
+    source_rows: Iterable[dict[str, Any]] = itertools.islice(_iterate(rows, source), n_rows)
     for batch in _batched(source_rows, batch_size):
         yield _frame(batch, picture, words, root=source, seen=seen)
 

@@ -56,7 +56,7 @@ def group_bars(
     shown = rows.filter(kept).drop_nulls(metric)
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
     names = [f"{g} (n = {n:,})" for g, n in shown.select("group", "n").iter_rows()]
-    clear = (shown["p_value"].fill_null(1.0) < 0.05).to_numpy()
+    clear = (shown["p_adjusted"].fill_null(1.0) < 0.05).to_numpy()
     _dots(ax, shown, metric, names, colors=np.where(clear, ORANGE, BLUE))
     if whole.height and whole[metric][0] is not None:
         ax.axvline(whole[metric][0], color=GREY, linewidth=1.2, zorder=0)
@@ -134,14 +134,14 @@ def coverage_curve(table: pl.DataFrame, attribute: str, *, ax: Axes | None = Non
     return finish(ax, title=title, xlabel="share of faces that keep a label", ylabel="right, 95% interval")
 
 
-def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> Axes:
+def flip_bars(flips: pl.DataFrame, *, n_bars: int = 15, ax: Axes | None = None) -> Axes:
     """Share of labels that change, the most changeable first.
 
     Parameters
     ----------
     flips
         Table of :func:`facestats.audit.prompts` or :func:`facestats.audit.stability`.
-    top
+    n_bars
         Rows to show.
     ax
         Axes to draw on; by default a new figure.
@@ -149,7 +149,7 @@ def flip_bars(flips: pl.DataFrame, *, top: int = 15, ax: Axes | None = None) -> 
     check_columns(
         flips, "attribute", "flips", "low", "high", "n", made_by="fs.audit.prompts or fs.audit.stability"
     )
-    shown = flips.drop_nulls("flips").sort("flips", descending=True, maintain_order=True).head(top)
+    shown = flips.drop_nulls("flips").sort("flips", descending=True, maintain_order=True).head(n_bars)
     what = "variant" if "variant" in shown.columns else "prompt"
     names = [f"{row['attribute']}: {_short(row[what])}" for row in shown.iter_rows(named=True)]
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))

@@ -119,7 +119,7 @@ def probability_bars(row: pl.DataFrame, attribute: str, *, prefix: str = "", ax:
 
 
 def histogram(
-    table: pl.DataFrame, column: str, *, by: str | None = None, bins: int = 30, ax: Axes | None = None
+    table: pl.DataFrame, column: str, *, by: str | None = None, n_bins: int = 30, ax: Axes | None = None
 ) -> Axes:
     """Distribution of a number, over all faces or as outlines per group.
 
@@ -131,7 +131,7 @@ def histogram(
         Column of numbers; rows without one are counted in the title.
     by
         Column of groups, at most 8.
-    bins
+    n_bins
         Number of bars.
     ax
         Axes to draw on; by default a new figure.
@@ -147,10 +147,10 @@ def histogram(
         return draw_nothing(ax, "no numbers", title=title)
     values = known[column].cast(pl.Float64).to_numpy()
     ax = new_axes(ax, height=3.0)
-    edges = np.histogram_bin_edges(values, bins=bins)
+    edges = np.histogram_bin_edges(values, bins=n_bins)
     if known[column].dtype.is_integer():
         # bars of equal numbers of whole steps: otherwise some hold one value more than others
-        step = max(1, round((values.max() - values.min()) / bins))
+        step = max(1, round((values.max() - values.min()) / n_bins))
         edges = np.arange(values.min() - 0.5, values.max() + step + 0.5, step)
     if by is None:
         ax.hist(values, bins=edges, color=BLUE)

@@ -42,7 +42,7 @@ def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def profile_bars(
-    profile: pl.DataFrame, cluster: Any, *, by: str = "cluster", max_labels: int = 12, ax: Axes | None = None
+    profile: pl.DataFrame, cluster: Any, *, by: str = "cluster", n_labels: int = 12, ax: Axes | None = None
 ) -> Axes:
     """Labels that occur more or less often in one cluster than elsewhere, with 95 % intervals.
 
@@ -56,7 +56,7 @@ def profile_bars(
         Which cluster.
     by
         Column of groups.
-    max_labels
+    n_labels
         Labels to show.
     ax
         Axes to draw on; by default a new figure.
@@ -68,7 +68,7 @@ def profile_bars(
     if rows.is_empty():
         msg = f"no cluster {cluster!r}; there are {profile[by].unique().sort().to_list()}"
         raise ValueError(msg)
-    rows = rows.sort("p", maintain_order=True).head(max_labels).sort("ratio", maintain_order=True)
+    rows = rows.sort("p", maintain_order=True).head(n_labels).sort("ratio", maintain_order=True)
     ax = new_axes(ax, height=1.0 + 0.27 * rows.height)
     for y, row in enumerate(rows.iter_rows(named=True)):
         sure = row["p_adjusted"] <= 0.05

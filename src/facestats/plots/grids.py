@@ -32,7 +32,7 @@ def face_grid(
     *,
     n_columns: int = 8,
     captions: str | None = None,
-    limit: int = 64,
+    n_faces: int = 64,
     ax: Axes | None = None,
 ) -> Axes:
     """Tile the crops of `faces` in the order of the rows.
@@ -47,7 +47,7 @@ def face_grid(
         Tiles per row.
     captions
         Column to write below the tiles.
-    limit
+    n_faces
         At most so many faces; the title says of how many.
     ax
         Axes to draw on; by default a new figure.
@@ -55,7 +55,7 @@ def face_grid(
     check_columns(faces, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     if captions:
         check_columns(faces, captions, made_by="the stages before; captions is the name of a column")
-    shown = faces.head(limit)
+    shown = faces.head(n_faces)
     tiles = [read_tile(crops_dir, crop) for crop in shown["crop"]]
     texts = ["" if t is None else _short(t) for t in shown[captions]] if captions else None
     title = (

@@ -71,7 +71,7 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
 
 
 def rating_scatter(
-    held_out: pl.DataFrame, *, scores: pl.DataFrame | None = None, ax: Axes | None = None
+    held_out: pl.DataFrame, *, skill: pl.DataFrame | None = None, ax: Axes | None = None
 ) -> Axes:
     """Mean rating of each face against its held-out prediction.
 
@@ -79,8 +79,8 @@ def rating_scatter(
     ----------
     held_out
         ``fit.held_out`` of :func:`facestats.fit_ratings`.
-    scores
-        ``fit.scores``: says in the title where the prediction lies between one rater and the ceiling.
+    skill
+        ``fit.skill``: says in the title where the prediction lies between one rater and the ceiling.
     ax
         Axes to draw on; by default a new figure.
     """
@@ -91,8 +91,8 @@ def rating_scatter(
     ax.plot(ends, ends, color=GREY, linewidth=1)
     ax.plot(x, y, "o", color=BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
     title = f"n = {len(x):,}"
-    if scores is not None:
-        found = {row["measure"]: row for row in scores.iter_rows(named=True)}
+    if skill is not None:
+        found = {row["measure"]: row for row in skill.iter_rows(named=True)}
         r = found["r"]
         title += (
             f", r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]\n"

@@ -51,7 +51,7 @@ class RatingsFit:
         Per face `image_id`, `rating` (mean of the raters), `predicted` by a model that saw neither the face nor its
         group, `residual` (rating minus predicted), `low` and `high` (interval of the prediction), `fold`, and
         `baseline` (mean rating of the faces that this model was trained on).
-    scores
+    skill
         `measure`, `value`, `low`, `high`: `r` (correlation with the ratings, both less `baseline`, so that a model
         that learnt nothing has about 0), `rmse` and `skill` (share of the squared error of `baseline` that the
         prediction takes away; below 0 it adds some) of the held-out predictions (95 % bootstrap over groups),
@@ -60,7 +60,7 @@ class RatingsFit:
 
     model: RatingsModel
     held_out: pl.DataFrame
-    scores: pl.DataFrame
+    skill: pl.DataFrame
 
 
 def fit_ratings(
@@ -111,7 +111,7 @@ def fit_ratings(
     layers = regressor.fit(features.apply(blocks), y, groups=keys, seed=seed)
     spread, sd = fit_spread(y - held.predicted, held.distance)
     width = held_out_quantile((y - held.predicted) / sd, chosen.level)
-    scores = score_held_out(matrix, y, held, keys, seed=seed)
+    skill = score_held_out(matrix, y, held, keys, seed=seed)
     names = {m: f"held_out_{m}" for m in ("r", "rmse", "skill")}
     model = RatingsModel(
         trait=trait,
@@ -126,9 +126,9 @@ def fit_ratings(
         level=chosen.level,
         reference=tuple(float(q) for q in np.quantile(held.distance, REFERENCE)),
         facts={"regressor": regressor.name, "n_faces": rows.height, "n_raters": matrix.shape[1]}
-        | {names.get(m, m): round(v, 4) for m, v in scores.select("measure", "value").iter_rows()},
+        | {names.get(m, m): round(v, 4) for m, v in skill.select("measure", "value").iter_rows()},
     )
-    return RatingsFit(model, _held_out(rows, held, width * sd), scores)
+    return RatingsFit(model, _held_out(rows, held, width * sd), skill)
 
 
 def _held_out(rows: pl.DataFrame, held: HeldOut, half: NDArray[np.float64]) -> pl.DataFrame:
@@ -227,7 +227,7 @@ def residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.Dat
     Returns
     -------
     `group`, `n`, `residual` (mean of rating minus predicted, scale points: above 0, the model rates the group too low),
-    `low`, `high`, and `r` (held-out correlation inside the group, as in ``fit.scores``; null below three faces); groups in order.
+    `low`, `high`, and `r` (held-out correlation inside the group, as in ``fit.skill``; null below three faces); groups in order.
     """
     from scipy.stats import t as student
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.tables import FINGERPRINT, STATUSES
+from facestats.core.tables import FINGERPRINT, STATUSES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +78,9 @@ def read_earlier(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
     """Say how the stored description of a stage would be written today, where earlier releases wrote it otherwise."""
     was = (stage["function"], stage["version"])
     now = _EARLIER_WRITES.get(table, was) if was[0] == "Store.write" else _EARLIER_STAGES.get(was, was)
-    return {**stage, "function": now[0], "version": now[1]}
+    names = {t.earlier_name: t.name for t in TABLES.values() if t.earlier_name}
+    params = {names.get(name, name): value for name, value in stage["params"].items()}
+    return {"function": now[0], "version": now[1], "params": dict(sorted(params.items()))}
 
 
 def describe_value(value: Any) -> Any:

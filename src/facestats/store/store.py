@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import polars as pl
 
 from facestats.core.progress import progress_bar, say
-from facestats.core.tables import Rows, TableError, check_table
+from facestats.core.tables import FINGERPRINT, TABLES, Rows, TableError, check_table, take_rows
 from facestats.store.fingerprint import (
     describe_stage,
     describe_write,
@@ -71,20 +71,63 @@ class Store:
         return self.data_dir / "processed"
 
     def scan(self, name: str) -> pl.LazyFrame:
-        """Open a table lazily: only the columns and rows that the query needs are read."""
+        """Open a table lazily: only the columns and rows that the query needs are read.
+
+        Parameters
+        ----------
+        name
+            Name of the table.
+
+        Returns
+        -------
+        The table, with the column `fingerprint` by which :meth:`build` knows its rows again.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the table is not there yet; names the notebook that makes it.
+        """
         files, table = self._files(name), find_table(name)
         if not files.parts():
             msg = f"{files.final} does not exist yet. Run {table.made_by} first."
             raise FileNotFoundError(msg)
-        return pl.scan_parquet(files.parts())
+        frame = pl.scan_parquet(files.parts())
+        if table.earlier_columns:
+            names = frame.collect_schema().names()
+            frame = frame.rename({old: new for old, new in table.earlier_columns.items() if old in names})
+        return frame
 
-    def read(self, name: str, *, columns: list[str] | None = None) -> pl.DataFrame:
-        """Read a table, or only some of its columns, and check that it keeps its contract."""
+    def read(self, name: str, *, columns: list[str] | None = None, fingerprint: bool = False) -> pl.DataFrame:
+        """Read a table, or only some of its columns, and check that it keeps its contract.
+
+        Parameters
+        ----------
+        name
+            Name of the table.
+        columns
+            Columns to read; all by default.
+        fingerprint
+            Whether to read the column `fingerprint` too. Frames without it can be given to :meth:`build` as well.
+
+        Returns
+        -------
+        The table, sorted by key.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the table is not there yet; names the notebook that makes it.
+        TableError
+            If a column is missing, or the table breaks its contract.
+        StoreError
+            If its file is damaged.
+        """
         frame = self.scan(name)
         try:
             if columns is not None:
                 return frame.select(columns).collect()
-            return check_table(frame.collect(), find_table(name))
+            kept = frame if fingerprint else frame.drop(FINGERPRINT, strict=False)
+            return check_table(kept.collect(), find_table(name))
         except pl.exceptions.ColumnNotFoundError as error:
             msg = f"table {name!r} has no such column ({error}); it has {frame.collect_schema().names()}"
             raise TableError(msg) from error
@@ -165,8 +208,8 @@ class Store:
 
         Returns
         -------
-        The table, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy. Crops that no
-        table names any more are removed once it is complete.
+        The table with its column `fingerprint`, sorted by key: a frame if `rows` is one, lazy if `rows` is lazy.
+        Crops that no table names any more are removed once it is complete.
 
         Raises
         ------
@@ -179,6 +222,9 @@ class Store:
             msg = f"engine {engine!r} is not known; valid is 'local'"
             raise ValueError(msg)
         files, table, whole = self._files(name), find_table(name), chunk_size is None
+        if table.reads and isinstance(rows, pl.DataFrame):
+            rows = self._recognise(table.reads[0], rows)
+        params = {k: self._recognise(k, v) if isinstance(v, pl.DataFrame) else v for k, v in params.items()}
         stage, source = describe_stage(func, params), source_folder(rows, table)
         with files.lock():
             stored = files.metadata().get("stage", stage)
@@ -202,7 +248,7 @@ class Store:
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
         logger.info("%s", summary)
-        return self.scan(name) if isinstance(rows, pl.LazyFrame) else self.read(name)
+        return self.scan(name) if isinstance(rows, pl.LazyFrame) else self.read(name, fingerprint=True)
 
     def status(self, expected: Mapping[str, Expected] | None = None) -> pl.DataFrame:
         """List every table: its rows, failures, whether it is fresh, and if not, why.
@@ -247,6 +293,17 @@ class Store:
         """Remove crops that no table names any more; a folder elsewhere may belong to other stores too."""
         if crops_dir.resolve().is_relative_to(self.data_dir.resolve()):
             sweep_crops(files, crops_dir)
+
+    def _recognise(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
+        """Give rows of table `name` that were read without fingerprints theirs back, if no value was changed."""
+        if FINGERPRINT in frame.columns or name not in TABLES or not self._files(name).parts():
+            return frame
+        stored, key = self.scan(name), find_table(name).key
+        if {*frame.columns, FINGERPRINT} != set(stored.collect_schema().names()):
+            return frame
+        found = take_rows(stored, frame[key])
+        found = frame.select(key).join(found, on=key, how="left", maintain_order="left")
+        return found if found.select(frame.columns).equals(frame) else frame
 
     def _files(self, name: str) -> TableFiles:
         find_table(name)

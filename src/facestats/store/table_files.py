@@ -68,10 +68,16 @@ class TableFiles:
     def current(self) -> Path | None:
         """The path to read from, or None if there is no table yet."""
         # between the two renames of `publish` the table is the complete one that waits
-        for path in (self.final, self.ready, self.final):
-            if path.exists():
+        for path in (self.final, self.ready, self.final, self.earlier):
+            if path is not None and path.exists():
                 return path
         return None
+
+    @property
+    def earlier(self) -> Path | None:
+        """Where the table lies under its name of an earlier release, if it had another."""
+        name = TABLES[self.name].earlier_name if self.name in TABLES else None
+        return None if name is None else self.folder / f"{name}.parquet"
 
     def parts(self) -> list[Path]:
         """The Parquet files of the finished table, in the order of their keys."""
@@ -120,6 +126,8 @@ class TableFiles:
                 self.final.replace(old)
             self.ready.replace(self.final)
             _remove(old)
+        if self.earlier is not None:
+            _remove(self.earlier)
         sync_folder(self.folder)
 
     def _recover(self) -> None:

@@ -22,7 +22,7 @@ from tests.conftest import SETTINGS
 ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
-TABLES = ("faces", "embeddings", "attributes", "text_labels", "scores", "master", "clusters")
+TABLES = ("faces", "embeddings", "attributes", "text_labels", "ratings", "master", "clusters")
 SUMMARIES = ("composites", "audit")  # their rows are no pictures
 
 
@@ -117,7 +117,7 @@ def test_a_changed_setting_makes_stale_what_reads_it(demo, section, values, whys
 
 
 @pytest.mark.slow
-def test_a_ratings_model_that_was_trained_again_makes_the_scores_stale(demo):
+def test_a_ratings_model_that_was_trained_again_makes_the_ratings_stale(demo):
     cfg = fs.load_config(demo[0])
     store = fs.Store(cfg.data_dir)
     folder = next((cfg.data_dir / "models").iterdir())
@@ -125,8 +125,8 @@ def test_a_ratings_model_that_was_trained_again_makes_the_scores_stale(demo):
     dataclasses.replace(model, width=model.width + 1).save(folder)
     try:
         found = {r["table"]: r["why"] for r in store.status(expected_tables(cfg)).iter_rows(named=True)}
-        assert found["scores"].startswith("params.model: ")
-        assert "scores is stale" in found["master"]
+        assert found["ratings"].startswith("params.model: ")
+        assert "ratings is stale" in found["master"]
     finally:
         model.save(folder)
 
@@ -149,7 +149,9 @@ def test_a_label_by_hand_makes_stale_what_it_speaks_of(demo):
     store = fs.Store(cfg.data_dir)
     row = store.read("master").drop_nulls("hair_color").row(0, named=True)
     other = next(o for o in cfg.attributes["hair_color"].options if o != row["hair_color"])
-    fs.human_labels.write(cfg.labels_file, (row["image_id"], "hair_color", other), labeller="anna")
+    fs.human_labels.write(
+        cfg.labels_file, row["image_id"], attribute="hair_color", value=other, labeller="anna"
+    )
     try:
         why = dict(store.status(expected_tables(cfg)).select("table", "why").rows())
         assert why["attributes"].startswith("params.probes: ")
@@ -242,7 +244,7 @@ def test_small_collections_come_to_the_end_and_say_what_cannot_be_shown(
     assert [sentence for sentence in said if sentence not in out] == []
     store = fs.Store(tmp_path / "data")
     pictures = fs.list_images(tmp_path / "data/raw").height
-    assert {store.read(name).height for name in TABLES if name != "scores"} == {pictures}
+    assert {store.read(name).height for name in TABLES if name != "ratings"} == {pictures}
     composites = store.read("composites")
     assert set(composites["method"]) == methods
     saved = {p.stem for p in (tmp_path / "data/report").rglob("composites/*.png")}

@@ -251,7 +251,7 @@ def rate(
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a saved ratings model.")],
     config: ConfigOption = None,
 ) -> None:
-    """Apply a saved ratings model to the stored embeddings: writes table scores.
+    """Apply a saved ratings model to the stored embeddings: writes table ratings.
 
     Example: facestats rate --model data/demo/models/attractiveness
     """
@@ -260,7 +260,7 @@ def rate(
     trained = fs.ratings.load_model(model, encoder=clip.name)
     landmarks = store.scan("faces").select("image_id", "landmarks")
     rows = store.scan("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
-    store.build("scores", rows, fs.ratings.rate_faces, model=trained)
+    store.build("ratings", rows, fs.ratings.rate_faces, model=trained)
 
 
 @app.command()

@@ -129,7 +129,7 @@ def stream_items(
     source: str, *, split: str | None = None, limit: int | None = None, batch_size: int = BATCH
 ) -> Iterator[Item]:
     """Rows of a Hugging Face data set as inputs, `batch_size` of them in memory."""
-    for batch in read_dataset(source, split=split, limit=limit, batch_size=batch_size):
+    for batch in read_dataset(source, split=split, n_rows=limit, batch_size=batch_size):
         for name, text, image in batch.select(KEY, "text", "image").iter_rows():
             yield Item(name, image, text)
 

@@ -90,7 +90,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     if texts.vectors:
         recipe["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
     if (model := _trained_model(config)) is not None:
-        recipe["scores"] = _stage(fs.ratings.rate_faces, model=model)
+        recipe["ratings"] = _stage(fs.ratings.rate_faces, model=model)
     if config.classifiers:
         handles = fs.models.classifiers(config.classifiers, config.attributes)
         classifiers = {attribute: _name(handle) for attribute, handle in handles.items()}
@@ -113,8 +113,8 @@ def _name(model: Clip | Bart | HfClassifier) -> str:
 
 
 def _trained_model(config: Config) -> RatingsModel | None:
-    """The model that notebook 05 saved last for the trait in table `scores`, if any."""
-    stage = fs.Store(config.data_dir).provenance("scores").get("stage", {})
+    """The model that notebook 05 saved last for the trait in table `ratings`, if any."""
+    stage = fs.Store(config.data_dir).provenance("ratings").get("stage", {})
     name = str(stage.get("params", {}).get("model", ""))  # ratings:trait@hash
     folder = config.data_dir / "models" / name.removeprefix("ratings:").rpartition("@")[0]
     if not name or not folder.is_dir():

@@ -173,7 +173,7 @@ def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
     -------
     All rows and columns of master and clusters, and `cluster_name` (String; null without a cluster, or for noise).
     """
-    layout = store.read("clusters").drop("fingerprint", strict=False)
+    layout = store.read("clusters")
     faces = store.read("master").join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
     repeats = fs.clusters.near_duplicates(store.read("embeddings")).drop_nulls()
     counted = faces.join(repeats, on=KEY, how="anti")

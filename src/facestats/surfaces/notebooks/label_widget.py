@@ -155,7 +155,9 @@ class Labelling(widgets.VBox):
         try:
             human_labels.write(
                 self._file,
-                (row[KEY], self._attribute, option),
+                row[KEY],
+                attribute=self._attribute,
+                value=option,
                 labeller=self._labeller,
                 reason=row.get("reason"),
             )

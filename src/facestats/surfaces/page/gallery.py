@@ -51,9 +51,7 @@ class Gallery:
         """Read the tables of a run; None where there is none yet."""
         store = fs.Store(config.data_dir)
         try:
-            master = store.read("master").join(
-                store.read("clusters").drop("fingerprint", strict=False), on=KEY
-            )
+            master = store.read("master").join(store.read("clusters"), on=KEY)
             embeddings = store.read("embeddings", columns=[KEY, "embedding"])
         except FileNotFoundError:
             return None

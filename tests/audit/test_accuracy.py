@@ -95,9 +95,9 @@ def embeddings(world):
 
 def findings_of(master, truth, **more):
     return fs.audit.findings(
-        audit=fs.audit.accuracy(master, truth, ATTRIBUTES),
+        audit=fs.audit.accuracy(master, ATTRIBUTES, truth),
         options=fs.audit.options(master, ATTRIBUTES, truth=truth),
-        calibration=fs.audit.calibration(master, truth, ATTRIBUTES, repeats=3),
+        calibration=fs.audit.calibration(master, ATTRIBUTES, truth, n_repeats=3),
         crosstalk=fs.audit.crosstalk(master, ATTRIBUTES, truth=truth, n_resamples=50),
         texts=fs.audit.texts(master, ATTRIBUTES),
         **more,
@@ -118,7 +118,7 @@ def test_labels_without_a_fault_raise_no_alarm(world):
 
 
 def test_the_table_keeps_its_contract_and_covers_the_truth(world):
-    audit = fs.tables.check_table(fs.audit.accuracy(*world, ATTRIBUTES), AUDIT)
+    audit = fs.tables.check_table(fs.audit.accuracy(world[0], ATTRIBUTES, world[1]), AUDIT)
     assert set(audit["by"]) == {"all", "gender", "ethnicity", "gender+ethnicity"}
     groups = audit.filter((pl.col("attribute") != "all") & (pl.col("source") == "image"))
     held = groups["accuracy_low"].le(0.95) & groups["accuracy_high"].ge(0.95)
@@ -147,7 +147,7 @@ def test_a_prompt_made_nonsense_is_found(world, embeddings, tmp_path):
     brown = settings.options["brown"].model_copy(update={"image": ("brown one", "blorp zxqv")})
     broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
     whole = {"hair_color": settings}
-    fine, bad = (fs.audit.prompts(embeddings, Words(), a, label=fs.label_attributes) for a in (whole, broken))
+    fine, bad = (fs.audit.prompts(embeddings, a, Words()) for a in (whole, broken))
     assert not fine["astray"].any()
     assert not fine["nonsense"].any()
     astray = bad.filter("astray")["prompt"].to_list()
@@ -161,7 +161,7 @@ def test_an_option_of_nonsense_alone_is_found_at_the_top(world, embeddings, tmp_
     settings = ATTRIBUTES["hair_color"]
     brown = settings.options["brown"].model_copy(update={"image": ("qqq",)})
     broken = {"hair_color": settings.model_copy(update={"options": {**settings.options, "brown": brown}})}
-    found = fs.audit.prompts(embeddings, Words(), broken, label=fs.label_attributes)
+    found = fs.audit.prompts(embeddings, broken, Words())
     assert found.filter("nonsense")["prompt"].to_list() == ["qqq"]
     assert found.filter(prompt="qqq").select("n", "flips", "astray").row(0) == (0, None, None)
     top = card_top(tmp_path, findings_of(*world, prompts=found))
@@ -198,9 +198,9 @@ def test_an_attribute_that_follows_another_is_found(world):
 def test_without_truth_everything_comes_back_empty_and_the_card_says_so(world, tmp_path):
     master, truth = world
     nothing = truth.clear().select("image_id")
-    assert fs.audit.accuracy(master, nothing, ATTRIBUTES).height == 0
-    assert fs.audit.calibration(master, nothing, ATTRIBUTES).height == 0
-    assert fs.audit.label_sets(master, nothing, ATTRIBUTES).columns == ["image_id"]
+    assert fs.audit.accuracy(master, ATTRIBUTES, nothing).height == 0
+    assert fs.audit.calibration(master, ATTRIBUTES, nothing).height == 0
+    assert fs.audit.label_sets(master, ATTRIBUTES, nothing).columns == ["image_id"]
     assert fs.audit.options(master, ATTRIBUTES, truth=nothing)["recall"].null_count() == 8
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
@@ -222,7 +222,7 @@ def test_truth_of_other_pictures_is_refused_and_a_partial_loss_is_said(world, tm
     with pytest.raises(fs.tables.TableError, match="none of the 600"):
         fs.audit.options(master, ATTRIBUTES, truth=lost)
     mixed = pl.concat([truth.head(30), lost.tail(10)])
-    assert fs.audit.accuracy(master, mixed, ATTRIBUTES).filter(by="all")["n"].max() == 30
+    assert fs.audit.accuracy(master, ATTRIBUTES, mixed).filter(by="all")["n"].max() == 30
     assert "10 of 40 pictures with known truth are not in master" in caplog.text
     store = fs.Store(tmp_path)
     nothing = pl.DataFrame(schema={c: t for c, t in FACES.columns.items() if c not in ("image_id", "status")})
@@ -257,14 +257,16 @@ def test_answers_of_people_are_truth_for_everything_but_their_own_values(world, 
     master, truth = world
     file = tmp_path / "labels.csv"
     for row in truth.head(40).iter_rows(named=True):
-        fs.human_labels.write(file, (row["image_id"], "gender", row["true_gender"]), labeller="ann")
+        fs.human_labels.write(
+            file, row["image_id"], attribute="gender", value=row["true_gender"], labeller="ann"
+        )
     known = fs.human_labels.read_truth(file, ATTRIBUTES)
     assert known.columns == ["image_id", "true_gender"]
     assert known["true_gender"].cast(pl.String).to_list() == truth["true_gender"].head(40).to_list()
     said = pl.Series(np.arange(N) < 40)
     source = pl.when(said).then(pl.lit("human")).otherwise(pl.lit("image"))
     merged = master.with_columns(gender_source=source)
-    audit = fs.audit.accuracy(merged, known, ATTRIBUTES).filter(by="all", attribute="gender")
+    audit = fs.audit.accuracy(merged, ATTRIBUTES, known).filter(by="all", attribute="gender")
     assert set(audit["source"]) == {"image", "text"}
     file.write_text("image_id,attribute,value\na.jpg,gender,woman\n")
     with pytest.raises(fs.tables.TableError, match="'woman' is no option of 'gender'"):
@@ -280,25 +282,25 @@ def test_probes_and_classifiers_are_scored_too(world):
         found = labelled(rng, true, OPTIONS["hair_color"], accuracy, prefix, "hair_color")
         more |= {c.replace("hair_color_probs", f"{prefix}hair_color_probs"): v for c, v in found.items()}
     wider = master.with_columns(**more)
-    scores = fs.audit.accuracy(wider, truth, ATTRIBUTES).filter(by="all", attribute="hair_color")
+    scores = fs.audit.accuracy(wider, ATTRIBUTES, truth).filter(by="all", attribute="hair_color")
     found = dict(scores.select("source", "accuracy").rows())
     assert set(found) == {"merged", "image", "text", "probe", "vit"}
     assert found["probe"] == pytest.approx(0.99, abs=0.015)
     assert found["vit"] == pytest.approx(0.6, abs=0.06)
-    calibration = fs.audit.calibration(wider, truth, ATTRIBUTES, repeats=2)
+    calibration = fs.audit.calibration(wider, ATTRIBUTES, truth, n_repeats=2)
     assert dict(calibration.select("attribute", "source").rows()) == {
         "gender": "image",
         "ethnicity": "image",
         "hair_color": "probe",
     }
-    sets = fs.audit.label_sets(wider, truth, ATTRIBUTES)
+    sets = fs.audit.label_sets(wider, ATTRIBUTES, truth)
     assert (sets["hair_color_set_source"][0], sets["gender_set_source"][0]) == ("probe", "image")
     assert calibration.filter(attribute="hair_color")["accuracy"][0] == pytest.approx(found["probe"])
 
 
 def test_an_option_a_group_has_not_does_not_halve_its_score(world):
     master, truth = world
-    audit = fs.audit.accuracy(master, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(master, ATTRIBUTES, truth)
     itself = audit.filter(pl.col("by").str.contains("gender"), attribute="gender")
     assert itself["macro_f1"].null_count() == itself["balanced_accuracy"].null_count() == itself.height
     assert itself["accuracy"].null_count() == 0
@@ -309,7 +311,7 @@ def test_an_option_a_group_has_not_does_not_halve_its_score(world):
 def test_faces_that_are_all_right_have_an_interval_all_the_same(world):
     _, truth = world
     right = truth.rename(lambda c: c.replace("true_", "")).head(6)
-    audit = fs.audit.accuracy(right, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(right, ATTRIBUTES, truth)
     whole = audit.filter(attribute="all", by="all")
     assert whole["accuracy"][0] == whole["accuracy_high"][0] == 1
     assert whole["accuracy_low"][0] == pytest.approx(wilson_interval(6, 6)[0])
@@ -338,7 +340,7 @@ def test_a_fault_in_one_group_of_a_thousand_faces_is_found_beside_all_other_grou
         image = {"gender": named("gender", label), "ethnicity": named("ethnicity", groups)}
         image |= {"hair_color": named("hair_color", color)}
         audit = fs.audit.accuracy(
-            pl.DataFrame({"image_id": ids, **image}), pl.DataFrame({"image_id": ids, **truth}), ATTRIBUTES
+            pl.DataFrame({"image_id": ids, **image}), ATTRIBUTES, pl.DataFrame({"image_id": ids, **truth})
         )
         findings = fs.audit.findings(audit=audit).filter(kind="group", level="alarm", attribute="gender")
         found.append(any("ethnicity African" in text for text in findings["finding"]))
@@ -349,7 +351,7 @@ def test_the_card_shows_all_faces_and_every_source_first(world, tmp_path):
     config = fs.load_config("config/demo.yaml").model_copy(
         update={"data_dir": tmp_path, "raw_dir": tmp_path / "raw"}
     )
-    audit = fs.audit.accuracy(*world, ATTRIBUTES)
+    audit = fs.audit.accuracy(world[0], ATTRIBUTES, world[1])
     tables = {"Scores": audit.drop("slice")}
     path = fs.audit.write_card(
         config, fs.Store(tmp_path), findings=fs.audit.findings(), tables=tables, truth=world[1]
@@ -385,7 +387,7 @@ def test_one_kind_of_finding_does_not_push_the_others_off_the_top(world):
 
 def test_label_sets_hold_the_label_and_sometimes_more(world):
     master, truth = world
-    sets = fs.audit.label_sets(master, truth.head(300), ATTRIBUTES, coverage=0.97)
+    sets = fs.audit.label_sets(master, ATTRIBUTES, truth.head(300), coverage=0.97)
     assert sets["image_id"].equals(master["image_id"])
     inside = pl.select(sets["gender_set"].list.contains(truth["true_gender"])).to_series()
     assert inside.tail(300).mean() > 0.94
@@ -421,7 +423,7 @@ def test_the_card_has_its_parts_and_nothing_in_it_is_alive(world, tmp_path):
         "file_name,text,licence,consent\na.jpg,x,<script>alert(1)</script>|CC0,signed\n"
     )
     config = fs.load_config("config/demo.yaml").model_copy(update={"data_dir": tmp_path, "raw_dir": raw})
-    audit = fs.audit.accuracy(*world, ATTRIBUTES)
+    audit = fs.audit.accuracy(world[0], ATTRIBUTES, world[1])
     path = fs.audit.write_card(
         config,
         fs.Store(tmp_path),
@@ -449,7 +451,7 @@ def test_what_the_vector_of_a_text_says_is_scored_where_there_is_a_text_and_rais
         *(pl.col(f"{name}_score").alias(f"vector_{name}_score") for name in OPTIONS),
         *(pl.col(f"{name}_probs").alias(f"vector_{name}_probs") for name in OPTIONS),
     )
-    audit = fs.audit.accuracy(said, truth, ATTRIBUTES)
+    audit = fs.audit.accuracy(said, ATTRIBUTES, truth)
     row = audit.row(by_predicate=pl.col("slice") == "gender|vector|all|all", named=True)
     assert row["n"] == 100
     assert row["accuracy"] == (truth["true_gender"].head(100) == "male").mean()

@@ -30,8 +30,8 @@ _MADE_BY = "fs.merge_master (notebooks/06_master.ipynb)"
 
 def accuracy(
     master: pl.DataFrame,
-    truth: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
+    truth: pl.DataFrame,
     *,
     by: Sequence[str] = ("gender", "ethnicity"),
     seed: int = 0,
@@ -43,10 +43,10 @@ def accuracy(
     master
         Table of stage 06: labels of the picture (`image_a`), of the text (`text_a`), merged (`a`), and where there are
         any, of the probe (`probe_a`) and of classifiers.
-    truth
-        As :func:`facestats.human_labels.read_truth` returns it; pictures that are not in it do not count.
     attributes
         ``cfg.attributes``.
+    truth
+        As :func:`facestats.human_labels.read_truth` returns it; pictures that are not in it do not count.
     by
         Attributes whose true values make the groups; those without truth are left out.
     seed
@@ -59,7 +59,7 @@ def accuracy(
     missing label of a picture counts as wrong; a text that says nothing, and a merged value that a person gave, do not
     count); `accuracy` (95 % Wilson interval; t interval over faces for ``all`` attributes), `balanced_accuracy` and
     `macro_f1` (bootstrap; in groups over their true options, null where the groups are made by the attribute itself),
-    each with `_low` and `_high`; `p_value` of the group's accuracy against that of all others (Fisher's exact test,
+    each with `_low` and `_high`; `p_adjusted`: p-value of the group's accuracy against that of all others (Fisher's exact test,
     Welch's t test for ``all``), adjusted for the number of groups compared within the attribute (Benjamini & Hochberg
     1995); `smallest_gap` to the others that a group of this size would have shown four times in five.
 
@@ -153,7 +153,7 @@ def _score_slice(
     inside, rest = (truth == label)[mask], (truth == label)[every & ~mask]
     table = [[int(inside.sum()), int((~inside).sum())], [int(rest.sum()), int((~rest).sum())]]
     p = float(fisher_exact(table).pvalue) if len(inside) and len(rest) else np.nan
-    return {"n": int(mask.sum()), "p_value": p} | {
+    return {"n": int(mask.sum()), "p_adjusted": p} | {
         f"{m}{end}": value
         for m, score in scores.items()
         for end, value in zip(("", "_low", "_high"), score, strict=True)
@@ -172,7 +172,7 @@ def _score_faces(shares: NDArray[np.float64], mask: NDArray[np.bool_]) -> dict[s
 
     inside, rest = (v[np.isfinite(v)] for v in (shares[mask], shares[~mask]))
     n = len(inside)
-    out: dict[str, Any] = {"n": n, "p_value": np.nan, "accuracy": inside.mean() if n else np.nan}
+    out: dict[str, Any] = {"n": n, "p_adjusted": np.nan, "accuracy": inside.mean() if n else np.nan}
     if (
         n and inside.std() == 0
     ):  # faces that are all alike show no spread, which is not to say that there is none
@@ -187,7 +187,7 @@ def _score_faces(shares: NDArray[np.float64], mask: NDArray[np.bool_]) -> dict[s
     if min(n, len(rest)) > 1 and inside.std() + rest.std() > 0:
         with warnings.catch_warnings():  # a group in which all faces are right has no spread of its own
             warnings.filterwarnings("ignore", message="Precision loss", category=RuntimeWarning)
-            out["p_value"] = float(ttest_ind(inside, rest, equal_var=False).pvalue)
+            out["p_adjusted"] = float(ttest_ind(inside, rest, equal_var=False).pvalue)
     return out
 
 
@@ -196,13 +196,13 @@ def _audit_table(rows: list[dict[str, Any]]) -> pl.DataFrame:
     table = pl.DataFrame([{c: row.get(c) for c in schema} for row in rows], schema=schema, orient="row")
     table = table.with_columns(pl.selectors.float().fill_nan(None)).filter(pl.col("n") > 0)
     family = ["source", "by", "attribute"]
-    adjusted = pl.col("p_value").map_batches(_adjust, return_dtype=pl.Float64).over(family)
+    adjusted = pl.col("p_adjusted").map_batches(_adjust, return_dtype=pl.Float64).over(family)
     # recall of the only true option is the accuracy of the group once more
     itself = pl.col("by").str.split("+").list.contains(pl.col("attribute"))
     spread = pl.selectors.starts_with("balanced_accuracy", "macro_f1")
     return table.with_columns(
         pl.when(~itself).then(spread),
-        p_value=adjusted,
+        p_adjusted=adjusted,
         smallest_gap=pl.Series(_gaps(table), dtype=pl.Float64),
     ).select(pl.concat_str("attribute", "source", "by", "group", separator="|").alias("slice"), *schema)
 
@@ -234,7 +234,6 @@ def _adjust(p: pl.Series) -> pl.Series:
 def options(
     master: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
-    *,
     truth: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Count how often the picture's label is each option and, where truth is known, how often it is found.
