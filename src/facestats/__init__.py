@@ -33,6 +33,7 @@ _FLOW = {
     "project_umap": "clusters",
     "read_dataset": "inputs",
     "search_faces": "embeddings",
+    "show": "core.display",
 }
 _NOUNS = {
     "attributes": "attributes",
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
     from facestats.composites import average_faces as average_faces
     from facestats.core import tables as tables
     from facestats.core.config import load_config as load_config
+    from facestats.core.display import show as show
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
     from facestats.faces import align_faces as align_faces

@@ -6,6 +6,7 @@ import logging
 
 import polars as pl
 
+from facestats.core.label_columns import label_names
 from facestats.core.tables import FACES, FINGERPRINT, KEY, MASTER, TableError, check_columns, check_table
 
 VERSION = 2
@@ -59,13 +60,6 @@ def merge_master(
     for attribute in names:
         master = _settle(master, attribute)
     return check_table(master, MASTER)
-
-
-def label_names(attributes: pl.DataFrame) -> list[str]:
-    """Names of the attributes that a table labels: columns with `_score` and `_probs` beside them, probes left out."""
-    columns = attributes.columns
-    names = [c for c in columns if f"{c}_score" in columns and f"{c}_probs" in columns]
-    return [c for c in names if c.removeprefix("probe_") == c or c.removeprefix("probe_") not in names]
 
 
 def _join(master: pl.DataFrame, table: pl.DataFrame, name: str) -> pl.DataFrame:

@@ -5,20 +5,37 @@ They implement the protocols of `core.protocols`, are deterministic, and need no
 
 from __future__ import annotations
 
+import atexit
 import hashlib
+from dataclasses import dataclass, field
+from functools import cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
+import polars as pl
 from PIL import Image, ImageDraw
 
+from facestats.core.attribute_settings import AttributeSettings, OptionSettings
 from facestats.core.protocols import Face
 from facestats.core.tables import N_LANDMARKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from facestats.store import Store
+
+__all__ = [
+    "ExampleProject",
+    "FakeEncoder",
+    "FakeLandmarker",
+    "FakeTextClassifier",
+    "draw_faces",
+    "example_project",
+]
 
 TONES = {"dark": (120, 80, 60), "medium": (200, 160, 130), "light": (240, 210, 190)}
 # where draw_faces puts what alignment looks at: FaceMesh point number -> x, y
@@ -109,3 +126,132 @@ def _noise(text: str, dim: int) -> NDArray[np.float32]:
 
 def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@dataclass(frozen=True)
+class ExampleProject:
+    """Twelve drawn faces put through every stage by the stand-ins: what the examples of the docstrings use.
+
+    Parameters
+    ----------
+    folder
+        Its folder: `raw/` with pictures, `metadata.csv` and `ratings.csv`.
+    store
+        Its tables.
+    attributes
+        Two attributes, `age` and `hair_color`, with their options and prompts.
+    landmarker, encoder, classifier
+        The stand-ins.
+    truth
+        The true age of every picture: `image_id` and `true_age`.
+    captions, faces, embeddings, labels, text_labels, master, clusters, ratings
+        Frames as the stages make them; `labels` are those of table `attributes`, `ratings` single ratings by people.
+    """
+
+    folder: Path
+    store: Store
+    attributes: dict[str, AttributeSettings] = field(repr=False)
+    landmarker: FakeLandmarker
+    encoder: FakeEncoder
+    classifier: FakeTextClassifier
+    truth: pl.DataFrame = field(repr=False)
+    captions: pl.DataFrame = field(repr=False)
+    faces: pl.DataFrame = field(repr=False)
+    embeddings: pl.DataFrame = field(repr=False)
+    labels: pl.DataFrame = field(repr=False)
+    text_labels: pl.DataFrame = field(repr=False)
+    master: pl.DataFrame = field(repr=False)
+    clusters: pl.DataFrame = field(repr=False)
+    ratings: pl.DataFrame = field(repr=False)
+
+    @property
+    def raw_dir(self) -> Path:
+        """Folder of the pictures."""
+        return self.folder / "raw"
+
+    @property
+    def crops_dir(self) -> Path:
+        """Folder of the crops."""
+        return self.store.crops_dir
+
+
+@cache
+def example_project() -> ExampleProject:
+    """Make the example project in a temporary folder, once per process; the folder goes when Python ends.
+
+    Returns
+    -------
+    The project; treat its frames and files as read-only, since all examples share them.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> project.master.height
+    12
+    >>> project.faces["status"].unique().to_list()
+    ['ok']
+    """
+    # here, so that the stand-ins alone load no stage
+    from facestats import attributes as stage_03
+    from facestats import embeddings as stage_02
+    from facestats import faces as stage_01
+    from facestats import inputs
+    from facestats import master as stage_06
+    from facestats import ratings as stage_05
+    from facestats import text_labels as stage_04
+    from facestats.store import Store
+
+    holder = TemporaryDirectory(prefix="facestats-example-", ignore_cleanup_errors=True)
+    atexit.register(holder.cleanup)
+    folder = Path(holder.name)
+    draw_faces(folder / "raw", n=12)
+    ages, colors = ("child", "elderly"), ("black", "red")
+    names = [f"face_{i:03d}.png" for i in range(12)]
+    lines = [f"{n},A {ages[i % 2]} with {colors[i % 3 % 2]} hair." for i, n in enumerate(names)]
+    (folder / "raw" / "metadata.csv").write_text("\n".join(["file_name,text", *lines]), encoding="utf-8")
+    rows = [f"{n},rater_{j},{1 + (i + j) % 7}" for i, n in enumerate(names) for j in range(4)]
+    (folder / "raw" / "ratings.csv").write_text(
+        "\n".join(["image_id,rater_id,rating", *rows]), encoding="utf-8"
+    )
+    attributes = {"age": _attribute("Age", ages), "hair_color": _attribute("Hair_Color", colors)}
+    store, landmarker, encoder = Store(folder), FakeLandmarker(), FakeEncoder()
+    classifier = FakeTextClassifier()
+    build = partial(store.build, progress=False)
+    images, captions = inputs.list_images(folder / "raw"), inputs.list_captions(folder / "raw")
+    crop = {"crops_dir": store.crops_dir, "size": 64, "workers": 1}
+    faces = build("faces", images, stage_01.align_faces, landmarker=landmarker, **crop)
+    places = {"crops_dir": store.crops_dir, "raw_dir": folder / "raw", "workers": 1}
+    vectors = build("embeddings", faces, stage_02.embed_faces, encoder=encoder, **places)
+    labels = build("attributes", vectors, stage_03.label_attributes, encoder=encoder, attributes=attributes)
+    said = build("text_labels", captions, stage_04.label_texts, classifier=classifier, attributes=attributes)
+    tables = {"attributes": labels, "text_labels": said, "captions": captions}
+    build("master", faces, stage_06.merge_master, chunk_size=None, **tables)
+    build("clusters", vectors, fs.map_faces, chunk_size=None, n_clusters=3, n_neighbors=3)
+    true = pl.Series("true_age", [ages[i % 2] for i in range(12)], dtype=pl.Enum(ages))
+    return ExampleProject(
+        folder,
+        store,
+        attributes,
+        landmarker,
+        encoder,
+        classifier,
+        truth=pl.DataFrame({"image_id": names, "true_age": true}),
+        captions=captions,
+        faces=store.read("faces"),
+        embeddings=store.read("embeddings"),
+        labels=store.read("attributes"),
+        text_labels=store.read("text_labels"),
+        master=store.read("master"),
+        clusters=store.read("clusters"),
+        ratings=stage_05.read(folder / "raw" / "ratings.csv"),
+    )
+
+
+def _attribute(title: str, options: Sequence[str]) -> AttributeSettings:
+    return AttributeSettings(
+        title=title,
+        image_templates=("a photo of a person with {}", "a drawing of {}"),
+        text_templates=("The person has {}.",),
+        options={o: OptionSettings(image=(f"{o} {title}", o), text=(o,)) for o in options},
+    )

@@ -7,11 +7,11 @@ from sklearn import metrics
 from facestats.audit.confusion import (
     association,
     balanced_accuracy,
-    cohen_kappa,
     count_pairs,
     macro_f1,
     score_pairs,
 )
+from facestats.core.stats import cohen_kappa
 
 PAIRS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=2, max_size=60)
 

@@ -1,9 +1,9 @@
 import numpy as np
-import polars as pl
 import pytest
 
 import facestats as fs
 from facestats.audit.stability import VARIANTS, _change
+from facestats.core.attribute_settings import AttributeSettings
 from facestats.testing import FakeEncoder, FakeLandmarker, draw_faces
 
 
@@ -21,10 +21,16 @@ class LeftHalf(FakeEncoder):
         brighter = left > right
         return np.stack([brighter, ~brighter], axis=1).astype(np.float32)
 
+    def encode_texts(self, texts):
+        return np.array([[1, 0] if "left" in text else [0, 1] for text in texts], dtype=np.float32)
 
-def label(embeddings, encoder, attributes):
-    side = pl.Series(["left" if v[0] > 0.5 else "right" for v in embeddings["embedding"].to_list()])
-    return embeddings.select("image_id").with_columns(**dict.fromkeys(attributes, side))
+
+SIDE = AttributeSettings(
+    title="Side",
+    image_templates=("the {} side",),
+    text_templates=("{}.",),
+    options={side: {"image": (side,), "text": (side,)} for side in ("left", "right")},
+)
 
 
 @pytest.fixture
@@ -42,7 +48,7 @@ def faces(tmp_path):
 
 def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp_path):
     found = fs.audit.stability(
-        faces, tmp_path / "raw", LeftHalf(), attributes={"side": None}, size=128, n_faces=4
+        faces, {"side": SIDE}, LeftHalf(), raw_dir=tmp_path / "raw", size=128, n_faces=4
     )
     flips = dict(found.select("variant", "flips").iter_rows())
     assert flips == {"mirrored": 1.0, "shifted": 0.0, "turned": 0.0, "scaled": 0.0}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
+from facestats.core.stats import cohen_kappa, smallest_gap, wilson_interval
 
 
 def test_wilson_is_that_of_statsmodels():
@@ -27,19 +27,16 @@ def test_no_observations_say_nothing():
     assert (low[0], high[0]) == (0, 1)
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30))
-def test_adjusting_never_lowers_and_keeps_the_order(p: list[float]):
-    adjusted = adjust_p_values(p)
-    assert (adjusted >= np.array(p) - 1e-12).all()
-    assert (adjusted <= 1).all()
-    assert (np.diff(adjusted[np.argsort(p)]) >= -1e-12).all()
+def test_kappa_is_that_of_scikit_learn():
+    from sklearn.metrics import cohen_kappa_score
 
-
-def test_adjusting_is_that_of_scipy():
-    from scipy.stats import false_discovery_control
-
-    p = np.random.default_rng(0).uniform(size=40)
-    assert np.allclose(adjust_p_values(p), false_discovery_control(p))
+    rng = np.random.default_rng(0)
+    a = rng.integers(0, 4, 200)
+    b = np.where(rng.random(200) < 0.6, a, rng.integers(0, 4, 200))
+    counts = np.zeros((4, 4), dtype=np.int64)
+    np.add.at(counts, (a, b), 1)
+    assert cohen_kappa(counts) == pytest.approx(cohen_kappa_score(a, b))
+    assert np.isnan(cohen_kappa(np.diag([5, 0])))
 
 
 @pytest.mark.parametrize(("n", "others", "share"), [(40, 200, 0.95), (150, 850, 0.98), (300, 300, 0.7)])

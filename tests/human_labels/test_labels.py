@@ -101,7 +101,7 @@ def test_a_killed_writer_loses_nothing_that_was_acknowledged(tmp_path):
     code = f"""
         import facestats as fs
         for i in range(100000):
-            fs.human_labels.write({str(file)!r}, (f"{{i}}.png", "hair", "red"), labeller="anna")
+            fs.human_labels.write({str(file)!r}, f"{{i}}.png", attribute="hair", value="red", labeller="anna")
             print(i, flush=True)
     """
     process = subprocess.Popen(

@@ -110,5 +110,5 @@ def test_rows_without_a_vector_are_not_asked():
 def test_what_is_missing_is_named():
     with pytest.raises(fs.tables.TableError, match="fur_margin"):
         fs.human_labels.sample(table(5).with_columns(fur=pl.lit("x")), "fur", n_rows=3, seed=0)
-    with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
+    with pytest.raises(ValueError, match="n_rows must be 1 or more, got 0"):
         fs.human_labels.sample(table(5), "hair", n_rows=0, seed=0)

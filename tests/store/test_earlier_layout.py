@@ -110,7 +110,9 @@ def test_a_table_and_a_column_that_were_called_otherwise_are_read(earlier):
     assert earlier.read("ratings")["attractiveness"].len() == 4
     assert "p_adjusted" in earlier.read("audit").columns
     rows, func, params = calls(earlier)["ratings"]
-    more = pl.concat([earlier.read(rows), earlier.read(rows).with_columns(image_id=pl.lit("new-") + "image_id")])
+    more = pl.concat(
+        [earlier.read(rows), earlier.read(rows).with_columns(image_id=pl.lit("new-") + pl.col("image_id"))]
+    )
     earlier.build("ratings", more, func, **params)
     assert {p.name for p in earlier.tables_dir.glob("*.parquet")} >= {"ratings.parquet"}
     assert not (earlier.tables_dir / "scores.parquet").exists()

@@ -11,6 +11,7 @@ import facestats as fs
 from facestats.core.tables import FINGERPRINT, KEY, take_rows
 from facestats.store import plan
 from facestats.testing import draw_faces
+from tests.store.test_status import embed
 from tests.store.test_store import CALLS, build, computed, ids, label, pictures
 
 
@@ -99,16 +100,16 @@ def test_lazy_tables_may_be_joined(store):
 
 
 def test_rows_that_were_read_without_fingerprints_are_known_again(store):
-    build(store, pictures(ids(9)))
-    again = partial(store.build, "classifications", func=label, progress=False)
-    again(store.scan("attributes"))
+    store.build("embeddings", pictures(ids(9)), embed, progress=False)
+    again = partial(store.build, "attributes", func=label, progress=False)
+    again(store.scan("embeddings"))
     CALLS.clear()
-    rows = store.read("attributes")
+    rows = store.read("embeddings")
     assert FINGERPRINT not in rows.columns
     again(rows)
     again(rows.reverse())
     assert computed() == []
-    again(rows.with_columns(label=pl.when(pl.col(KEY) == "00003.png").then(pl.lit("y")).otherwise("label")))
+    again(rows.with_columns(error=pl.when(pl.col(KEY) == "00003.png").then(pl.lit("y")).otherwise("error")))
     assert "00003.png" in computed(), "another value is another row"
 
 

@@ -3,9 +3,9 @@
 from facestats.attributes.classify import classify_faces
 from facestats.attributes.fit_probes import fit_probes
 from facestats.attributes.probes import load_probes
-from facestats.attributes.zero_shot import label_attributes
+from facestats.attributes.zero_shot import label_attributes, settings
 from facestats.core.tables import mask_low_scores
 
 VERSION = 1  # raise it when the same vectors, crops or labels would give another table
 
-__all__ = ["classify_faces", "fit_probes", "label_attributes", "load_probes", "mask_low_scores"]
+__all__ = ["classify_faces", "fit_probes", "label_attributes", "load_probes", "mask_low_scores", "settings"]

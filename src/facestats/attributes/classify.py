@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.label_columns import label_columns
 from facestats.core.progress import advance
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import cpu_count
-from facestats.pictures.decode import PictureError, open_picture
+from facestats.pictures.crops import open_crop
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
-    from PIL import Image
 
     from facestats.core.protocols import ImageClassifier
 
@@ -56,7 +56,7 @@ def classify_faces(
     size = max((c.batch_size for c in classifiers.values()), default=1) * cpu_count()
     with ThreadPoolExecutor(cpu_count()) as pool:
         for block in known.iter_slices(size) if classifiers else ():
-            images = list(pool.map(_open, [Path(crops_dir) / crop for crop in block["crop"]]))
+            images = list(pool.map(open_crop, [Path(crops_dir) / crop for crop in block["crop"]]))
             for name, classifier in classifiers.items():
                 found[name].append(classifier.classify(images))
             advance(block.height)
@@ -64,31 +64,10 @@ def classify_faces(
     for name, classifier in classifiers.items():
         n = len(classifier.options)
         probs = np.concatenate([np.zeros((0, n), dtype=np.float32), *found[name]])
-        columns += _label(f"{classifier.prefix}_{name}", classifier.options, probs)
+        # what is missing to 1 is the probability of none of the options
+        none = 1 - probs.sum(axis=1) > probs.max(axis=1, initial=0)
+        nulls = dict.fromkeys(("label", "score", "margin"), none)
+        columns += label_columns(f"{classifier.prefix}_{name}", classifier.options, probs, nulls=nulls)
     return rows.select(KEY).join(
         pl.DataFrame(columns), on=KEY, how="left", validate="1:1", maintain_order="left"
     )
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return open_picture(path).image
-    except PictureError as error:
-        msg = f"crop {path}: {error}. Align the faces again (notebooks/01_faces.ipynb)."
-        raise ValueError(msg) from error
-
-
-def _label(name: str, options: tuple[str, ...], probs: NDArray[np.float32]) -> list[pl.Series]:
-    """Make the four columns of one attribute; what is missing to 1 is the probability of none of the options."""
-    ranked = np.sort(probs, axis=1)[:, ::-1]
-    none = 1 - probs.sum(axis=1)
-    unsaid = pl.Series(none > ranked[:, 0])
-    best = pl.Series(name, list(options), dtype=pl.Enum(options)).gather(probs.argmax(axis=1))
-    second = ranked[:, 1] if len(options) > 1 else np.zeros(len(probs), dtype=np.float32)
-    values = {
-        name: best,
-        f"{name}_score": pl.Series(ranked[:, 0], dtype=pl.Float32),
-        f"{name}_margin": pl.Series(ranked[:, 0] - second, dtype=pl.Float32),
-    }
-    said = [pl.select(pl.when(~unsaid).then(series)).to_series().alias(n) for n, series in values.items()]
-    return [*said, pl.Series(f"{name}_probs", probs, dtype=pl.Array(pl.Float32, len(options)))]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.attributes.probes import CURVE, REPORT, Probe, softmax
+from facestats.attributes.probes import CURVE, REPORT, Probe
 from facestats.core.groups import group_pictures, number_people
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, VIEWS, TableError, check_columns
@@ -98,10 +98,12 @@ def fit_regression(
 
 def cross_validate(rows: Labelled, *, seed: int) -> NDArray[np.float64]:
     """Probabilities of every row from a regression that saw nothing of its group, (n, n_options)."""
+    from scipy.special import softmax
+
     out = np.zeros((len(rows.values), rows.n_options))
     for train, test in _folds(rows, seed):
         weights, bias = fit_regression(rows.vectors[train], rows.values[train], rows.n_options)
-        out[test] = softmax(rows.vectors[test] @ weights.T + bias)
+        out[test] = softmax((rows.vectors[test] @ weights.T + bias).astype(np.float64), axis=1)
     return out
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -12,17 +11,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
 from facestats.store.fingerprint import describe_value, frame_digest, stage_hash
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
-    from facestats.core.protocols import Encoder
+from facestats.core.protocols import Encoder
 
 VERSION = 1
 MIN_COSINE = 0.98  # from which on two pictures are one for a test
@@ -80,10 +81,13 @@ class Probe:
 
     def probabilities(self, image_ids: pl.Series, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Probability of each option for each vector, (n, n_options); held-out ones where it learnt from it."""
+        from scipy.special import softmax
+
         if vectors.shape[1] != self.weights.shape[1]:
             msg = f"the probe reads {self.weights.shape[1]} dimensions, the vectors have {vectors.shape[1]}"
             raise ModelError(msg)
-        out = softmax(vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias)
+        logits = vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias
+        out = softmax(logits, axis=1)
         place = {image_id: i for i, image_id in enumerate(self.members)}
         known = [(row, place[i]) for row, i in enumerate(image_ids) if i in place]
         if known:
@@ -148,14 +152,7 @@ class Probes:
             "report": self.report.write_json(),
             "curves": self.curves.write_json(),
         }
-        path.parent.mkdir(parents=True, exist_ok=True)
-        tmp = path.with_name(f"{path.name}.tmp")
-        with tmp.open("wb") as stream:
-            stream.write(save(tensors, metadata=metadata))
-            stream.flush()
-            os.fsync(stream.fileno())
-        tmp.replace(path)
-        return path
+        return write_atomically(path, save(tensors, metadata=metadata))
 
 
 def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
@@ -238,9 +235,3 @@ def probes_name(
         "prompted": prompted,
     }
     return f"probes@{stage_hash(inputs):016x}"
-
-
-def softmax(logits: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Turn logits, (n, options), into probabilities."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,9 +12,9 @@ from facestats.attributes.probes import (
     Probe,
     Probes,
     check_encoder,
-    softmax,
 )
 from facestats.core import progress
+from facestats.core.label_columns import label_columns, spread_rows
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY, VIEWS, TableError, check_columns
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.config import AttributeSettings, Config
     from facestats.core.protocols import Encoder
 
 log = logging.getLogger(__name__)
@@ -68,6 +68,8 @@ def label_attributes(
     ModelError
         If `probes` were fitted on the vectors of another encoder.
     """
+    from scipy.special import softmax
+
     check_columns(embeddings, KEY, made_by=MADE_BY)
     for name, attribute in attributes.items():
         _check_view(embeddings, name, attribute.view, encoder=encoder)
@@ -77,12 +79,13 @@ def label_attributes(
     columns = [embeddings[KEY]]
     for name, attribute in attributes.items():
         present, matrix = matrices[attribute.view]
-        probs = softmax(encoder.logit_scale * (matrix @ anchors[name].T))
-        columns += _label(name, list(attribute.options), probs=probs, present=present)
+        logits = encoder.logit_scale * (matrix @ anchors[name].T)
+        probs = softmax(logits.astype(np.float64), axis=1)
+        columns += spread_rows(label_columns(name, list(attribute.options), probs), present)
     for name, probe in _usable(probes, encoder, attributes).items():
         present, matrix = matrices[attributes[name].view]
         probs = probe.probabilities(embeddings[KEY].filter(present), matrix)
-        columns += _label(f"probe_{name}", list(probe.options), probs=probs, present=present)
+        columns += spread_rows(label_columns(f"probe_{name}", probe.options, probs), present)
     progress.advance(embeddings.height)
     return pl.DataFrame(columns)
 
@@ -148,20 +151,16 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
-def _label(
-    name: str, options: list[str], *, probs: NDArray[np.float64], present: pl.Series
-) -> list[pl.Series]:
-    """Make the four columns of one attribute from the probabilities of the rows that are present."""
-    ranked = np.sort(probs, axis=1)
-    rows = np.full(len(present), len(probs), dtype=np.uint32)  # one past the end reads as null
-    rows[present.to_numpy()] = np.arange(len(probs), dtype=np.uint32)
-    index = pl.Series(rows)
-    best = pl.Series(probs.argmax(axis=1).astype(np.uint32))
-    labels = pl.Series(options, dtype=pl.Enum(options)).gather(best)
-    series = [
-        labels.alias(name),
-        pl.Series(f"{name}_score", ranked[:, -1], dtype=pl.Float32),
-        pl.Series(f"{name}_margin", ranked[:, -1] - ranked[:, -2], dtype=pl.Float32),
-        pl.Series(f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))),
-    ]
-    return [s.extend_constant(None, 1).gather(index) for s in series]
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.label_attributes`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `attributes`.
+    """
+    return {"attributes": cfg.attributes}

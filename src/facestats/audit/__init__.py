@@ -1,6 +1,6 @@
 """Stage 09: how far the labels can be trusted, for whom, and what goes wrong; with truth or without."""
 
-from facestats.audit.accuracy import accuracy, options
+from facestats.audit.accuracy import accuracy, options, settings
 from facestats.audit.calibration import calibration, label_sets
 from facestats.audit.crosstalk import crosstalk
 from facestats.audit.findings import findings
@@ -19,6 +19,7 @@ __all__ = [
     "label_sets",
     "options",
     "prompts",
+    "settings",
     "stability",
     "texts",
     "write_card",

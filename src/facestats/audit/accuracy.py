@@ -12,7 +12,7 @@ import polars as pl
 from facestats.audit.confusion import count_pairs, score_pairs
 from facestats.audit.label_sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.audit.match_truth import match_truth
-from facestats.core.stats import adjust_p_values, smallest_gap, wilson_interval
+from facestats.core.stats import smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, TRUE_PREFIX, check_columns, check_table
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.config import AttributeSettings, Config
 
 log = logging.getLogger(__name__)
 EVERY = "all"  # the name of the slice of all faces, and of all attributes together
@@ -224,10 +224,12 @@ def _gaps(table: pl.DataFrame) -> list[float | None]:
 
 
 def _adjust(p: pl.Series) -> pl.Series:
+    from scipy.stats import false_discovery_control
+
     known = p.is_not_null().to_numpy()
     out = np.full(len(p), np.nan)
     if known.any():
-        out[known] = adjust_p_values(p.drop_nulls().to_numpy())
+        out[known] = false_discovery_control(p.drop_nulls().to_numpy())
     return pl.Series(out).fill_nan(None)
 
 
@@ -275,3 +277,18 @@ def options(
         "score": pl.Float64,
     }
     return pl.DataFrame(rows, schema={**schema, "n_true": pl.Int64, **floats}, orient="row")
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.audit.accuracy`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `by` and `seed`.
+    """
+    return {"by": cfg.audit.by, "seed": cfg.seed}

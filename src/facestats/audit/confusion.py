@@ -82,13 +82,6 @@ def score_pairs(
     return out
 
 
-def cohen_kappa(counts: NDArray) -> float:
-    """Agreement beyond chance (Cohen 1960); NaN where only one option occurs."""
-    n = counts.sum()
-    chance = float((counts.sum(axis=1) * counts[:, : len(counts)].sum(axis=0)).sum() / max(n, 1) ** 2)
-    return float((accuracy(counts) - chance) / (1 - chance)) if chance < 1 and n else np.nan
-
-
 def association(counts: NDArray) -> float:
     """Cramer's V with the bias correction of Bergsma (2013): 0 is independent, 1 is one from the other."""
     counts = counts[counts.sum(axis=1) > 0][:, counts.sum(axis=0) > 0].astype(np.float64)

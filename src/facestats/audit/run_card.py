@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.tables import KEY
 from facestats.inputs.metadata import read_rights
 from facestats.store.fingerprint import package_versions
@@ -71,8 +72,7 @@ def write_card(
         "\n\n".join(_parts(config, store, findings, tables=tables or {}, truth=truth, n_findings=n_findings))
         + "\n"
     )
-    folder = store.data_dir / "report"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = config.report_dir
     # js-default leaves no HTML and no script of a file name or caption alive
     body = MarkdownIt("js-default").render(text)
     page = (
@@ -80,9 +80,7 @@ def write_card(
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n<body>\n{body}</body></html>\n'
     )
     for name, content in (("run_card.md", text), ("run_card.html", page)):
-        tmp = folder / f"{name}.tmp"
-        tmp.write_text(content, encoding="utf-8")
-        tmp.replace(folder / name)
+        write_atomically(folder / name, content)
     return folder / "run_card.md"
 
 

@@ -17,9 +17,9 @@ N_BINS = 10
 
 def apply_temperature(probs: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
     """Divide the logarithms of probabilities (n, options) by `temperature`; above 1 is less sure."""
-    logits = np.log(np.maximum(probs.astype(np.float64), TINY)) / temperature
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+    from scipy.special import softmax
+
+    return softmax(np.log(np.maximum(probs.astype(np.float64), TINY)) / temperature, axis=1)
 
 
 def log_loss(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.audit.confusion import cohen_kappa, count_pairs
-from facestats.core.stats import wilson_interval
+from facestats.audit.confusion import count_pairs
+from facestats.core.stats import cohen_kappa, wilson_interval
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

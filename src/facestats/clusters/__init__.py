@@ -1,6 +1,6 @@
 """Stage 07: groups of faces that lie close together, two maps of them, and what the groups are about."""
 
-from facestats.clusters.cluster import cluster_faces, map_faces
+from facestats.clusters.cluster import cluster_faces, map_faces, settings
 from facestats.clusters.layout import project_pca, project_umap
 from facestats.clusters.members import members, near_duplicates
 from facestats.clusters.profile import names, profile, relations
@@ -18,5 +18,6 @@ __all__ = [
     "project_pca",
     "project_umap",
     "relations",
+    "settings",
     "stability",
 ]

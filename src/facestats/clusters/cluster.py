@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
@@ -11,6 +11,9 @@ from facestats.clusters.layout import LEAST, project_pca, project_umap
 from facestats.core.progress import say
 from facestats.core.tables import KEY
 from facestats.core.vectors import join_to_all_rows, take_vectors
+
+if TYPE_CHECKING:
+    from facestats.core.config import Config
 
 
 def cluster_faces(
@@ -100,3 +103,25 @@ def map_faces(
     for layout in (umap, pca):
         table = table.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
     return table
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.map_faces`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `method`, `n_clusters`, `min_cluster_size`, `n_neighbors` and `seed`.
+    """
+    section = cfg.clusters
+    return {
+        "method": section.method,
+        "n_clusters": section.n_clusters,
+        "min_cluster_size": section.min_cluster_size,
+        "n_neighbors": section.n_neighbors,
+        "seed": cfg.seed,
+    }

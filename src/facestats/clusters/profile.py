@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.stats import adjust_p_values
 from facestats.core.tables import check_columns
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
     al. 1978, half a face added to each count), `p` (Fisher's exact test, two-sided) and `p_adjusted` (false
     discovery rate over the whole table, Benjamini & Hochberg 1995).
     """
+    from scipy.stats import false_discovery_control
+
     check_columns(table, by, made_by="fs.cluster_faces (notebooks/07_clusters.ipynb)")
     check_columns(table, *attributes, made_by="the stages before; join clusters to master by image_id")
     rows = []
@@ -67,7 +68,7 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
                     (group, attribute, label, n, inside, *_compare((n, inside), (total - n, outside)))
                 )
     frame = pl.DataFrame(rows, schema={by: table.schema[by], **PROFILE}, orient="row")
-    return frame.with_columns(p_adjusted=pl.Series(adjust_p_values(frame["p"]), dtype=pl.Float64))
+    return frame.with_columns(p_adjusted=pl.Series(false_discovery_control(frame["p"]), dtype=pl.Float64))
 
 
 def names(profile: pl.DataFrame, *, n_labels: int = 3, by: str = "cluster") -> pl.DataFrame:

@@ -9,7 +9,7 @@ from facestats.composites.average import (
     sharpness_ratio,
 )
 from facestats.composites.provenance import read, tabulate
-from facestats.composites.select import groups, select
+from facestats.composites.select import groups, select, settings
 
 VERSION = 1  # raise it when the same crops would give another picture
 
@@ -22,6 +22,7 @@ __all__ = [
     "morph",
     "read",
     "select",
+    "settings",
     "sharpness_ratio",
     "tabulate",
 ]

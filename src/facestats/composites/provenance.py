@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.tables import COMPOSITES, check_table
 
 if TYPE_CHECKING:
@@ -76,9 +77,7 @@ class PictureWithMembers:
         if target.suffix.lower() != ".png":
             msg = f"{target} must end in .png: other formats cannot carry the list of members"
             raise ValueError(msg)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(self._repr_png_())
-        return target
+        return write_atomically(target, self._repr_png_())
 
     def _repr_png_(self) -> bytes:
         from PIL.PngImagePlugin import PngInfo

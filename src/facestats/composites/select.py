@@ -12,6 +12,8 @@ from facestats.core.tables import check_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from facestats.core.config import Config
+
 
 def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
     """Keep the rows that fulfil every condition, or fail naming the count of each; nothing is relaxed.
@@ -131,3 +133,18 @@ def _test(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
         msg = f"no row has {name} = {absent}; present are {sorted(present, key=str)[:20]}"
         raise ValueError(msg)
     return column.cast(pl.String).is_in(wanted) if isinstance(wanted[0], str) else column.is_in(wanted)
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the settings that decide who is in a composite.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `by`, `min_faces` and `seed`: what table `composites` is recorded with.
+    """
+    return {"by": cfg.composites.by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}

@@ -169,6 +169,31 @@ class Config(Settings):
     audit: AuditSettings = AuditSettings()
     demo: DemoSettings | None = None
 
+    @property
+    def ratings_file(self) -> Path:
+        """File of the ratings by people."""
+        return self.ratings.file or self.raw_dir / "ratings.csv"
+
+    @property
+    def probes_file(self) -> Path:
+        """File of the probes that notebook 03 fits."""
+        return self.data_dir / "processed" / "probes.safetensors"
+
+    @property
+    def models_dir(self) -> Path:
+        """Folder of the ratings models, one per trait."""
+        return self.data_dir / "models"
+
+    @property
+    def report_dir(self) -> Path:
+        """Folder of the executed notebooks, the run card and the composites."""
+        return self.data_dir / "report"
+
+    @property
+    def cache_file(self) -> Path:
+        """File in which :class:`facestats.CharacterPipeline` keeps its answers."""
+        return self.data_dir / "cache.db"
+
     @model_validator(mode="before")
     @classmethod
     def _usual_places(cls, values: dict[str, Any]) -> dict[str, Any]:

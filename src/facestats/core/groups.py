@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from facestats.core.vectors import first_near_duplicate
+from facestats.core.vectors import first_near_duplicate, number_components
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,9 +38,6 @@ def number_people(names: pl.Series) -> NDArray[np.int64]:
 
 def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
     """Merge groupings: rows that share a group in any of them share one in the result; negative is no group."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
     n = len(keys[0])
     rows, columns, width = [], [], n
     for key in keys:
@@ -49,5 +46,4 @@ def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
         columns.append(width + key[known])
         width += int(key.max(initial=-1)) + 1
     i, j = np.concatenate(rows), np.concatenate(columns)
-    graph = coo_matrix((np.ones(len(i)), (i, j)), shape=(width, width))
-    return connected_components(graph, directed=False)[1][:n].astype(np.int64)
+    return number_components(i, j, width)[:n]

@@ -73,11 +73,19 @@ def smallest_gap(
     return float(gap[gap >= needed][0]) if (gap >= needed).any() else None
 
 
-def adjust_p_values(p: ArrayLike) -> NDArray[np.float64]:
-    """Correct p-values for their number: false discovery rate (Benjamini & Hochberg 1995)."""
-    p = np.asarray(p, dtype=np.float64)
-    order = np.argsort(p)[::-1]
-    scaled = p[order] * len(p) / np.arange(len(p), 0, -1)
-    adjusted = np.empty_like(p)
-    adjusted[order] = np.minimum(np.minimum.accumulate(scaled), 1)
-    return adjusted
+def cohen_kappa(counts: NDArray[np.integer]) -> float:
+    """Agreement beyond chance (Cohen 1960).
+
+    Parameters
+    ----------
+    counts
+        How often each pair of options was given, (n_options, n_options) or with one more column: missing answers.
+
+    Returns
+    -------
+    1 for full agreement, 0 for what chance gives; NaN where only one option occurs.
+    """
+    n = counts.sum()
+    chance = float((counts.sum(axis=1) * counts[:, : len(counts)].sum(axis=0)).sum() / max(n, 1) ** 2)
+    agreement = float(np.trace(counts[:, : len(counts)]) / n) if n else np.nan
+    return (agreement - chance) / (1 - chance) if chance < 1 and n else np.nan

@@ -68,11 +68,16 @@ def first_near_duplicate(vectors: NDArray[np.float32], min_cosine: float) -> NDA
 
 def _first_linked(pairs: NDArray[np.int64], n: int) -> NDArray[np.intp]:
     """Index of the first of those that each of `n` is linked with by a chain of pairs."""
+    if n == 0:
+        return np.zeros(0, dtype=np.intp)
+    groups = number_components(pairs[:, 0], pairs[:, 1], n)
+    return np.unique(groups, return_index=True)[1][groups]
+
+
+def number_components(first: NDArray[np.integer], second: NDArray[np.integer], n: int) -> NDArray[np.int64]:
+    """Number the connected components of `n` nodes that the edges (`first`, `second`) link, (n,)."""
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
 
-    if n == 0:
-        return np.zeros(0, dtype=np.intp)
-    links = coo_matrix((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
-    groups = connected_components(links, directed=False)[1]
-    return np.unique(groups, return_index=True)[1][groups]
+    graph = coo_matrix((np.ones(len(first)), (first, second)), shape=(n, n))
+    return connected_components(graph, directed=False)[1].astype(np.int64)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facestats.core.config import Config
     from facestats.core.protocols import Encoder
 
 AHEAD = 2  # batches that are decoded while one is encoded
@@ -216,3 +217,18 @@ def _to_series(matrix: NDArray[np.float32]) -> pl.Series:
     series = pl.Series(matrix, dtype=pl.Array(pl.Float32, matrix.shape[1]))
     empty = pl.Series(np.isnan(matrix[:, 0]))
     return pl.select(pl.when(~empty).then(series)).to_series()
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.embed_faces`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `batch_size` and `workers`.
+    """
+    return {"batch_size": cfg.embeddings.batch_size, "workers": cfg.embeddings.workers}

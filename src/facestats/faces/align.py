@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
+from facestats.core.atomic_write import replacing
 from facestats.core.progress import advance
 from facestats.core.protocols import ModelError
 from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
+    from facestats.core.config import Config
     from facestats.core.protocols import Face, Landmarker
 
 __all__ = ["PUPILS", "TEMPLATE", "align_faces", "crop_face", "fit_similarity", "transform_points"]
@@ -229,13 +231,31 @@ def _write_jpeg(image: Image.Image, path: Path) -> None:
         f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
     )
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(buffer.getvalue())
-        temporary.replace(path)
+        with replacing(path, temporary=temporary, durable=False) as tmp:
+            tmp.write_bytes(buffer.getvalue())
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
         error.add_note(
             f"The crop {path} could not be written: free space or permission is missing. Then run again."
         )
         raise
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.align_faces`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `size`, `policy`, `max_pixels` and `workers`.
+    """
+    section = cfg.faces
+    return {
+        "size": section.crop_size,
+        "policy": section.policy,
+        "max_pixels": section.max_pixels,
+        "workers": section.workers,
+    }

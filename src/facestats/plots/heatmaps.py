@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.stats import cohen_kappa
 from facestats.core.tables import check_columns
 from facestats.plots.maps import order_values
 from facestats.plots.style import DIVERGING, GREY, SEQUENTIAL, TEXT, finish, new_axes
@@ -50,7 +51,9 @@ def confusion(table: pl.DataFrame, a: str, b: str, *, ax: Axes | None = None) ->
     ax.figure.colorbar(image, ax=ax, label=f"share within {a}")
     title = f"n = {known.height:,}"
     if rows == columns and known.height:
-        title += f", agreement {np.trace(counts) / known.height:.0%}, Cohen's kappa {_kappa(counts):.2f}"
+        kappa = cohen_kappa(counts)
+        said = "one label only" if np.isnan(kappa) else f"Cohen's kappa {kappa:.2f}"
+        title += f", agreement {np.trace(counts) / known.height:.0%}, {said}"
     title += f"\n{n:,} rows lack a label" if (n := table.height - known.height) else ""
     return finish(ax, title=title, xlabel=b, ylabel=a)
 
@@ -119,13 +122,6 @@ def _names(values: pl.Series) -> list[str]:
     if isinstance(values.dtype, pl.Enum):
         return values.dtype.categories.to_list()
     return sorted(map(str, order_values(values)))
-
-
-def _kappa(counts: NDArray[np.int64]) -> float:
-    """Agreement beyond chance (Cohen 1960); 1 where all faces share one label."""
-    n = counts.sum()
-    by_chance = (counts.sum(axis=0) * counts.sum(axis=1)).sum() / n**2
-    return 1.0 if by_chance == 1 else float((np.trace(counts) / n - by_chance) / (1 - by_chance))
 
 
 def _ticks(ax: Axes, rows: list[str], columns: list[str]) -> None:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facestats.core.vectors import number_components
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -57,14 +59,11 @@ def find_panels(ratings: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
     -------
     Panel of each face and of each rater, from 0 on; one panel where everybody can be compared with everybody.
     """
-    from scipy.sparse import bmat, csr_array
-    from scipy.sparse.csgraph import connected_components
-
     seen = np.isfinite(ratings)
     if seen.all(axis=0).any() and seen.any(axis=0).all():  # one rater saw all faces
         return np.zeros(len(seen), dtype=np.int64), np.zeros(seen.shape[1], dtype=np.int64)
-    edges = csr_array(seen)
-    panel = connected_components(bmat([[None, edges], [edges.T, None]]), directed=False)[1].astype(np.int64)
+    faces, raters = np.nonzero(seen)
+    panel = number_components(faces, len(seen) + raters, sum(seen.shape))
     return panel[: len(seen)], panel[len(seen) :]
 
 
@@ -251,6 +250,8 @@ def icc_intervals(
     -------
     (low, high) of each.
     """
+    from scipy.special import expit
+
     rng, found = np.random.default_rng(seed), split_variance(ratings)
     blank = np.where(np.isfinite(ratings), 0.0, np.nan)
     ks = np.array([1.0, found.per_face])
@@ -263,18 +264,15 @@ def icc_intervals(
         drawn[i] = [again.icc(k) for k in ks]
     out = []
     for value, column in zip((found.icc(k) for k in ks), drawn.T, strict=True):
-        ends = np.nanquantile(_logit(column), [(1 - level) / 2, (1 + level) / 2])
-        low, high = 2 * _logit(value) - ends[::-1]
-        if ends[0] <= _logit(0.0):  # mirrored, a draw of 0 would be a limit near 1
+        ends = np.nanquantile(_edge_logit(column), [(1 - level) / 2, (1 + level) / 2])
+        low, high = 2 * _edge_logit(value) - ends[::-1]
+        if ends[0] <= _edge_logit(0.0):  # mirrored, a draw of 0 would be a limit near 1
             low, high = ends
-        out.append((0.0 if low <= _logit(0.0) else _expit(low), _expit(high)))
+        out.append((0.0 if low <= _edge_logit(0.0) else float(expit(low)), float(expit(high))))
     return out[0], out[1]
 
 
-def _logit(share: NDArray[np.float64] | float) -> NDArray[np.float64]:
-    inside = np.clip(share, EDGE, 1 - EDGE)
-    return np.log(inside / (1 - inside))
+def _edge_logit(share: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    from scipy.special import logit
 
-
-def _expit(value: float) -> float:
-    return float(1 / (1 + np.exp(-value)))
+    return logit(np.clip(share, EDGE, 1 - EDGE))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from facestats.core.config import Config
     from facestats.core.protocols import Encoder, Regressor
     from facestats.ratings.regression import HeldOut
 
@@ -270,3 +271,18 @@ def _groups(rows: pl.DataFrame, settings: RatingsSettings) -> NDArray[np.int64]:
     vectors = rows[settings.columns[-1]].to_numpy().astype(np.float32)
     people = number_people(rows[settings.person]) if settings.person else None
     return group_pictures(vectors, people, min_cosine=settings.min_cosine)
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.fit_ratings`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `settings` and `seed`.
+    """
+    return {"settings": cfg.ratings, "seed": cfg.seed}

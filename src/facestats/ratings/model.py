@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.protocols import ModelError
 from facestats.ratings.regression import FeatureMap, apply_layers, spread_at
 
@@ -91,15 +92,13 @@ class RatingsModel:
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``model.safetensors`` and ``model.json`` into `folder`, the latter last."""
-        from safetensors.numpy import save_file
+        from safetensors.numpy import save
 
         target = Path(folder)
-        target.mkdir(parents=True, exist_ok=True)
-        save_file({k: np.ascontiguousarray(v) for k, v in self._arrays().items()}, target / f"{WEIGHTS}.tmp")
-        (target / f"{WEIGHTS}.tmp").replace(target / WEIGHTS)
+        arrays = {k: np.ascontiguousarray(v) for k, v in self._arrays().items()}
+        write_atomically(target / WEIGHTS, save(arrays))
         text = json.dumps({"kind": KIND, "name": self.name, **self._spec()}, indent=2)
-        (target / f"{SPEC}.tmp").write_text(text + "\n", encoding="utf-8")
-        (target / f"{SPEC}.tmp").replace(target / SPEC)
+        write_atomically(target / SPEC, text + "\n")
         return target
 
     @classmethod

@@ -7,7 +7,6 @@ are whole chunks below ``.facestats/<name>/``; a chunk that does not read back w
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.atomic_write import replacing, sync_folder
 from facestats.core.tables import FINGERPRINT, TABLES, Table
 from facestats.store.fingerprint import mark_failures
 from facestats.store.locks import StoreError, exclusive_lock
@@ -152,17 +152,12 @@ class TableFiles:
 
 def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
     """Write a Parquet file so that `path` holds the old content or the new one, never half of it."""
-    tmp = path.with_name(f"{path.name}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        df.write_parquet(tmp, compression="zstd", metadata={META: json.dumps(meta)})
-        if pl.scan_parquet(tmp).select(pl.len()).collect().item() != df.height:
-            msg = f"{tmp} does not read back with {df.height} rows; is the disk sound? Run again."
-            raise StoreError(msg)
-        with tmp.open("rb") as file:
-            os.fsync(file.fileno())
-        tmp.replace(path)
-        sync_folder(path.parent)
+        with replacing(path, temporary=path.with_name(f"{path.name}.tmp")) as tmp:
+            df.write_parquet(tmp, compression="zstd", metadata={META: json.dumps(meta)})
+            if pl.scan_parquet(tmp).select(pl.len()).collect().item() != df.height:
+                msg = f"{tmp} does not read back with {df.height} rows; is the disk sound? Run again."
+                raise StoreError(msg)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
         msg = (
@@ -170,19 +165,6 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
             " or mend the permissions and run the same again; finished chunks are kept."
         )
         raise StoreError(msg) from error
-    finally:
-        tmp.unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (Windows knows no such call)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:

@@ -1,7 +1,7 @@
 """Stage 04: labels of captions, by a language model, a lexicon of tags, or CLIP vectors."""
 
-from facestats.text_labels.label import embed_texts, label_texts
+from facestats.text_labels.label import embed_texts, label_texts, settings
 
 VERSION = 3  # raise it when the same texts would give another table
 
-__all__ = ["embed_texts", "label_texts"]
+__all__ = ["embed_texts", "label_texts", "settings"]

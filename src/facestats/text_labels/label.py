@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from facestats.core import progress
+from facestats.core.label_columns import label_columns
 from facestats.core.tables import KEY, check_columns
 from facestats.text_labels.tag_lexicon import find_tags
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.config import AttributeSettings, Config
     from facestats.core.protocols import Encoder, TextClassifier
     from facestats.text_labels.tag_lexicon import Found
 
@@ -185,31 +186,17 @@ def _decide(
     unasked: NDArray[np.float64] | None,
 ) -> list[pl.Series]:
     """Make the four columns of one attribute from logits (n, n_options, 2), NaN where none were asked for."""
+    from scipy.special import softmax
+
     scored = ~np.isnan(logits[:, 0, 0])
     values = np.where(scored[:, None, None], logits, 0.0)
-    shifted = np.exp(values[..., 1] - values[..., 1].max(axis=1, keepdims=True))
-    probs = shifted / shifted.sum(axis=1, keepdims=True)
+    probs = softmax(values[..., 1], axis=1)
     best = probs.argmax(axis=1)
     score = _entailment(np.take_along_axis(values, best[:, None, None], axis=1)[:, 0])
     if unasked is not None:
         score = np.where(scored, score, unasked)
-    ranked = np.sort(probs, axis=1)
-    labels = pl.Series(options, dtype=pl.Enum(options)).gather(best)
-    silent = pl.Series(~scored)
-    return [
-        labels.set(pl.Series((score < threshold) | ~scored), None).alias(name),
-        pl.Series(f"{name}_score", score, dtype=pl.Float32),
-        pl.Series(f"{name}_margin", ranked[:, -1] - ranked[:, -2], dtype=pl.Float32).set(silent, None),
-        _blank(
-            pl.Series(f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))),
-            silent,
-        ),
-    ]
-
-
-def _blank(values: pl.Series, where: pl.Series) -> pl.Series:
-    """Null the marked rows of an Array column, which `Series.set` cannot."""
-    return pl.select(pl.when(~where).then(values).alias(values.name)).to_series() if where.any() else values
+    nulls = {"label": (score < threshold) | ~scored, "margin": ~scored, "probs": ~scored}
+    return label_columns(name, options, probs, score=score, nulls=nulls)
 
 
 def _overrule(
@@ -223,14 +210,7 @@ def _overrule(
         spans[row], chosen[row] = span, options.index(option)
     hit = pl.Series(chosen >= 0)
     exact = np.eye(len(options), dtype=np.float32)[np.maximum(chosen, 0)]
-    frame = pl.DataFrame(
-        {
-            name: pl.Series(options, dtype=pl.Enum(options)).gather(np.maximum(chosen, 0)),
-            f"{name}_score": pl.Series(np.ones(n), dtype=pl.Float32),
-            f"{name}_margin": pl.Series(np.ones(n), dtype=pl.Float32),
-            f"{name}_probs": pl.Series(exact, dtype=pl.Array(pl.Float32, len(options))),
-        }
-    )
+    frame = pl.DataFrame(label_columns(name, options, exact))
     mixed = [
         pl.select(pl.when(hit).then(frame[c.name]).otherwise(c).alias(c.name)).to_series()
         if c.name in frame.columns
@@ -238,3 +218,24 @@ def _overrule(
         for c in columns
     ]
     return [*mixed, pl.Series(f"{name}_span", spans, dtype=pl.String)]
+
+
+def settings(cfg: Config) -> dict[str, Any]:
+    """Turn a configuration into the keywords of :func:`facestats.label_texts`.
+
+    Parameters
+    ----------
+    cfg
+        From :func:`facestats.load_config`.
+
+    Returns
+    -------
+    `attributes`, `threshold`, `ask_first` and `lexicon`.
+    """
+    section = cfg.text_labels
+    return {
+        "attributes": cfg.attributes,
+        "threshold": section.threshold,
+        "ask_first": section.ask_first,
+        "lexicon": section.lexicon,
+    }

@@ -231,7 +231,7 @@ def explore(
     settings = fs.load_config(find_config(config))
     store = fs.Store(settings.data_dir)
     faces = named_faces(store, list(settings.attributes))
-    target = settings.data_dir / "report" / "explore.parquet"
+    target = settings.report_dir / "explore.parquet"
     try:
         write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails)
     except fs.tables.TableError:

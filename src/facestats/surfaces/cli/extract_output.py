@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.config import ConfigError
 from facestats.core.tables import KEY
 from facestats.pictures.paths import picture_path
 from facestats.store.fingerprint import explain_change
 from facestats.store.locks import exclusive_lock
-from facestats.store.table_files import META, READ_ERRORS, sync_folder, write_part
+from facestats.store.table_files import META, READ_ERRORS, write_part
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -180,7 +181,7 @@ class Output:
                 self._repeated |= name in self.failed
                 self.failed[name] = failed
         else:
-            _write_safely(self.notes, [json.dumps(self.about).encode() + b"\n"])
+            write_atomically(self.notes, [json.dumps(self.about).encode() + b"\n"])
         self._files = [path.open("a", encoding="utf-8") for path in (self.lines, self.notes)]
 
     def _read_lines(self, *, cut: bool = False) -> Iterator[tuple[str, bool]]:
@@ -221,7 +222,7 @@ class Output:
         last = {name: number for number, (name, _) in enumerate(self._read_lines())}
         with self.lines.open("rb") as opened:
             kept = (line for number, line in enumerate(opened) if last[json.loads(line)["id"]] == number)
-            _write_safely(self.lines, kept)
+            write_atomically(self.lines, kept)
 
 
 def mark_input(item: Item) -> str:
@@ -257,20 +258,6 @@ def _read_notes(file: Path) -> list[Any]:
             whole += len(line)
     os.truncate(file, whole)
     return found or [None]
-
-
-def _write_safely(file: Path, lines: Iterable[bytes]) -> None:
-    """Write a file so that it holds the old content or the new one, never half of it."""
-    tmp = file.with_name(f".{file.name.lstrip('.')}.tmp")
-    try:
-        with tmp.open("wb") as opened:
-            opened.writelines(lines)
-            opened.flush()
-            os.fsync(opened.fileno())
-        tmp.replace(file)
-        sync_folder(file.parent)
-    finally:
-        tmp.unlink(missing_ok=True)
 
 
 def _as_table(lines: Path) -> pl.DataFrame:

@@ -37,7 +37,6 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     -------
     Per table its present description and, for pictures and captions, its present input rows.
     """
-    faces, texts, clusters = config.faces, config.text_labels, config.clusters
     # before the libraries of the models are imported, which takes seconds: there may be no pictures
     images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
     clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
@@ -45,49 +44,32 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         "faces": _stage(
             fs.align_faces,
             images,
-            landmarker=fs.models.landmarker(faces),
-            size=faces.crop_size,
-            policy=faces.policy,
-            max_pixels=faces.max_pixels,
+            landmarker=fs.models.landmarker(config.faces),
+            **fs.faces.settings(config),
         ),
-        "embeddings": _stage(fs.embed_faces, encoder=clip, batch_size=config.embeddings.batch_size),
+        "embeddings": _stage(fs.embed_faces, encoder=clip, **fs.embeddings.settings(config)),
         "attributes": _stage(
             fs.label_attributes,
             encoder=clip,
-            attributes=config.attributes,
+            **fs.attributes.settings(config),
             probes=_expected_probes(config, clip),
         ),
         "text_labels": _stage(
             fs.label_texts,
             captions,
             classifier=bart,
-            attributes=config.attributes,
-            threshold=texts.threshold,
-            ask_first=texts.ask_first,
-            lexicon=texts.lexicon,
+            **fs.text_labels.settings(config),
         ),
         "master": _stage(
             fs.merge_master,
             human=fs.human_labels.read(config.labels_file, config.attributes),
             captions=captions,
         ),
-        "clusters": _stage(
-            fs.map_faces,
-            method=clusters.method,
-            n_clusters=clusters.n_clusters,
-            min_cluster_size=clusters.min_cluster_size,
-            n_neighbors=clusters.n_neighbors,
-            seed=config.seed,
-        ),
-        "audit": Expected(describe_write(fs.audit.accuracy, {"by": config.audit.by, "seed": config.seed})),
-        "composites": Expected(
-            describe_write(
-                fs.composites.tabulate,
-                {"by": config.composites.by, "min_faces": config.composites.min_faces, "seed": config.seed},
-            )
-        ),
+        "clusters": _stage(fs.map_faces, **fs.clusters.settings(config)),
+        "composites": Expected(describe_write(fs.composites.tabulate, fs.composites.settings(config))),
+        "audit": Expected(describe_write(fs.audit.accuracy, fs.audit.settings(config))),
     }
-    if texts.vectors:
+    if config.text_labels.vectors:
         recipe["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
     if (model := _trained_model(config)) is not None:
         recipe["ratings"] = _stage(fs.ratings.rate_faces, model=model)
@@ -116,7 +98,7 @@ def _trained_model(config: Config) -> RatingsModel | None:
     """The model that notebook 05 saved last for the trait in table `ratings`, if any."""
     stage = fs.Store(config.data_dir).provenance("ratings").get("stage", {})
     name = str(stage.get("params", {}).get("model", ""))  # ratings:trait@hash
-    folder = config.data_dir / "models" / name.removeprefix("ratings:").rpartition("@")[0]
+    folder = config.models_dir / name.removeprefix("ratings:").rpartition("@")[0]
     if not name or not folder.is_dir():
         return None
     with suppress(ModelError):  # notebook 05 trains it again

@@ -6,6 +6,8 @@ import html
 import logging
 from typing import TYPE_CHECKING
 
+from facestats.core.atomic_write import write_atomically
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -65,11 +67,7 @@ def write_report(folder: Path, *, last: str = "") -> Path:
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body><nav>{''.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
     )
-    target = folder / "index.html"
-    tmp = target.with_suffix(".tmp")
-    tmp.write_text(page, encoding="utf-8")
-    tmp.replace(target)
-    return target
+    return write_atomically(folder / "index.html", page)
 
 
 def _body(notebook: NotebookNode) -> str:

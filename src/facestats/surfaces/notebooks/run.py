@@ -86,7 +86,7 @@ def run_notebooks(
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     config = load_config(config_file)
     notebooks = _select(find_notebooks(config_file), first, last)
-    report = config.data_dir / "report"
+    report = config.report_dir
     report.mkdir(parents=True, exist_ok=True)
     _draw_demo(config)
     os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-CACHE_FILE = "cache.db"
-
 
 @dataclass(frozen=True)
 class Item:
@@ -78,7 +76,7 @@ class CharacterPipeline:
             encoder=encoder or fs.models.clip(self.config.embeddings),
             classifier=classifier or fs.models.bart(self.config.text_labels),
         )
-        self.cache = Cache(self.config.data_dir / CACHE_FILE) if use_cache else None
+        self.cache = Cache(self.config.cache_file) if use_cache else None
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 

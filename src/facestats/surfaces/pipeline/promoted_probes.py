@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PROBES_FILE = "probes.safetensors"
-
 
 def load_promoted(file: Path, encoder: str, attributes: Mapping[str, AttributeSettings]) -> Probes | None:
     """Read the probes that label better than the prompts.

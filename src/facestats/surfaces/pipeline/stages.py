@@ -21,7 +21,7 @@ from facestats.pictures.decode import PictureError, open_picture
 from facestats.pictures.geometry import transform_points
 from facestats.store.fingerprint import describe_stage
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
-from facestats.surfaces.pipeline.promoted_probes import PROBES_FILE, load_promoted
+from facestats.surfaces.pipeline.promoted_probes import load_promoted
 from facestats.surfaces.temporary import temporary_folder
 
 if TYPE_CHECKING:
@@ -75,25 +75,25 @@ class Labeller:
         """The promoted probes of the collection, if any."""
         with self._lock:
             if self._probes is None:
-                file = fs.Store(self.config.data_dir).tables_dir / PROBES_FILE
+                file = self.config.probes_file
                 self._probes = (load_promoted(file, self.encoder.name, self.config.attributes),)
             return self._probes[0]
 
     def recipe(self) -> dict[str, Any]:
         """Everything that decides an answer besides the input: models with revisions, crop settings, prompts."""
-        faces, texts, attributes = self.config.faces, self.config.text_labels, self.config.attributes
-        crop = {"size": faces.crop_size, "policy": faces.policy, "max_pixels": faces.max_pixels}
-        said = {"threshold": texts.threshold, "ask_first": texts.ask_first, "lexicon": texts.lexicon}
+        config = self.config
         return {
             "answers": VERSION,
-            "align": describe_stage(fs.align_faces, {"landmarker": self.landmarker, **crop}),
+            "align": describe_stage(
+                fs.align_faces, {"landmarker": self.landmarker, **fs.faces.settings(config)}
+            ),
             "embed": describe_stage(fs.embed_faces, {"encoder": self.encoder}),
             "label": describe_stage(
                 fs.label_attributes,
-                {"encoder": self.encoder, "attributes": attributes, "probes": self.probes},
+                {"encoder": self.encoder, **fs.attributes.settings(config), "probes": self.probes},
             ),
             "texts": describe_stage(
-                fs.label_texts, {"classifier": self.classifier, "attributes": attributes, **said}
+                fs.label_texts, {"classifier": self.classifier, **fs.text_labels.settings(config)}
             ),
             "merge": describe_stage(fs.merge_master, {}),
         }
@@ -153,27 +153,10 @@ class Labeller:
             return next((draw_landmarks(crop, points) for _, crop, points in _crops(found, crops)), None)
 
     def _align(self, images: pl.DataFrame, crops: Path) -> pl.DataFrame:
-        settings = self.config.faces
-        return fs.align_faces(
-            images,
-            self.landmarker,
-            crops,
-            size=settings.crop_size,
-            policy=settings.policy,
-            max_pixels=settings.max_pixels,
-            workers=settings.workers,
-        )
+        return fs.align_faces(images, self.landmarker, crops, **fs.faces.settings(self.config))
 
     def _label_texts(self, texts: pl.DataFrame) -> pl.DataFrame:
-        settings = self.config.text_labels
-        return fs.label_texts(
-            texts,
-            self.classifier,
-            self.config.attributes,
-            threshold=settings.threshold,
-            ask_first=settings.ask_first,
-            lexicon=settings.lexicon,
-        )
+        return fs.label_texts(texts, self.classifier, **fs.text_labels.settings(self.config))
 
     def _label_pictures(
         self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame, on_face: OnFace | None
