@@ -194,6 +194,7 @@ def example_project() -> ExampleProject:
     """
     # here, so that the stand-ins alone load no stage
     from facestats import attributes as stage_03
+    from facestats import clusters as stage_07
     from facestats import embeddings as stage_02
     from facestats import faces as stage_01
     from facestats import inputs
@@ -227,7 +228,10 @@ def example_project() -> ExampleProject:
     said = build("text_labels", captions, stage_04.label_texts, classifier=classifier, attributes=attributes)
     tables = {"attributes": labels, "text_labels": said, "captions": captions}
     build("master", faces, stage_06.merge_master, chunk_size=None, **tables)
-    build("clusters", vectors, fs.map_faces, chunk_size=None, n_clusters=3, n_neighbors=3)
+    # without UMAP, which takes seconds to load: both layouts are that of the principal components
+    flat = stage_07.project_pca(vectors).with_columns(pca_x="x", pca_y="y")
+    clusters = stage_07.cluster_faces(vectors, n_clusters=3)
+    store.write("clusters", clusters.join(flat, on="image_id", how="left", validate="1:1"))
     true = pl.Series("true_age", [ages[i % 2] for i in range(12)], dtype=pl.Enum(ages))
     return ExampleProject(
         folder,
