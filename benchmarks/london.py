@@ -1,10 +1,10 @@
-"""The whole way on the London face set: what `make run` does, on 102 real portraits, and what came out.
+"""Run all notebooks on the 102 portraits of the London face set, and measure the results.
 
     python benchmarks/london.py LONDON_FOLDER WORK_FOLDER
 
 LONDON_FOLDER holds the Face Research Lab London Set (DeBruine & Jones 2017, doi 10.6084/m9.figshare.5047666.v5)
-with its templates and info.csv. The CLIP is a ViT-B/32 with random weights, so vectors and labels have the real
-speed and no meaning; the text model is the one of the demo.
+with its templates and info.csv. The CLIP is a ViT-B/32 with random weights: it has the real speed, but vectors and labels
+have no meaning. The text model is that of the demo.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ TABLES = ("faces", "embeddings", "attributes", "text_labels", "master", "cluster
 
 
 def make_project(london: Path, folder: Path) -> Path:
-    """Lay out a project: pictures, captions from info.csv, a random CLIP, a configuration; return the last."""
+    """Make a project of pictures, captions from info.csv and a random CLIP; return its configuration file."""
     raw = folder / "data/raw"
     raw.mkdir(parents=True, exist_ok=True)
     info = pl.read_csv(london / "info.csv", infer_schema=False).sort("face_id")
@@ -55,8 +55,8 @@ def make_project(london: Path, folder: Path) -> Path:
 
 
 def pupil_figures(london: Path, faces: pl.DataFrame, size: int) -> None:
-    """Compare stored irises with hand-placed pupils, and aligned pupils with the template."""
-    from facestats.faces.align import PUPILS, transform_points
+    """Print how far stored irises lie from hand-placed pupils, and aligned pupils from the template."""
+    from facestats.pictures.geometry import PUPILS, transform_points
 
     errors, aligned = [], []
     for row in faces.iter_rows(named=True):
@@ -68,15 +68,15 @@ def pupil_figures(london: Path, faces: pl.DataFrame, size: int) -> None:
     points = np.array(aligned)
     offset = np.linalg.norm(points.mean(axis=0) - np.asarray(PUPILS) * size, axis=1)
     print(
-        f"irises against hand-placed pupils: mean {np.mean(errors):.4f}, worst {max(errors):.4f} interocular distances"
+        f"distance of irises from hand-placed pupils: mean {np.mean(errors):.4f}, worst {max(errors):.4f} interocular distances"
     )
     print(
-        f"aligned pupils against the template: {offset.round(2)} px off on average, SD {points.std(axis=0).round(2).tolist()} px"
+        f"distance of aligned pupils from the template: {offset.round(2)} px on average, SD {points.std(axis=0).round(2).tolist()} px"
     )
 
 
 def touch_add_remove(config: Path) -> None:
-    """Touch one photograph, add one, remove one; status names them, and the next run computes two rows a stage."""
+    """Touch, add and remove one photograph each; the status names them, and the next run computes two rows per stage."""
     cfg = fs.load_config(config)
     pictures = sorted(cfg.raw_dir.glob("*.jpg"))
     os.utime(pictures[0])
@@ -89,7 +89,7 @@ def touch_add_remove(config: Path) -> None:
 
 
 def women_average(config: Path) -> None:
-    """Average 20 women, by what their captions say, and state the sharpness ratio."""
+    """Average 20 women, as their captions say, and print the sharpness ratio."""
     cfg = fs.load_config(config)
     store, target = fs.Store(cfg.data_dir), cfg.data_dir / "report" / "women"
     target.mkdir(exist_ok=True)
@@ -99,7 +99,7 @@ def women_average(config: Path) -> None:
     mean.save(target / "pixel_mean.png")
     warp.save(target / "warped_mean.png")
     print(
-        f"{warp.n} women, sharpness of warped over pixel mean: {fs.composites.sharpness_ratio(warp, mean):.2f}"
+        f"{warp.n} women: the warped mean is so many times as sharp as the pixel mean: {fs.composites.sharpness_ratio(warp, mean):.2f}"
     )
 
 
@@ -111,7 +111,7 @@ def show_status(config: Path) -> None:
 
 
 def main(london: Path, folder: Path) -> None:
-    """Run everything and print the figures."""
+    """Run all of it and print the figures."""
     config = make_project(london, folder)
     os.environ["FACESTATS_CONFIG"] = str(config)
     started = time.perf_counter()

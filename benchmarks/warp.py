@@ -1,9 +1,9 @@
-"""Warped averages of 100 and of 10,000 crops: peak memory, and faces a second on one core.
+"""Measure warped averages of 100 and of 10,000 crops: peak memory, and faces per second on one core.
 
-Crops of 512 x 512 are JPEGs on disk, as stage 01 writes them: 100 drawn heads, each used again and again with landmarks
-that differ every time, so that every face is decoded, unfolded and warped anew. Each average runs in a process of its
-own, bound to one core. The two exact properties are checked on the way: the average of one face is that face, and a
-symmetric average is its own mirror image.
+The crops are JPEGs of 512 x 512 pixels on disk, as stage 01 writes them. 100 drawn heads are used again and again, each time
+with other landmarks, so that every face is decoded, unfolded and warped. Each average runs in its own process on one core.
+Two exact properties are checked too: the average of one face is that face, and a symmetric average is its own mirror
+image.
 
     python benchmarks/warp.py --n 10000
 
@@ -33,12 +33,14 @@ SIDE = 512
 PICTURES = 100
 FEW = 100
 MIN_RATE = 60  # faces a second on one core
-MAX_GROWTH = 1.1  # peak memory of many over that of few; a copy of every crop would be 100 times as much
+MAX_GROWTH = (
+    1.1  # of the peak memory from few to many faces; copies of all crops would take 100 times as much
+)
 PACKAGES = ("numpy", "opencv-contrib-python", "scipy", "pillow", "polars")
 
 
 def draw_crops(folder: Path, *, seed: int = 0) -> None:
-    """Draw heads with grain, about as large on disk as photographs."""
+    """Draw heads with grain; their files are about as large as photographs."""
     rng = np.random.default_rng(seed)
     for i in range(PICTURES):
         image = Image.new("RGB", (SIDE, SIDE), tuple(rng.integers(60, 200, 3).tolist()))
@@ -53,7 +55,7 @@ def draw_crops(folder: Path, *, seed: int = 0) -> None:
 
 
 def list_faces(landmarks: np.ndarray, *, n: int, seed: int = 0) -> pl.DataFrame:
-    """Rows of the faces table: a real arrangement of landmarks, moved a little for each face."""
+    """Return rows of the faces table: real landmarks, moved a little for each face."""
     rng = np.random.default_rng(seed)
     points = landmarks + rng.normal(0, 1.5, (n, *landmarks.shape))
     return pl.DataFrame(
@@ -69,10 +71,10 @@ def list_faces(landmarks: np.ndarray, *, n: int, seed: int = 0) -> pl.DataFrame:
 
 
 def mean_landmarks(folder: Path) -> np.ndarray:
-    """Landmarks that FaceMesh finds in a drawn character, in the pixels of its crop, (478, 2)."""
+    """Return the landmarks that FaceMesh finds in a drawn character, in pixels of its crop, (478, 2)."""
     from facestats.core.config import FacesSettings
     from facestats.demo.gallery import write_gallery
-    from facestats.faces.align import transform_points
+    from facestats.pictures.geometry import transform_points
 
     write_gallery(folder / "raw", n=4, seed=0)
     images = fs.list_images(folder / "raw")
@@ -82,9 +84,9 @@ def mean_landmarks(folder: Path) -> np.ndarray:
 
 
 def measure(table: Path, crops: Path, n: int) -> dict[str, float]:
-    """Average on one core; wall clock and processor rates, and the peak memory of this process."""
+    """Average `n` faces on one core; return the rates by wall clock and processor, and the peak memory."""
     faces = pl.read_parquet(table, n_rows=n)
-    fs.average_faces(faces.head(2), crops, method="warp", min_faces=1)  # libraries are loaded, memory is warm
+    fs.average_faces(faces.head(2), crops, method="warp", min_faces=1)  # loads the libraries
     start, worked = time.perf_counter(), time.process_time()
     average = fs.average_faces(faces, crops, method="warp")
     seconds, processor = time.perf_counter() - start, time.process_time() - worked
@@ -98,7 +100,7 @@ def measure(table: Path, crops: Path, n: int) -> dict[str, float]:
 
 
 def alone(*args: Any) -> dict[str, float]:
-    """Measure in a process of its own on one core."""
+    """Run :func:`measure` in its own process on one core."""
     with get_context("spawn").Pool(1, initializer=_bind) as pool:
         return pool.apply(measure, args)
 
@@ -112,7 +114,7 @@ def _bind() -> None:
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure, print and store the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -134,15 +136,15 @@ def main() -> None:
         "",
         "; ".join(f"{k}: {v}" for k, v in facts.items()),
         "",
-        f"Crops of {SIDE} x {SIDE}, JPEG on disk, one core; decoding, warping and averaging.",
+        f"Crops of {SIDE} x {SIDE}, JPEG on disk, one core, including decoding.",
         "",
-        "| faces | faces a second | faces per processor second | peak MiB | of it the table of landmarks |",
+        "| faces | faces a second | faces per processor second | peak MiB | table of landmarks, MiB |",
         "|--|--|--|--|--|",
         *(f"| {n:,} | {' | '.join(f'{v:.0f}' for v in run.values())} |" for n, run in runs.items()),
         "",
-        f"- peak memory of {args.n:,} over that of {FEW}, tables aside: {many / few:.2f}, target at most {MAX_GROWTH}",
-        f"- faces per second of one core: {rate:.0f}, target at least {MIN_RATE} (processor time: the wall clock also"
-        " counts what else the machine did, see its load)",
+        f"- peak memory of {args.n:,} faces divided by that of {FEW}, without the tables: {many / few:.2f}, target at most {MAX_GROWTH}",
+        f"- faces per second of one core: {rate:.0f}, target at least {MIN_RATE} (in processor time, because the"
+        " wall clock includes other work of the machine)",
         "- the average of one face is that face, bit for bit; the symmetric average is its own mirror image",
     ]
     keep("warp", "\n".join(lines) + "\n", facts=facts, runs={str(n): run for n, run in runs.items()})

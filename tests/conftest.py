@@ -40,7 +40,9 @@ TOGETHER = {
     **dict.fromkeys(
         ("surfaces/test_doors", "test_examples", "surfaces/notebooks/test_run"), "demo"
     ),  # the fixture of that name
-    **dict.fromkeys(("clusters/test_cluster", "demo/test_truth"), "demo"),  # held_out; demo has compiled UMAP
+    **dict.fromkeys(
+        ("clusters/test_cluster", "clusters/test_layout", "demo/test_truth"), "demo"
+    ),  # held_out; demo has compiled UMAP
     **dict.fromkeys(
         ("test_london", "faces/test_london_portraits", "composites/test_average"), "demo"
     ),  # portraits

@@ -115,7 +115,7 @@ def test_human_labels_of_other_pictures_are_refused_if_all_and_named_if_some(cap
 @pytest.mark.parametrize(
     ("said", "message"),
     [
-        (human(["red"]).with_columns(attribute=pl.lit("fur")), r"speak of \['fur'\].*labels \['hair'\]"),
+        (human(["red"]).with_columns(attribute=pl.lit("fur")), r"are for \['fur'\].*has \['hair'\]"),
         (
             human(["red"]).with_columns(value=pl.lit("rde")),
             r"'hair' hold \['rde'\]; .* are \['black', 'red', 'blonde'\]",
@@ -153,10 +153,10 @@ def test_rows_and_order_are_those_of_faces():
 @pytest.mark.parametrize(
     ("table", "message"),
     [
-        (labels(["red"] * 4), r"'attributes' has 1 rows that faces has not, for example '3.png'"),
-        (labels(["red"] * 2), r"'attributes' has 1 rows too few, for example '2.png'"),
+        (labels(["red"] * 4), r"'attributes' has 1 rows that are not in faces, for example '3.png'"),
+        (labels(["red"] * 2), r"'attributes' lacks 1 rows of faces, for example '2.png'"),
         (pl.concat([labels(["red"] * 3), labels(["red"])]), "'attributes' repeats image_id values"),
-        (labels(["red"] * 3).with_columns(width=pl.lit(1)), r"columns that are already there: \['width'\]"),
+        (labels(["red"] * 3).with_columns(width=pl.lit(1)), r"columns that exist already: \['width'\]"),
         (labels(["red"] * 3).drop("image_id"), "'attributes' has no image_id column"),
     ],
 )

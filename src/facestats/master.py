@@ -1,4 +1,4 @@
-"""Stage 06: one row per picture, all columns; per attribute the value, where it comes from, and conflicts."""
+"""Stage 06: one row per picture with all columns; for each attribute the merged value, its source, and conflicts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 from facestats.core.label_columns import label_names
 from facestats.core.tables import FACES, FINGERPRINT, KEY, MASTER, TableError, check_columns, check_table
 
-VERSION = 2
+VERSION = 2  # increase it when the same tables would give a different one
 SOURCES = pl.Enum(["human", "probe", "agreement", "image", "text"])
 log = logging.getLogger(__name__)
 
@@ -22,32 +22,42 @@ def merge_master(
     human: pl.DataFrame | None = None,
     **tables: pl.DataFrame | None,
 ) -> pl.DataFrame:
-    """Join the stage tables onto `faces`, one to one, and settle each attribute.
+    """Join the stage tables to `faces`, one to one, and merge the labels of each attribute.
 
     Parameters
     ----------
     faces
-        Table of stage 01: gives rows and their order.
+        Table of stage 01; it gives the rows and their order.
     attributes, text_labels
         Tables of stages 03 and 04.
     human
-        From :func:`facestats.human_labels.read`: what people said of some of the pictures.
+        From :func:`facestats.human_labels.read`: labels by people for some of the pictures.
     tables
-        Further frames with a row per picture, such as captions or clusters; None adds nothing.
+        Further frames with one row per picture, such as captions or clusters; None adds nothing.
 
     Returns
     -------
-    All columns of the inputs, and per attribute `a` with a picture label: `a` (Enum, the merged value),
-    `a_source` (Enum, the first that has a value: human, probe, agreement of picture and text, image, text),
-    `a_score` (Float32, the score of that value; for human labels the share of labellers that said so),
-    `a_conflict` (Boolean: picture and text say different things; the picture speaks through the probe where
-    there is one), `image_a` and `image_a_score` (the answer of the prompts), `human_a` where people were asked.
+    All rows of `faces` with all columns of the inputs. For each attribute `a` that has picture labels: `a` (Enum, the
+    merged value), `a_source` (Enum, the first source that has a value, in this order: human, probe, agreement of
+    picture and text, image, text), `a_score` (Float32, score of that value; for human labels the share of labellers
+    who gave it), `a_conflict` (Boolean, picture and text differ; the label of the probe counts for the picture if there
+    is one), `image_a` (Enum) and `image_a_score` (Float32), the label from the prompts, and, if people labelled it,
+    `human_a` (Enum) and `human_a_score` (Float32).
 
     Raises
     ------
     TableError
-        If an input repeats a key, brings columns that are there already, does not have the same rows, or knows
-        other options.
+        If an input repeats a key, has columns that exist already, does not have the same rows, or has other options.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> master = fs.merge_master(project.faces, attributes=project.labels, text_labels=project.text_labels)
+    >>> [c for c in master.columns if c.startswith("age")]
+    ['age', 'age_score', 'age_margin', 'age_probs', 'age_source', 'age_conflict']
+    >>> sorted(master["age_source"].unique())
+    ['agreement', 'image']
     """
     master = check_table(faces, FACES).drop(FINGERPRINT, strict=False)
     given = {"attributes": attributes, "text_labels": text_labels, **tables}
@@ -58,58 +68,62 @@ def merge_master(
     if human is not None:
         master = _join_human(master, human, names)
     for attribute in names:
-        master = _settle(master, attribute)
+        master = _merge_attribute(master, attribute)
     return check_table(master, MASTER)
 
 
 def _join(master: pl.DataFrame, table: pl.DataFrame, name: str) -> pl.DataFrame:
     if KEY not in table.columns:
-        msg = f"table {name!r} has no {KEY} column; it has {table.columns}"
+        msg = f"table {name!r} has no {KEY} column; it has {table.columns}. Rename the column that holds the keys."
         raise TableError(msg)
     if clash := sorted((set(table.columns) & set(master.columns)) - {KEY, "status", "error"}):
-        msg = f"table {name!r} brings columns that are already there: {clash}. Rename or drop them first."
+        msg = f"table {name!r} has columns that exist already: {clash}. Rename or drop them first."
         raise TableError(msg)
-    strangers = table.join(master, on=KEY, how="anti")[KEY]
-    absent = master.join(table, on=KEY, how="anti")[KEY]
-    for keys, text in ((strangers, "that faces has not"), (absent, "too few")):
+    unknown = table.join(master, on=KEY, how="anti")[KEY]
+    missing = master.join(table, on=KEY, how="anti")[KEY]
+    for keys, text in ((unknown, "has {} rows that are not in faces"), (missing, "lacks {} rows of faces")):
         if keys.len():
             msg = (
-                f"table {name!r} has {keys.len()} rows {text}, for example {keys[0]!r}; it was made from other"
-                " pictures. Build it again from these faces."
+                f"table {name!r} {text.format(keys.len())}, for example {keys[0]!r}: it was made from other pictures."
+                " Build it again from these faces."
             )
             raise TableError(msg)
     extra = table.drop("status", "error", strict=False)
     try:
         return master.join(extra, on=KEY, how="left", validate="1:1", maintain_order="left")
     except pl.exceptions.ComputeError as error:
-        msg = f"table {name!r} repeats {KEY} values; a table has one row per picture"
+        msg = f"table {name!r} repeats {KEY} values. Keep one row per picture."
         raise TableError(msg) from error
 
 
 def _join_human(master: pl.DataFrame, human: pl.DataFrame, names: list[str]) -> pl.DataFrame:
-    """Add `human_a` and `human_a_score` for every attribute that people spoke of."""
-    check_columns(human, KEY, "attribute", "value", "agreement", made_by="fs.read_labels")
+    """Add `human_a` and `human_a_score` for every attribute that people labelled."""
+    check_columns(human, KEY, "attribute", "value", "agreement", made_by="fs.human_labels.read")
     if unknown := [a for a in human["attribute"].unique().sort() if a not in names]:
         msg = (
-            f"human labels speak of {unknown}, but table 'attributes' labels {names}. Run notebook 03 again."
+            f"human labels are for {unknown}, but table 'attributes' has {names}. Run notebooks/03_attributes.ipynb"
+            " again, or correct the labels."
         )
         raise TableError(msg)
-    lost = human.join(master, on=KEY, how="anti")[KEY].unique().sort()
-    if lost.len() and lost.len() == human[KEY].n_unique():
+    absent = human.join(master, on=KEY, how="anti")[KEY].unique().sort()
+    if absent.len() and absent.len() == human[KEY].n_unique():
         msg = (
-            f"none of the {lost.len()} pictures with human labels, such as {lost[0]!r}, is in faces; they name"
-            f" {master[KEY].head(1).to_list()} and others. Take the file of labels that belongs to these pictures."
+            f"none of the {absent.len()} pictures with human labels, such as {absent[0]!r}, is in faces, whose pictures"
+            f" are {master[KEY].head(1).to_list()} and others. Use the file of labels that belongs to these pictures."
         )
         raise TableError(msg)
-    if lost.len():
-        log.warning("%d pictures with human labels are not in faces, such as %r", lost.len(), lost[0])
+    if absent.len():
+        log.warning("%d pictures with human labels are not in faces, such as %r", absent.len(), absent[0])
     for name in human["attribute"].unique().sort():
-        said = human.filter(attribute=name)
+        answers = human.filter(attribute=name)
         options = _options(master, name)
-        if strange := sorted(set(said["value"].drop_nulls()) - set(options)):
-            msg = f"human labels of {name!r} hold {strange}; the options of table 'attributes' are {options}"
+        if unknown := sorted(set(answers["value"].drop_nulls()) - set(options)):
+            msg = (
+                f"human labels of {name!r} hold {unknown}; the options of table 'attributes' are {options}. Correct the"
+                " labels, or run notebooks/03_attributes.ipynb with these options."
+            )
             raise TableError(msg)
-        wide = said.select(
+        wide = answers.select(
             KEY,
             pl.col("value").cast(pl.Enum(options)).alias(f"human_{name}"),
             pl.col("agreement").cast(pl.Float32).alias(f"human_{name}_score"),
@@ -117,7 +131,10 @@ def _join_human(master: pl.DataFrame, human: pl.DataFrame, names: list[str]) -> 
         try:
             master = master.join(wide, on=KEY, how="left", validate="1:1", maintain_order="left")
         except pl.exceptions.ComputeError as error:
-            msg = f"human labels of {name!r} name a picture twice; read them with fs.read_labels"
+            msg = (
+                f"human labels of {name!r} name a picture twice. Read them with fs.human_labels.read, which gives one"
+                " row per picture and attribute."
+            )
             raise TableError(msg) from error
     return master
 
@@ -125,30 +142,33 @@ def _join_human(master: pl.DataFrame, human: pl.DataFrame, names: list[str]) -> 
 def _options(master: pl.DataFrame, column: str) -> list[str]:
     kind = master.schema[column]
     if not isinstance(kind, pl.Enum):
-        msg = f"column {column!r} is {kind}, expected an Enum of its options as notebook 03 makes it"
+        msg = (
+            f"column {column!r} is {kind}, expected an Enum of its options. Make it with fs.label_attributes"
+            " (notebooks/03_attributes.ipynb)."
+        )
         raise TableError(msg)
     return kind.categories.to_list()
 
 
-def _settle(master: pl.DataFrame, name: str) -> pl.DataFrame:
-    """Merge all answers for one attribute; those of one rank come after all of a higher one."""
+def _merge_attribute(master: pl.DataFrame, name: str) -> pl.DataFrame:
+    """Merge the labels of one attribute: the first source in the order of rank that has a value decides."""
     kind = pl.Enum(_options(master, name))
-    nothing = pl.lit(None, dtype=kind), pl.lit(None, dtype=pl.Float32)
+    no_label, no_score = pl.lit(None, dtype=kind), pl.lit(None, dtype=pl.Float32)
 
-    def answer(prefix: str) -> tuple[pl.Expr, pl.Expr]:
+    def label_and_score(prefix: str) -> tuple[pl.Expr, pl.Expr]:
         column = f"{prefix}{name}"
         if column not in master.columns:
-            return nothing
+            return no_label, no_score
         if (found := _options(master, column)) != kind.categories.to_list():
             msg = (
-                f"{column!r} has the options {found}, {name!r} has {kind.categories.to_list()}: one of them was made"
-                " with another configuration. Run notebooks 03 and 04 again."
+                f"{column!r} has the options {found}, {name!r} has {kind.categories.to_list()}: they were made with"
+                " different configurations. Run notebooks 03 and 04 again."
             )
             raise TableError(msg)
         return pl.col(column).cast(kind), pl.col(f"{column}_score")
 
-    (human, agreement), (probe, probe_score) = answer("human_"), answer("probe_")
-    (image, image_score), (text, text_score) = answer(""), answer("text_")
+    (human, agreement), (probe, probe_score) = label_and_score("human_"), label_and_score("probe_")
+    (image, image_score), (text, text_score) = label_and_score(""), label_and_score("text_")
     ranked = {
         "human": (human, agreement),
         "probe": (probe, probe_score),
@@ -156,12 +176,12 @@ def _settle(master: pl.DataFrame, name: str) -> pl.DataFrame:
         "image": (image, image_score),
         "text": (text, text_score),
     }
-    value, source, score = nothing[0], pl.lit(None, dtype=SOURCES), nothing[1]
-    for label, (answered, its_score) in reversed(ranked.items()):
-        there = answered.is_not_null()
-        value = pl.when(there).then(answered).otherwise(value)
-        source = pl.when(there).then(pl.lit(label, dtype=SOURCES)).otherwise(source)
-        score = pl.when(there).then(its_score).otherwise(score)
+    value, source, score = no_label, pl.lit(None, dtype=SOURCES), no_score
+    for source_name, (label, label_score) in reversed(ranked.items()):
+        present = label.is_not_null()
+        value = pl.when(present).then(label).otherwise(value)
+        source = pl.when(present).then(pl.lit(source_name, dtype=SOURCES)).otherwise(source)
+        score = pl.when(present).then(label_score).otherwise(score)
     return master.with_columns(
         value.alias(name),
         score.cast(pl.Float32).alias(f"{name}_score"),

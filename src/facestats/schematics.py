@@ -1,49 +1,61 @@
-"""The map of the project, read from the code and the store, so that it cannot lie."""
+"""Draw up the map of the project from its code and its tables: what makes each table, and what imports what."""
 
 from __future__ import annotations
 
 import ast
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import polars as pl
 
 from facestats.core.tables import FINGERPRINT, TABLES
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from facestats.store.store import Store
 
+    DataType: TypeAlias = "pl.DataType | type[pl.DataType]"
+
+__all__ = ["list_modules", "list_tables"]
+
 PACKAGE = Path(__file__).parent
+ROOT = PACKAGE.name  # facestats
 
 
 def list_tables(store: Store) -> pl.DataFrame:
-    """List every table: who makes it, from what, its columns, and how it stands in `store`.
+    """List every table of the project: what makes it, what it is made from, its columns, and its state in `store`.
+
+    Parameters
+    ----------
+    store
+        Tables of the project; it may be empty.
 
     Returns
     -------
-    `table`, `notebook`, `reads` (List(String)), `columns` (List(String): name and dtype, those of the contract
-    where the table is not there yet), `rows`, `failed` (Int64), `state` (fresh, stale, missing).
+    One row per table, in the order in which they are made: `table`, `notebook` (String), `reads` (List(String), tables
+    it is made from), `columns` (List(String), each ``name: dtype``; if the table is missing, those that it must have),
+    `rows`, `failed` (Int64), `state` (String: fresh, stale, missing).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> tables = fs.schematics.list_tables(fs.testing.example_project().store)
+    >>> tables.select("table", "notebook", "rows", "state").row(1)
+    ('embeddings', '02_embeddings', 12, 'fresh')
+    >>> tables["columns"][1][0]
+    'image_id: String'
     """
     status = store.status()
     rows = []
     for name, table in TABLES.items():
         found = status.row(by_predicate=pl.col("table") == name, named=True)
-        schema: Any = (
-            table.columns if found["state"] == "missing" else dict(store.scan(name).collect_schema())
-        )
-        columns = [f"{c}: {_short(t)}" for c, t in schema.items() if c != FINGERPRINT]
-        rows.append(
-            (
-                name,
-                Path(table.made_by).stem,
-                list(table.reads),
-                columns,
-                found["rows"],
-                found["failed"],
-                found["state"],
-            )
-        )
-    schema_out: dict[str, Any] = {
+        missing = found["state"] == "missing"
+        columns: Mapping[str, DataType] = table.columns if missing else store.scan(name).collect_schema()
+        listed = [f"{c}: {_short(t)}" for c, t in columns.items() if c != FINGERPRINT]
+        state = found["rows"], found["failed"], found["state"]
+        rows.append((name, Path(table.made_by).stem, list(table.reads), listed, *state))
+    schema: dict[str, DataType] = {
         "table": pl.String,
         "notebook": pl.String,
         "reads": pl.List(pl.String),
@@ -52,46 +64,72 @@ def list_tables(store: Store) -> pl.DataFrame:
         "failed": pl.Int64,
         "state": pl.String,
     }
-    return pl.DataFrame(rows, schema=schema_out, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def list_modules() -> pl.DataFrame:
-    """List every module of the package: what it is for, its size, and which of ours it imports.
+    """List every module of the package: its purpose, its size, and the modules of the package that it imports.
 
     Returns
     -------
-    `module`, `summary` (first line of its docstring), `lines` (Int64), `imports` (List(String)).
+    One row per module: `module` (String, its name without ``facestats.``), `summary` (String, first line of its
+    docstring), `lines` (Int64), `imports` (List(String), modules of this package; imports for type checking are left
+    out).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> fs.schematics.list_modules().filter(module="audit.match_truth").select("summary", "imports").row(0)
+    ('Match known truth with a table by picture.', ['core.tables'])
     """
+    paths = {_module_name(path): path for path in sorted(PACKAGE.rglob("*.py"))}
     rows = []
-    for path in sorted(PACKAGE.rglob("*.py")):
+    for name, path in paths.items():
+        if name == ROOT:
+            continue
         text = path.read_text(encoding="utf-8")
         tree = ast.parse(text)
-        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix(".__init__")
-        if name == "__init__":
-            continue
-        summary = (ast.get_docstring(tree) or "").splitlines()[0]
-        rows.append((name, summary, len(text.splitlines()), sorted(_imports(tree) - {name})))
-    schema_out: dict[str, Any] = {
+        summary = (ast.get_docstring(tree) or "").partition("\n")[0]
+        imports = [m.removeprefix(f"{ROOT}.") for m in sorted(_imports(tree, paths) - {name, ROOT})]
+        rows.append((name.removeprefix(f"{ROOT}."), summary, len(text.splitlines()), imports))
+    schema: dict[str, DataType] = {
         "module": pl.String,
         "summary": pl.String,
         "lines": pl.Int64,
         "imports": pl.List(pl.String),
     }
-    return pl.DataFrame(rows, schema=schema_out, orient="row")
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _imports(tree: ast.Module) -> set[str]:
-    """Modules of ours that a module imports anywhere but for type checking."""
+def _module_name(path: Path) -> str:
+    """Name of the module in a file of the package, such as ``facestats.audit.texts``."""
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+def _imports(tree: ast.Module, modules: Collection[str]) -> set[str]:
+    """Which of `modules` a module imports, in any form, except for type checking."""
     skipped = {
         id(inner)
         for node in ast.walk(tree)
         if isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
         for inner in ast.walk(node)
     }
-    found = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and id(n) not in skipped]
-    return {m.removeprefix("facestats.") for m in found if m and m.startswith("facestats.")}
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            # `from facestats.core import tables` imports a module, `from facestats.store import Store` a name of one
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in modules else node.module for name in names}
+    return found & set(modules)
 
 
-def _short(dtype: pl.DataType | type[pl.DataType]) -> str:
+def _short(dtype: DataType) -> str:
+    """Name of a type; without its parameters if they make it long, as those of an Enum with many options."""
     text = str(dtype)
     return text if len(text) <= 32 else text.partition("(")[0]

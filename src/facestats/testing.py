@@ -1,6 +1,6 @@
-"""Small stand-ins: drawn faces and models without weights, for tests and examples.
+"""Provide drawn faces, models without weights and a small project, for tests and for the examples of docstrings.
 
-They implement the protocols of `core.protocols`, are deterministic, and need no download.
+The models implement the protocols of `core.protocols`, are deterministic, and need no download.
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ __all__ = [
     "example_project",
 ]
 
+AGES, COLORS = ("child", "elderly"), ("black", "red")  # options of the example project
 TONES = {"dark": (120, 80, 60), "medium": (200, 160, 130), "light": (240, 210, 190)}
-# where draw_faces puts what alignment looks at: FaceMesh point number -> x, y
+# where draw_faces draws the points that alignment uses: index of the FaceMesh point -> x, y
 _POINTS = {
     33: (108, 142),
     133: (132, 142),
@@ -51,7 +52,27 @@ _POINTS |= {1: (160, 190), 2: (160, 198), 61: (130, 230), 291: (190, 230), 10: (
 
 
 def draw_faces(folder: Path, *, n: int = 12, seed: int = 0) -> None:
-    """Draw `n` cartoon faces of 320 x 320 pixels in three skin tones below `folder`."""
+    """Draw cartoon faces in three skin tones, as ``face_000.png``, ``face_001.png`` and so on.
+
+    Parameters
+    ----------
+    folder
+        Folder of the pictures; it is made if it is missing.
+    n
+        Number of pictures, each 320 x 320 pixels.
+    seed
+        Seed of the colours of the backgrounds.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from tempfile import TemporaryDirectory
+    >>> import facestats as fs
+    >>> with TemporaryDirectory() as folder:
+    ...     fs.testing.draw_faces(Path(folder), n=2)
+    ...     print(fs.list_images(folder)["image_id"].to_list())
+    ['face_000.png', 'face_001.png']
+    """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
     for i in range(n):
@@ -65,15 +86,23 @@ def draw_faces(folder: Path, *, n: int = 12, seed: int = 0) -> None:
 
 
 class FakeLandmarker:
-    """Finds the one face that `draw_faces` drew; finds none in a picture of one colour."""
+    """A landmarker that finds the one face that `draw_faces` drew, and none in a picture of one colour.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import facestats as fs
+    >>> fs.testing.FakeLandmarker().find(np.zeros((320, 320, 3), dtype=np.uint8))
+    []
+    """
 
     name = "fake-landmarks@1"
 
     def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Return the drawn face."""
+        """Return the drawn face of an RGB picture, (height, width, 3) uint8; an empty list if it has one colour."""
         if pixels.min() == pixels.max():
             return []
-        rng = np.random.default_rng(0)  # the other points of the mesh: anywhere inside the face
+        rng = np.random.default_rng(0)  # the other points of the mesh lie anywhere inside the face
         points = rng.uniform((90, 80), (230, 260), size=(N_LANDMARKS, 2)).astype(np.float32)
         points[list(_POINTS)] = list(_POINTS.values())
         depth = np.zeros(N_LANDMARKS, dtype=np.float32)
@@ -81,7 +110,14 @@ class FakeLandmarker:
 
 
 class FakeEncoder:
-    """Mean colour for pictures, hashed noise for texts."""
+    """An encoder: the vector of a picture is its mean colour, the vector of a text is noise seeded by the text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> fs.testing.FakeEncoder().encode_texts(["a face", "a cat"]).shape
+    (2, 8)
+    """
 
     name = "fake-clip@1"
     dim = 8
@@ -89,26 +125,34 @@ class FakeEncoder:
     logit_scale = 100.0
 
     def prepare(self, image: Image.Image) -> NDArray[np.uint8]:
-        """Shrink to 16 x 16 pixels."""
+        """Shrink an RGB picture to 16 x 16 pixels, (16, 16, 3) uint8."""
         return np.asarray(image.resize((16, 16)), dtype=np.uint8)
 
     def encode_images(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the mean colour, padded and scaled to length one."""
+        """Return the mean colours of prepared pictures, padded to (n, 8) and scaled to length one."""
         means = pixels.astype(np.float32).mean(axis=(1, 2)) / 255
         return _unit(np.pad(means, ((0, 0), (0, self.dim - 3)), constant_values=0.1))
 
     def encode_texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return a vector that depends on the text alone."""
+        """Return unit vectors, (n, 8), that depend on the texts alone."""
         return _unit(np.stack([_noise(t, self.dim) for t in texts]))
 
 
 class FakeTextClassifier:
-    """Entailment where the text holds every content word of the hypothesis."""
+    """A text classifier: a text entails a hypothesis if it contains all its content words.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> texts, hypotheses = ["A woman with red hair."], ["The person has red hair.", "The person has black hair."]
+    >>> fs.testing.FakeTextClassifier().score(texts, hypotheses).argmax(axis=2).tolist()
+    [[1, 0]]
+    """
 
     name = "fake-nli@1"
 
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
-        """Return logits of contradiction and entailment, (n_texts, n_hypotheses, 2)."""
+        """Return logits of contradiction and entailment, (n_texts, n_hypotheses, 2) float32."""
         skipped = {"the", "person", "is", "has", "a", "an", "wears", "hair", "eyes", "clothes"}
         out = np.zeros((len(texts), len(hypotheses), 2), dtype=np.float32)
         for i, text in enumerate(texts):
@@ -130,22 +174,26 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class ExampleProject:
-    """Twelve drawn faces put through every stage by the stand-ins: what the examples of the docstrings use.
+    """Twelve drawn faces and the tables that every stage makes of them with the models of this module.
 
     Parameters
     ----------
     folder
-        Its folder: `raw/` with pictures, `metadata.csv` and `ratings.csv`.
+        Folder of the project: `raw/` holds the pictures, `metadata.csv` and `ratings.csv`.
     store
-        Its tables.
+        Tables of the project.
     attributes
-        Two attributes, `age` and `hair_color`, with their options and prompts.
+        Settings of two attributes: `age` (child, elderly) and `hair_color` (black, red).
     landmarker, encoder, classifier
-        The stand-ins.
+        The models that made the tables.
     truth
-        The true age of every picture: `image_id` and `true_age`.
-    captions, faces, embeddings, labels, text_labels, master, clusters, ratings
-        Frames as the stages make them; `labels` are those of table `attributes`, `ratings` single ratings by people.
+        True age of every picture: `image_id`, `true_age`.
+    captions, faces, embeddings, text_labels, master, clusters
+        Tables of these names.
+    labels
+        Table `attributes`.
+    ratings
+        Single ratings by people, as :func:`facestats.ratings.read` returns them.
     """
 
     folder: Path
@@ -177,11 +225,11 @@ class ExampleProject:
 
 @cache
 def example_project() -> ExampleProject:
-    """Make the example project in a temporary folder, once per process; the folder goes when Python ends.
+    """Make the example project in a temporary folder, once per process; the folder is deleted when Python ends.
 
     Returns
     -------
-    The project; treat its frames and files as read-only, since all examples share them.
+    The project. Do not change its frames or files: all examples share them.
 
     Examples
     --------
@@ -192,7 +240,7 @@ def example_project() -> ExampleProject:
     >>> project.faces["status"].unique().to_list()
     ['ok']
     """
-    # here, so that the stand-ins alone load no stage
+    # imported here, so that the models of this module can be used without loading the stages
     from facestats import attributes as stage_03
     from facestats import clusters as stage_07
     from facestats import embeddings as stage_02
@@ -206,33 +254,34 @@ def example_project() -> ExampleProject:
     holder = TemporaryDirectory(prefix="facestats-example-", ignore_cleanup_errors=True)
     atexit.register(holder.cleanup)
     folder = Path(holder.name)
-    draw_faces(folder / "raw", n=12)
-    ages, colors = ("child", "elderly"), ("black", "red")
-    names = [f"face_{i:03d}.png" for i in range(12)]
-    lines = [f"{n},A {ages[i % 2]} with {colors[i % 3 % 2]} hair." for i, n in enumerate(names)]
-    (folder / "raw" / "metadata.csv").write_text("\n".join(["file_name,text", *lines]), encoding="utf-8")
-    rows = [f"{n},rater_{j},{1 + (i + j) % 7}" for i, n in enumerate(names) for j in range(4)]
-    (folder / "raw" / "ratings.csv").write_text(
-        "\n".join(["image_id,rater_id,rating", *rows]), encoding="utf-8"
-    )
-    attributes = {"age": _attribute("Age", ages), "hair_color": _attribute("Hair_Color", colors)}
+    names = _write_raw(folder / "raw")
+    attributes = {"age": _attribute("Age", AGES), "hair_color": _attribute("Hair_Color", COLORS)}
     store, landmarker, encoder = Store(folder), FakeLandmarker(), FakeEncoder()
     classifier = FakeTextClassifier()
     build = partial(store.build, progress=False)
     images, captions = inputs.list_images(folder / "raw"), inputs.list_captions(folder / "raw")
-    crop = {"crops_dir": store.crops_dir, "size": 64, "workers": 1}
-    faces = build("faces", images, stage_01.align_faces, landmarker=landmarker, **crop)
-    places = {"crops_dir": store.crops_dir, "raw_dir": folder / "raw", "workers": 1}
-    vectors = build("embeddings", faces, stage_02.embed_faces, encoder=encoder, **places)
+    crops = store.crops_dir
+    faces = build(
+        "faces", images, stage_01.align_faces, landmarker=landmarker, crops_dir=crops, size=64, workers=1
+    )
+    vectors = build(
+        "embeddings",
+        faces,
+        stage_02.embed_faces,
+        encoder=encoder,
+        crops_dir=crops,
+        raw_dir=folder / "raw",
+        workers=1,
+    )
     labels = build("attributes", vectors, stage_03.label_attributes, encoder=encoder, attributes=attributes)
     said = build("text_labels", captions, stage_04.label_texts, classifier=classifier, attributes=attributes)
     tables = {"attributes": labels, "text_labels": said, "captions": captions}
     build("master", faces, stage_06.merge_master, chunk_size=None, **tables)
-    # without UMAP, which takes seconds to load: both layouts are that of the principal components
+    # UMAP takes seconds to load: both layouts are therefore those of the principal components
     flat = stage_07.project_pca(vectors).with_columns(pca_x="x", pca_y="y")
     clusters = stage_07.cluster_faces(vectors, n_clusters=3)
     store.write("clusters", clusters.join(flat, on="image_id", how="left", validate="1:1"))
-    true = pl.Series("true_age", [ages[i % 2] for i in range(12)], dtype=pl.Enum(ages))
+    true = pl.Series("true_age", [AGES[i % 2] for i in range(12)], dtype=pl.Enum(AGES))
     return ExampleProject(
         folder,
         store,
@@ -250,6 +299,18 @@ def example_project() -> ExampleProject:
         clusters=store.read("clusters"),
         ratings=stage_05.read(folder / "raw" / "ratings.csv"),
     )
+
+
+def _write_raw(folder: Path) -> list[str]:
+    """Draw the pictures, write their captions and ratings, and return their names."""
+    draw_faces(folder, n=12)
+    names = [f"face_{i:03d}.png" for i in range(12)]
+    captions = [f"{n},A {AGES[i % 2]} with {COLORS[i % 3 % 2]} hair." for i, n in enumerate(names)]
+    (folder / "metadata.csv").write_text("\n".join(["file_name,text", *captions]), encoding="utf-8")
+    ratings = [f"{n},rater_{j},{1 + (i + j) % 7}" for i, n in enumerate(names) for j in range(4)]
+    lines = ["image_id,rater_id,rating", *ratings]
+    (folder / "ratings.csv").write_text("\n".join(lines), encoding="utf-8")
+    return names
 
 
 def _attribute(title: str, options: Sequence[str]) -> AttributeSettings:

@@ -10,7 +10,7 @@ SHADES = ("dark", "grey", "light")
 
 
 class Shade:
-    """Knows how light a picture is; of very dark ones it says nothing."""
+    """Classifies how light a picture is; for very dark ones, "none of the options" is most probable."""
 
     name = "shade@1"
     options = SHADES

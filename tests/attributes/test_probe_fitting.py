@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 import facestats as fs
 from facestats.attributes.probe_fitting import (
     MIN_TESTED,
-    Labelled,
+    LabelledRows,
     assess,
     bootstrap_mean,
     cross_validate,
@@ -21,12 +21,12 @@ SFHQ = DATA / "clip_sfhq/embeddings.parquet"
 
 
 def clusters(n=90, dim=12, spread=0.6, seed=0, n_options=3):
-    """Unit vectors round one centre per option; the options are easy to tell apart where `spread` is small."""
+    """Unit vectors around one centre per option; a small `spread` makes the options easy to tell apart."""
     rng = np.random.default_rng(seed)
     values = rng.integers(0, n_options, n)
     vectors = rng.normal(size=(n_options, dim))[values] + spread * rng.normal(size=(n, dim))
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    return Labelled(vectors, values, np.ones(n, dtype=bool), n_options, 0.999)
+    return LabelledRows(vectors, values, np.ones(n, dtype=bool), n_options, 0.999)
 
 
 def test_the_regression_is_that_of_scikit_learn_also_for_two_options():
@@ -59,11 +59,11 @@ def test_near_duplicates_do_not_help_in_the_test():
     twice, labels = np.repeat(vectors, 2, axis=0), np.repeat(values, 2)
 
     def accuracy(min_cosine):
-        rows = Labelled(twice, labels, np.ones(120, dtype=bool), 2, min_cosine)
+        rows = LabelledRows(twice, labels, np.ones(120, dtype=bool), 2, min_cosine)
         return np.mean([(cross_validate(rows, seed=s).argmax(axis=1) == labels).mean() for s in range(4)])
 
     assert accuracy(0.999) < 0.65
-    assert accuracy(1.1) > 0.7  # what one gets who does not keep them together
+    assert accuracy(1.1) > 0.7  # the accuracy when duplicates are split between folds
 
 
 def test_other_pictures_of_a_person_do_not_help_in_the_test():
@@ -74,13 +74,13 @@ def test_other_pictures_of_a_person_do_not_help_in_the_test():
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
 
     def accuracy(people):
-        rows = Labelled(vectors, values, np.ones(120, dtype=bool), 2, 0.999, people)
+        rows = LabelledRows(vectors, values, np.ones(120, dtype=bool), 2, 0.999, people)
         return np.mean([(cross_validate(rows, seed=s).argmax(axis=1) == values).mean() for s in range(4)])
 
     assert accuracy(people) < 0.65
-    assert accuracy(None) > 0.8  # what one gets who does not know them
-    few = Labelled(vectors[:24], values[:24], np.ones(24, dtype=bool), 2, 0.999, people[:24])
-    assert few.why_not() == "8 different persons, 10 are needed"
+    assert accuracy(None) > 0.8  # the accuracy when persons are split between folds
+    few = LabelledRows(vectors[:24], values[:24], np.ones(24, dtype=bool), 2, 0.999, people[:24])
+    assert few.what_is_missing() == "8 different persons, 10 are needed"
 
 
 def test_easy_options_are_learnt_and_the_curve_climbs():
@@ -121,8 +121,8 @@ def test_rows_picked_for_being_hard_are_learnt_from_but_do_not_count():
     vectors = np.concatenate([easy.vectors, clusters(n=40, spread=3, seed=9).vectors])
     values = np.concatenate([easy.values, wrong])
     tested = np.arange(120) < 80
-    report, _, _ = assess(Labelled(vectors, values, tested, 3, 0.999), None, seed=0)
-    everything, _, _ = assess(Labelled(vectors, values, np.ones(120, dtype=bool), 3, 0.999), None, seed=0)
+    report, _, _ = assess(LabelledRows(vectors, values, tested, 3, 0.999), None, seed=0)
+    everything, _, _ = assess(LabelledRows(vectors, values, np.ones(120, dtype=bool), 3, 0.999), None, seed=0)
     assert (report["n"], report["n_tested"]) == (120, 80)
     assert report["accuracy"] > everything["accuracy"] + 0.1
 
@@ -141,7 +141,7 @@ def test_without_prompts_nothing_is_promoted_and_the_report_says_why():
         (clusters(n=MIN_TESTED - 1), f"19 rows to test on, {MIN_TESTED} are needed"),
         (clusters(n_options=1), "one option only"),
         (
-            Labelled(np.ones((50, 4), np.float32) / 2, np.arange(50) % 2, np.ones(50, bool), 2, 0.99),
+            LabelledRows(np.ones((50, 4), np.float32) / 2, np.arange(50) % 2, np.ones(50, bool), 2, 0.99),
             "1 different pictures",
         ),
     ],

@@ -71,14 +71,16 @@ def test_scores_over_the_true_options_ignore_those_only_labelled(pairs):
     truth, label = np.array(pairs).T
     known = sorted(set(truth))
     expected = metrics.f1_score(truth, label, average="macro", labels=known, zero_division=0)
-    assert macro_f1(count_pairs(truth, label, 4), of_truth=True) == pytest.approx(expected)
+    assert macro_f1(count_pairs(truth, label, 4), true_options_only=True) == pytest.approx(expected)
 
 
 @settings(deadline=None)
 @given(PAIRS, st.booleans())
-def test_no_interval_is_narrower_than_that_of_the_accuracy(pairs, of_truth):
+def test_no_interval_is_narrower_than_that_of_the_accuracy(pairs, true_options_only):
     truth, label = np.array(pairs).T
-    right, *others = score_pairs(count_pairs(truth, label, 4), of_truth=of_truth, n_resamples=50).values()
+    right, *others = score_pairs(
+        count_pairs(truth, label, 4), true_options_only=true_options_only, n_resamples=50
+    ).values()
     for score in others:
         assert 0 <= score.low <= score.value <= score.high <= 1
         assert score.low <= max(0, score.value - (right.value - right.low)) + 1e-9

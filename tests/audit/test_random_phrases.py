@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import facestats as fs
-from facestats.audit.random_phrases import NEAR, measure_meaning, spoken_of
+from facestats.audit.random_phrases import MEANINGLESS, measure_meaning, names_its_option
 
 WHAT = ("blorp zxqv", "qqq", "wug", "xkcd", "fnord grue", "asdf")
 
@@ -29,7 +29,9 @@ def vectors_of(clip, attribute):
 
 def flagged(clip, attribute, vectors):
     meaning = measure_meaning(clip, attribute, vectors)
-    return {p for (o, p), far in meaning.items() if far < NEAR and not spoken_of(attribute, o, p)}
+    return {
+        p for (o, p), far in meaning.items() if far < MEANINGLESS and not names_its_option(attribute, o, p)
+    }
 
 
 def planted(attribute, option, phrases):
@@ -72,7 +74,7 @@ def test_more_pictures_than_are_looked_at_change_little(clip, config):
 
 def test_a_phrase_that_is_called_like_its_option_is_spared(config):
     gender, hair = config.attributes["gender"], config.attributes["hair_color"]
-    assert spoken_of(gender, "non-binary", "a non-binary person")
-    assert spoken_of(gender, "non-binary", "an androgynous person")
-    assert not spoken_of(gender, "non-binary", "a blorp person")
-    assert not spoken_of(hair, "brown", "a person with blorp hair")
+    assert names_its_option(gender, "non-binary", "a non-binary person")
+    assert names_its_option(gender, "non-binary", "an androgynous person")
+    assert not names_its_option(gender, "non-binary", "a blorp person")
+    assert not names_its_option(hair, "brown", "a person with blorp hair")

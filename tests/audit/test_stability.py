@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 import facestats as fs
-from facestats.audit.stability import VARIANTS, _change
+from facestats.audit.stability import VARIANTS, _variant_matrix
 from facestats.core.attribute_settings import AttributeSettings
 from facestats.testing import FakeEncoder, FakeLandmarker, draw_faces
 
@@ -56,8 +56,8 @@ def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
-def test_changes_are_small_and_keep_the_centre_but_for_shifts(variant):
-    matrix = _change(variant, 512, np.random.default_rng(0))
+def test_variant_matrixs_are_small_and_keep_the_centre_but_for_shifts(variant):
+    matrix = _variant_matrix(variant, 512, np.random.default_rng(0))
     centre = np.full(2, 255.5)
     moved = np.linalg.norm(matrix[:, :2] @ centre + matrix[:, 2] - centre)
     assert moved == pytest.approx(0.02 * 512 if variant == "shifted" else 0, abs=1e-6)

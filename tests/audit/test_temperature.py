@@ -56,7 +56,7 @@ def test_sets_hold_the_truth_as_often_as_promised(coverage):
         in_set(probs[b], conformal_threshold(probs[a], truth[a], coverage))[
             np.arange(len(b)), truth[b]
         ].mean()
-        for a, b in split_folds(300, repeats=50, seed=0)
+        for a, b in split_folds(300, n_repeats=50, seed=0)
     ]
     assert np.mean(held) == pytest.approx(coverage, abs=0.02)
 
@@ -80,7 +80,7 @@ def test_bins_lose_no_label(rows):
 
 
 def test_halves_share_no_row():
-    for a, b in split_folds(21, repeats=3, seed=0):
+    for a, b in split_folds(21, n_repeats=3, seed=0):
         assert sorted([*a, *b]) == list(range(21))
 
 
@@ -91,7 +91,7 @@ def test_sound_probabilities_seem_as_wrong_as_chance_says(n):
     for seed in range(150):
         probs, truth = world(n, sharpness=1, seed=seed)
         confidence = probs.max(axis=1)
-        folds = [half for pair in split_folds(n, repeats=3, seed=seed) for half in pair[1:]]
+        folds = [half for pair in split_folds(n, n_repeats=3, seed=seed) for half in pair[1:]]
         right = probs.argmax(axis=1) == truth
         found = np.mean([calibration_error(confidence[f], right[f]) for f in folds])
         chance = chance_errors(confidence, folds, seed=seed + 1)
@@ -105,7 +105,7 @@ def test_sound_probabilities_seem_as_wrong_as_chance_says(n):
 
 def test_false_pride_exceeds_chance():
     probs, truth = world(240, sharpness=4)
-    folds = [held for _, held in split_folds(240, repeats=3, seed=0)]
+    folds = [held for _, held in split_folds(240, n_repeats=3, seed=0)]
     right = probs.argmax(axis=1) == truth
     found = np.mean([calibration_error(probs.max(axis=1)[f], right[f]) for f in folds])
     assert found > np.quantile(chance_errors(probs.max(axis=1), folds), 0.95) + 0.05

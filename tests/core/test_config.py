@@ -80,6 +80,21 @@ def test_the_environment_names_the_default(tmp_path, monkeypatch):
         fs.load_config()
 
 
+def test_a_configuration_is_shown_in_a_few_lines(tmp_path):
+    cfg = fs.load_config(write(tmp_path, "seed: 7\nclassifiers: {gender: {model: m, labels: {man: male}}}"))
+    assert repr(cfg) == str(cfg)
+    assert repr(cfg).splitlines() == [
+        "Config",
+        f"  data_dir: {tmp_path / 'data'}",
+        f"  raw_dir: {tmp_path / 'data/raw'}",
+        "  embeddings.model: ViT-B-32-quickgelu/openai",
+        "  text_labels.model: facebook/bart-large-mnli",
+        "  classifiers.gender.model: m",
+        "  attributes: 9",
+        "  seed: 7",
+    ]
+
+
 def test_settings_are_frozen(tmp_path):
     cfg = fs.load_config(write(tmp_path, "seed: 7"))
     with pytest.raises(ValueError, match="frozen"):
@@ -88,7 +103,7 @@ def test_settings_are_frozen(tmp_path):
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(Config.model_fields)), st.integers(0, 20))
-def test_a_slip_of_the_finger_names_the_key_that_was_meant(tmp_path_factory, key, place):
+def test_a_misspelt_key_is_an_error_that_names_the_right_one(tmp_path_factory, key, place):
     place %= len(key)
     typo = key[:place] + key[place + 1 :]
     folder = tmp_path_factory.mktemp("c")
@@ -111,7 +126,7 @@ def test_a_template_needs_a_slot():
         )
 
 
-def test_labels_lie_beside_the_pictures_unless_said_otherwise(tmp_path):
+def test_labels_lie_beside_the_pictures_by_default(tmp_path):
     cfg = fs.load_config(write(tmp_path, "raw_dir: here"))
     assert cfg.labels_file == tmp_path.resolve() / "here/labels.csv"
     cfg = fs.load_config(write(tmp_path, "labels_file: mine/answers.csv"))
@@ -125,11 +140,11 @@ def test_labels_lie_beside_the_pictures_unless_said_otherwise(tmp_path):
             "gender: {model: m, labels: {man: mail}}",
             r"names the options \['mail'\]; gender has male, female, non-binary",
         ),
-        ("sex: {model: m, labels: {man: male}}", "names the attribute 'sex'; there are age, gender"),
+        ("sex: {model: m, labels: {man: male}}", "names the attribute 'sex'; the attributes are age, gender"),
         ("gender: {modle: m, labels: {man: male}}", "'classifiers.gender.modle'; did you mean 'model'"),
     ],
 )
-def test_a_classifier_names_attributes_and_options_that_there_are(tmp_path, text, message):
+def test_a_classifier_names_attributes_and_options_that_exist(tmp_path, text, message):
     with pytest.raises(ConfigError, match=message):
         fs.load_config(write(tmp_path, f"classifiers: {{{text}}}"))
     labels = "{man: male, unclear: null}"

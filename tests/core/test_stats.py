@@ -2,27 +2,28 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facestats.core.stats import cohen_kappa, smallest_gap, wilson_interval
 
 
-def test_wilson_is_that_of_statsmodels():
+def test_the_wilson_interval_is_that_of_statsmodels():
     proportion = pytest.importorskip("statsmodels.stats.proportion")
     k, n = np.array([0, 1, 7, 50, 100]), np.array([5, 30, 20, 100, 100])
     assert np.allclose(wilson_interval(k, n), proportion.proportion_confint(k, n, method="wilson"))
 
 
+@settings(deadline=None)  # the first example imports scipy
 @given(st.integers(0, 200), st.integers(0, 200))
-def test_wilson_encloses_the_share_and_stays_within_0_and_1(k: int, more: int):
+def test_the_wilson_interval_holds_the_proportion_and_stays_within_0_and_1(k: int, more: int):
     low, high = wilson_interval([k], [k + more])
     share = k / max(k + more, 1)
     assert 0 <= low[0] <= share + 1e-12
     assert share - 1e-12 <= high[0] <= 1
 
 
-def test_no_observations_say_nothing():
+def test_without_observations_the_interval_is_0_to_1():
     low, high = wilson_interval([0], [0])
     assert (low[0], high[0]) == (0, 1)
 

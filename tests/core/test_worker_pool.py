@@ -25,7 +25,7 @@ def test_work_happens_in_other_processes_that_are_kept():
     assert first & second
 
 
-def test_who_needs_fewer_workers_uses_those_that_are_there():
+def test_a_call_with_fewer_workers_uses_the_pool_that_exists():
     first = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
     fewer = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=1, task_size=1) for pid in pids}
     again = {pid for _, pids in map_tasks(process_ids, [0] * 12, workers=2, task_size=1) for pid in pids}
@@ -34,8 +34,8 @@ def test_who_needs_fewer_workers_uses_those_that_are_there():
 
 @pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="looks for processes in /proc")
-def test_a_pool_that_was_outgrown_ends():
-    """Also where one of its tasks hangs: that one is stopped as in any other pool."""
+def test_a_pool_that_a_larger_one_replaced_ends():
+    """Also if one of its tasks hangs: it is stopped as in any other pool."""
     small = {pid for _, pids in map_tasks(process_ids, [0] * 4, workers=3, task_size=1) for pid in pids}
     hanging = threading.Thread(target=lambda: out.extend(collect(["hang"], workers=3)))
     out = []
@@ -49,7 +49,7 @@ def test_a_pool_that_was_outgrown_ends():
     while outgrown := [pid for pid in small - large if Path(f"/proc/{pid}").exists()]:
         assert time.monotonic() < end, outgrown
         time.sleep(0.1)
-    stop_workers()  # other tests count on two
+    stop_workers()  # other tests expect a pool of two
 
 
 @pytest.mark.slow

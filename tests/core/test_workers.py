@@ -14,7 +14,7 @@ SECONDS = 3.0
 
 
 def work(items, *, add=0):
-    """Double each number; some numbers are traps."""
+    """Double each number; some items are traps."""
     results = []
     for item in items:
         if item == "die":
@@ -29,7 +29,7 @@ def work(items, *, add=0):
 
 
 def write_on(items, *, folder):
-    """Write into a folder, and make it where it is gone."""
+    """Write into a folder, and create it again if it was deleted."""
     for item in items:
         time.sleep(0.3)
         folder.mkdir(parents=True, exist_ok=True)
@@ -38,7 +38,7 @@ def write_on(items, *, folder):
 
 
 def collect(items, **options):
-    """All results in a list that knows which were given up."""
+    """Return the results of all items in their order."""
     out = [None] * len(items)
     starts = []
     for start, results in map_tasks(work, items, seconds=SECONDS, **options):
@@ -55,7 +55,7 @@ def test_results_come_in_the_order_of_the_items(n, task_size):
 
 
 @pytest.mark.slow
-def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
+def test_an_item_that_kills_its_worker_is_named_and_no_other_is_lost():
     items = [*range(10), "die", *range(10, 20), "die", *range(20, 25)]
     out = collect(items, workers=2, task_size=4)
     for item, result in zip(items, out, strict=True):
@@ -67,7 +67,7 @@ def test_an_item_that_kills_its_worker_is_named_and_costs_no_other():
 
 
 @pytest.mark.slow
-def test_an_item_that_hangs_is_named_and_costs_no_other():
+def test_an_item_that_hangs_is_named_and_no_other_is_lost():
     items = [0, 1, "hang", 3, 4, 5]
     out = collect(items, workers=2, task_size=2)
     assert [r for r in out if not isinstance(r, WorkerLostError)] == [0, 2, 6, 8, 10]
@@ -76,9 +76,9 @@ def test_an_item_that_hangs_is_named_and_costs_no_other():
 
 
 @pytest.mark.slow
-def test_threads_that_share_the_workers_never_pay_for_an_item_of_another():
-    """An item that kills or hangs is named in its own thread; no other item, and no thread, is lost with it."""
-    rounds = {"die": 4, "hang": 1, 7: 6}  # what comes first, before 20 numbers: two traps and one more number
+def test_threads_that_share_the_workers_lose_nothing_to_an_item_of_another():
+    """An item that kills or hangs is named in its own thread; no other item and no other thread is affected."""
+    rounds = {"die": 4, "hang": 1, 7: 6}  # the first item, before 20 numbers: two traps and a number
     found = {first: [] for first in rounds}
     errors = []
 
@@ -86,7 +86,7 @@ def test_threads_that_share_the_workers_never_pay_for_an_item_of_another():
         try:
             for _ in range(rounds[first]):
                 found[first].append(collect([first, *range(20)], workers=2, task_size=4))
-        except Exception as error:  # noqa: BLE001 - whatever a thread meets is what is looked for
+        except Exception as error:  # noqa: BLE001 - any error in a thread fails the test
             errors.append((first, error))
 
     threads = [threading.Thread(target=run, args=(first,)) for first in rounds]
@@ -115,7 +115,7 @@ def test_a_caller_may_stop_early():
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
-def test_workers_write_no_more_when_the_program_ends(tmp_path):
+def test_workers_stop_writing_when_the_program_ends(tmp_path):
     folder = tmp_path / "crops"
 
     def end_when_there_is_one():
@@ -142,8 +142,8 @@ def test_workers_write_no_more_when_the_program_ends(tmp_path):
 
 
 @pytest.mark.slow
-def test_wherever_the_program_is_interrupted_it_can_go_on_and_end():
-    """Ctrl-C raises between any two steps of the main thread; none of them may leave the pool locked for ever."""
+def test_the_program_can_continue_and_end_after_an_interrupt_anywhere():
+    """Ctrl-C raises between any two steps of the main thread; at none of them may the pool stay locked."""
     code = """
 import sys
 from facestats.core.worker_pool import stop_workers

@@ -1,4 +1,4 @@
-"""Search by vector: exact whatever the batches, and arithmetic of faces and words."""
+"""Search by vector: exact for any batch size, and arithmetic with faces and words."""
 
 import numpy as np
 import polars as pl
@@ -81,7 +81,7 @@ def test_a_lazy_table_without_vectors_is_named():
 
 
 class AxisEncoder:
-    """Texts point along the axis that they name, all of them a good way along the last one, as CLIP's do."""
+    """Encodes a text along the axis that it names, and along the last axis, which all texts share, as in CLIP."""
 
     dim = 5
 
@@ -126,5 +126,5 @@ def test_queries_that_cannot_be_composed_say_why():
         query_vector(table, like=["i0", "nobody", "i3"])
     with pytest.raises(ValueError, match="encoder=fs.models.clip"):
         query_vector(table, plus=["axis 0"])
-    with pytest.raises(ValueError, match="nothing is asked for"):
+    with pytest.raises(ValueError, match=r"nothing to search for\. Give faces"):
         query_vector(table)

@@ -12,8 +12,10 @@ from PIL import Image
 import facestats as fs
 from facestats.core.protocols import Face, ModelError
 from facestats.core.tables import FACES, KEY, TableError, check_table
-from facestats.faces.align import PUPILS, align_faces, crop_face, crop_name, transform_points
+from facestats.faces.align import align_faces
 from facestats.inputs.listing import list_images
+from facestats.pictures.crops import crop_name
+from facestats.pictures.geometry import PUPILS, crop_face, transform_points
 from facestats.store.table_files import TableFiles
 from facestats.testing import FakeLandmarker, draw_faces
 
@@ -22,7 +24,7 @@ BLUE = (10, 20, 250)
 
 
 class ManyFaces:
-    """As many drawn faces as the red of the first pixel says, growing to the right; no depth, no irises."""
+    """Finds as many faces as the red of the first pixel says, larger to the right, without depth and irises."""
 
     name = "many@1"
 
@@ -39,14 +41,16 @@ class ManyFaces:
 
 
 class BoxOnly:
+    """Finds a box without landmarks."""
+
     name = "box@1"
 
     def find(self, pixels):
         return [Face(None, None, (60.0, 40.0, 260.0, 290.0), float("nan"), self.name)]
 
 
-class Moody:
-    """Fails, dies or is missing at the sight of a blue picture."""
+class FailsOnBlue:
+    """Fails, dies or is missing when it gets a blue picture."""
 
     def __init__(self, how):
         self.name = f"moody {how}@1"
@@ -99,7 +103,7 @@ def test_crops_are_the_promised_warp_of_the_picture(raw, tmp_path):
         assert crop.shape == (256, 256, 3)
         assert np.abs(crop.astype(int) - again).mean() < 2  # JPEG
         pupils = transform_points(np.array(row["landmarks"])[[468, 473]], row["matrix"])
-        # the cartoon is not of the template's shape: its pupils lie near, at one height
+        # the drawn face differs from the template, so its pupils are near those of the template and at one height
         assert np.abs(pupils - np.array(PUPILS) * 256).max() < 26
         assert abs(pupils[0, 1] - pupils[1, 1]) < 1
 
@@ -160,7 +164,7 @@ def test_a_picture_that_vanished_is_a_row(raw, tmp_path):
     assert faces["sha256"][2] is None
 
 
-def test_the_limit_of_pixels_is_the_callers(raw, tmp_path):
+def test_the_caller_sets_the_limit_of_pixels(raw, tmp_path):
     assert set(align(raw, tmp_path / "crops", max_pixels=320 * 320 - 1)["status"]) == {"too_large"}
 
 
@@ -199,7 +203,7 @@ def test_several_faces(tmp_path, policy):
     assert row["eye_distance_px"] > 0
 
 
-def test_equal_faces_are_told_apart_by_place():
+def test_of_equal_faces_the_leftmost_is_taken():
     from facestats.faces.align import _choose
 
     boxes = [(50.0, 0.0, 60.0, 10.0), (20.0, 0.0, 30.0, 10.0), (20.0, 5.0, 30.0, 15.0)]
@@ -224,7 +228,7 @@ def test_a_face_known_by_its_box_alone_is_aligned_without_landmarks(raw, tmp_pat
 )
 def test_a_model_that_fails_costs_one_row(raw, tmp_path, how, status, words):
     Image.new("RGB", (320, 320), BLUE).save(raw / "blue.png")
-    faces = align(raw, tmp_path / "crops", Moody(how))
+    faces = align(raw, tmp_path / "crops", FailsOnBlue(how))
     assert faces["status"].to_list() == [status] + ["ok"] * 5
     assert words in faces["error"][0]
 
@@ -232,7 +236,7 @@ def test_a_model_that_fails_costs_one_row(raw, tmp_path, how, status, words):
 @pytest.mark.slow
 def test_a_picture_that_kills_its_worker_costs_one_row(raw, tmp_path):
     Image.new("RGB", (320, 320), BLUE).save(raw / "face_002b.png")
-    faces = align(raw, tmp_path / "crops", Moody("dies"))
+    faces = align(raw, tmp_path / "crops", FailsOnBlue("dies"))
     assert faces.filter(pl.col("status") != "ok").select(KEY, "status").rows() == [
         ("face_002b.png", "decode_crash")
     ]
@@ -242,7 +246,7 @@ def test_a_picture_that_kills_its_worker_costs_one_row(raw, tmp_path):
 def test_a_missing_model_stops_the_run(raw, tmp_path):
     Image.new("RGB", (320, 320), BLUE).save(raw / "blue.png")
     with pytest.raises(ModelError):
-        align(raw, tmp_path / "crops", Moody("missing"))
+        align(raw, tmp_path / "crops", FailsOnBlue("missing"))
 
 
 def test_a_folder_that_cannot_be_written_stops_the_run_and_says_so(raw, tmp_path):
@@ -269,7 +273,7 @@ def test_no_pictures_give_an_empty_table(raw, tmp_path):
 
 
 def test_an_aligned_crop_is_aligned(raw, tmp_path):
-    """The matrix of a crop whose landmarks are the carried ones is the identity."""
+    """Landmarks that were carried to the crop give the identity as the matrix of the crop."""
     from facestats.pictures.geometry import align_matrix
 
     for row in align(raw, tmp_path / "crops").iter_rows(named=True):
@@ -339,7 +343,7 @@ def test_the_crops_of_a_stored_table_stay_until_a_table_of_another_size_is_compl
             build_faces(store, tmp_path / "raw", size=32)
     assert store.read("faces", fingerprint=True).equals(old)
     assert {read(store.crops_dir / name).shape for name in old["crop"]} == {(64, 64, 3)}
-    # back to the first size: nothing is left of what was interrupted
+    # with the first size again, nothing of the interrupted run is left
     assert build_faces(store, tmp_path / "raw").equals(old)
     assert crops_on_disk(store) == sorted(old["crop"])
     new = build_faces(store, tmp_path / "raw", size=32)
@@ -407,7 +411,7 @@ def test_the_crop_of_a_removed_picture_goes_and_those_that_stay_are_not_touched(
     draw_faces(tmp_path / "raw", n=3, seed=1)
     faces = build_faces(store, tmp_path / "raw")
     (store.crops_dir / "mine.jpg").write_bytes(b"not a crop of the table")
-    os.utime(tmp_path / "raw/face_001.png")  # touched: computed again, the same crop
+    os.utime(tmp_path / "raw/face_001.png")  # its new time makes it computed again, with the same crop
     (tmp_path / "raw/deep/face_000.png").unlink()
     left = build_faces(store, tmp_path / "raw")
     assert left["crop"].to_list() == [c for c in faces["crop"] if not c.startswith("deep/")]

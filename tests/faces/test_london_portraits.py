@@ -1,4 +1,4 @@
-"""Alignment on real photographs with hand-placed pupils, and on a folder in which everything goes wrong."""
+"""Alignment of real photographs with hand-placed pupils, and of a folder with every kind of bad file."""
 
 import os
 import shutil
@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from facestats.core.tables import FACES, KEY, check_table
-from facestats.faces.align import PUPILS, align_faces, transform_points
+from facestats.faces.align import align_faces
 from facestats.inputs.listing import list_images
 from facestats.models.landmarks import FaceMesh
-from facestats.pictures.geometry import IRISES, align_matrix, crop_face
+from facestats.pictures.geometry import IRISES, PUPILS, align_matrix, crop_face, transform_points
 from tests.conftest import LONDON, needs_london, pupils
 
 pytestmark = needs_london
@@ -76,7 +76,7 @@ def test_all_portraits_are_aligned_as_the_hand_placed_pupils_say(portraits):
 
 
 def test_an_aligned_crop_stays_where_it_is():
-    """Landmarks found again in a crop ask for no more than a pixel of movement."""
+    """Landmarks found in a crop move its pupils by little more than a pixel."""
     model = FaceMesh()
     picture = np.asarray(Image.open(LONDON / "001_03.jpg"))
     (face,) = model.find(picture)
@@ -87,7 +87,7 @@ def test_an_aligned_crop_stays_where_it_is():
 
 
 def hostile(folder):
-    """A folder in which everything goes wrong; the status that each file must get."""
+    """Make a folder with every kind of bad file, and return the status that each file must get."""
     folder.mkdir()
     portrait = Image.open(LONDON / "001_03.jpg")
     small = portrait.resize((600, 600))

@@ -35,7 +35,7 @@ def write_csv(file, rows, *, separator=",", encoding="utf-8"):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
 @pytest.mark.parametrize("kind", ["csv", "semicolon", "tab", "jsonl", "parquet", "txt"])
-def test_captions_come_back_as_they_were_written(tmp_path, kind, encoding):
+def test_captions_are_read_as_they_were_written(tmp_path, kind, encoding):
     names = [f"p{i}.jpg" for i in range(len(TRICKY))]
     pictures(tmp_path, *names)
     rows = list(zip(names, TRICKY, strict=True))
@@ -55,7 +55,7 @@ def test_captions_come_back_as_they_were_written(tmp_path, kind, encoding):
     assert found(tmp_path) == dict(rows)
 
 
-def test_metadata_files_speak_of_their_own_folder(tmp_path):
+def test_names_are_relative_to_the_folder_of_their_metadata_file(tmp_path):
     pictures(tmp_path, "a.jpg", "sub/a.jpg", "sub/deep/b.png", "c.jpg")
     write_csv(tmp_path / "metadata.csv", [("a.jpg", "top"), ("./sub/deep/../a.jpg", "below")])
     write_csv(tmp_path / "sub" / "metadata.csv", [("deep\\b.png", "deep")])
@@ -105,7 +105,7 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, *, name, content, words):
     assert all(word in str(error.value) for word in words)
 
 
-def test_a_lone_surrogate_costs_one_character(tmp_path):
+def test_a_lone_surrogate_is_replaced(tmp_path):
     pictures(tmp_path, "a.jpg")
     (tmp_path / "metadata.jsonl").write_text('{"file_name": "a.jpg", "text": "x\\ud800y"}')
     assert found(tmp_path) == {"a.jpg": "x?y"}
@@ -145,11 +145,11 @@ def test_texts_without_names_are_named_by_content(tmp_path):
     file.write_text("somebody new\na man\na woman\na man\n")
     second = list_captions(file)
     assert second["image_id"].to_list()[1:] == first["image_id"].to_list(), (
-        "a line put before changes no name"
+        "a further line changes no other name"
     )
 
 
-def test_a_column_that_is_not_there_is_an_error_that_lists_the_columns(tmp_path):
+def test_a_column_that_does_not_exist_is_an_error_that_lists_the_columns(tmp_path):
     file = tmp_path / "texts.csv"
     file.write_text("id,words\n1,a man\n")
     with pytest.raises(CaptionError, match=r"texts\.csv.*'captoin'.*'id', 'words'"):

@@ -68,7 +68,7 @@ def test_a_local_parquet_data_set_is_named_by_content(parquet, caplog):
     assert frame["text"].to_list() == ["a", "b", "a", None]
     assert frame["image_id"].is_unique().all()
     assert frame["image"].to_list() == [jpeg(i) for i in range(4)]
-    assert "'image'" in caplog.text, "what was guessed is said"
+    assert "'image'" in caplog.text, "what was guessed is logged"
     assert list_captions(parquet).equals(frame.select("image_id", "text"))
     assert read(parquet, n_rows=2).equals(frame.head(2))
     few = list(read_dataset(str(parquet), batch_size=3))
@@ -88,7 +88,7 @@ def test_a_picture_that_cannot_be_decoded_does_not_end_the_stream(tmp_path, parq
     assert read(folder)["image"].to_list() == [b"no picture", jpeg(1)]
 
 
-def test_columns_and_splits_that_are_not_there_are_errors_that_list_what_is(parquet, tmp_path):
+def test_columns_and_splits_that_do_not_exist_are_errors_that_list_the_others(parquet, tmp_path):
     with pytest.raises(CaptionError, match=r"'captoin'.*'caption'"):
         read(parquet, text="captoin")
     with pytest.raises(CaptionError, match=r"'pic'.*'image', 'caption'"):
@@ -99,14 +99,14 @@ def test_columns_and_splits_that_are_not_there_are_errors_that_list_what_is(parq
         read(tmp_path / "nothing")
 
 
-def test_a_folder_of_pictures_is_no_data_set(imagefolder, tmp_path):
+def test_a_folder_of_pictures_is_not_a_data_set(imagefolder, tmp_path):
     assert not is_dataset(imagefolder)
     assert not is_dataset(tmp_path / "missing" / "deep" / "er")
     assert is_dataset("org/name")
 
 
 @given(values=st.lists(st.sampled_from(["a", "b", "c", ""]), max_size=12))
-def test_names_by_content_are_unique_and_depend_on_nothing_behind(values):
+def test_names_by_content_are_unique_and_do_not_depend_on_later_values(values):
     names = content_ids(pl.Series(values, dtype=pl.String))
     assert names.is_unique().all()
     assert content_ids(pl.Series(values[:5], dtype=pl.String)).to_list() == names.to_list()[:5]

@@ -47,7 +47,7 @@ def statuses(frame):
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_any_name_is_listed_and_found_again(folder, name):
+def test_a_file_of_any_name_is_listed_and_can_be_opened(folder, name):
     path = put(folder / name)
     frame = list_images(folder)
     assert frame["image_id"].to_list() == [name]
@@ -58,7 +58,7 @@ def test_any_name_is_listed_and_found_again(folder, name):
 
 
 @pytest.mark.parametrize("raw", [b"caf\xe9.png", b"\xff\xfe.png", b"100%\xe9.png"])
-def test_a_name_that_is_not_utf8_is_percent_encoded_and_found_again(folder, raw):
+def test_a_name_that_is_not_utf8_is_percent_encoded_and_can_be_opened(folder, raw):
     path = put(folder / os.fsdecode(raw))
     frame = list_images(folder)
     assert frame["image_id"][0].isascii()
@@ -67,7 +67,7 @@ def test_a_name_that_is_not_utf8_is_percent_encoded_and_found_again(folder, raw)
     assert path_text(path) == frame["path"][0]
 
 
-def test_names_that_encode_alike_stay_two_rows(folder):
+def test_two_names_with_the_same_encoding_are_two_rows(folder):
     put(folder / os.fsdecode(b"caf\xe9.png"))
     put(folder / "caf%E9.png")
     frame = list_images(folder)
@@ -75,17 +75,19 @@ def test_names_that_encode_alike_stay_two_rows(folder):
     assert sorted(statuses(frame).values(), key=str) == [None, "unreadable"]
 
 
-def test_the_order_is_that_of_the_key_and_nested_folders_count(folder):
+def test_rows_are_sorted_by_key_and_subfolders_are_included(folder):
     for name in ("b/2.png", "a/z/1.png", "c.png", "a.png"):
         put(folder / name)
     assert list_images(folder)["image_id"].to_list() == ["a.png", "a/z/1.png", "b/2.png", "c.png"]
 
 
-def test_content_decides_where_the_suffix_says_nothing(folder):
+def test_the_content_decides_if_the_suffix_is_no_picture_suffix(folder):
     put(folder / "no_suffix")
     put(folder / "picture.txt")
     (folder / "notes.txt").write_text("BM and P1 and other notes")
-    (folder / "caption.jpg").write_text("a text under a picture's name is listed, and fails by name later")
+    (folder / "caption.jpg").write_text(
+        "a text with the suffix of a picture is listed, and fails when it is decoded"
+    )
     (folder / ".hidden.png").write_bytes((folder / "no_suffix").read_bytes())
     put(folder / ".thumbnails" / "x.png")
     assert list_images(folder)["image_id"].to_list() == ["caption.jpg", "no_suffix", "picture.txt"]
@@ -112,7 +114,7 @@ def test_pipes_and_broken_links_are_rows_and_are_never_opened(folder, tmp_path):
     assert statuses(list_images(folder, follow_links=True))["outside.jpg"] is None
 
 
-def test_a_folder_is_walked_once_however_it_is_reached(folder, tmp_path):
+def test_a_folder_is_listed_once_although_several_links_lead_to_it(folder, tmp_path):
     put(folder / "deep" / "a.png")
     (folder / "deep" / "up").symlink_to(folder)
     (folder / "again").symlink_to(folder / "deep")
@@ -124,7 +126,7 @@ def test_a_folder_is_walked_once_however_it_is_reached(folder, tmp_path):
     assert len(list_images(folder, follow_links=True)) == 2
 
 
-def test_a_link_within_the_folder_is_a_picture_of_its_own(folder):
+def test_a_link_within_the_folder_is_a_picture_as_well(folder):
     (folder / "copy.png").symlink_to(put(folder / "a.png"))
     assert statuses(list_images(folder)) == {"a.png": None, "copy.png": None}
 
@@ -135,13 +137,13 @@ def test_the_folder_may_itself_be_a_link(folder, tmp_path):
     assert list_images(tmp_path / "alias")["image_id"].to_list() == ["a.png"]
 
 
-def test_a_folder_with_the_name_of_a_picture_is_walked(folder):
+def test_a_folder_with_the_name_of_a_picture_is_a_folder(folder):
     put(folder / "album.jpg" / "a.png")
     assert list_images(folder)["image_id"].to_list() == ["album.jpg/a.png"]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
-def test_a_closed_folder_is_a_row(folder):
+def test_a_folder_without_permission_is_a_row(folder):
     put(folder / "a.png")
     put(folder / "closed" / "b.png")
     (folder / "closed").chmod(0)
@@ -149,7 +151,7 @@ def test_a_closed_folder_is_a_row(folder):
     (folder / "closed").chmod(0o755)
 
 
-def test_nothing_to_do_is_an_error_that_counts_what_else_is_there(folder):
+def test_a_folder_without_pictures_is_an_error_that_counts_its_files(folder):
     (folder / "notes.txt").write_text("no picture")
     with pytest.raises(FileNotFoundError, match="1 other file"):
         list_images(folder)

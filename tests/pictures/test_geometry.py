@@ -26,7 +26,7 @@ def similarity(scale, degrees, shift):
 
 
 def rotation(yaw=0.0, pitch=0.0, roll=0.0):
-    """Turn a head, x right, y down, z away: the nose to the right, then up, then the head clockwise."""
+    """Rotate a head (x right, y down, z away): the nose to the right, then up, then the head clockwise."""
     y, p, r = np.radians([-yaw, -pitch, roll])
     about_y = np.array([[np.cos(y), 0, np.sin(y)], [0, 1, 0], [-np.sin(y), 0, np.cos(y)]])
     about_x = np.array([[1, 0, 0], [0, np.cos(p), -np.sin(p)], [0, np.sin(p), np.cos(p)]])
@@ -47,7 +47,7 @@ def smooth(height, width):
 
 
 @given(st.floats(0.05, 20), st.floats(-180, 180), coordinate, coordinate)
-def test_a_similarity_is_found_again(scale, degrees, dx, dy):
+def test_the_similarity_of_two_point_sets_is_found(scale, degrees, dx, dy):
     points = np.random.default_rng(0).normal(0, 50, (7, 2))
     true = similarity(scale, degrees, (dx, dy))
     np.testing.assert_allclose(fit_similarity(points, transform_points(points, true)), true, atol=1e-6)
@@ -59,7 +59,7 @@ def test_the_fit_is_never_a_reflection():
     assert np.linalg.det(found[:, :2]) > 0
 
 
-def test_no_similarity_nearby_fits_better():
+def test_no_other_similarity_fits_better():
     rng = np.random.default_rng(0)
     source, target = rng.normal(size=(2, 7, 2))
     best = fit_similarity(source, target)
@@ -84,7 +84,7 @@ def test_points_without_a_similarity_are_refused(source, target):
         fit_similarity(source, target)
 
 
-def test_the_template_is_symmetric_and_the_pupils_lie_where_promised():
+def test_the_template_is_symmetric_and_the_pupils_have_their_places():
     places = {**TEMPLATE, "left": PUPILS[0], "right": PUPILS[1]}
     for left, right in ((33, 263), (133, 362), (61, 291), ("left", "right")):
         assert np.allclose(np.add(places[left], places[right])[0], 1)
@@ -95,7 +95,7 @@ def test_the_template_is_symmetric_and_the_pupils_lie_where_promised():
 
 
 @given(st.floats(0.1, 8), st.floats(-180, 180), st.floats(0, 500), st.floats(0, 500))
-def test_a_face_of_the_templates_shape_falls_on_the_template(scale, degrees, dx, dy):
+def test_a_face_with_the_shape_of_the_template_is_mapped_onto_it(scale, degrees, dx, dy):
     mesh = np.random.default_rng(0).uniform(0, 512, (478, 2))
     mesh[list(TEMPLATE)] = np.array(list(TEMPLATE.values())) * 512 - 0.5
     points = transform_points(mesh, similarity(scale, degrees, (dx, dy)))
@@ -103,7 +103,7 @@ def test_a_face_of_the_templates_shape_falls_on_the_template(scale, degrees, dx,
     np.testing.assert_allclose(found, mesh, atol=1e-6)
 
 
-def test_a_box_without_landmarks_falls_on_the_mean_face():
+def test_a_box_without_landmarks_is_mapped_onto_the_mean_face():
     box = (
         100.0,
         50.0,
@@ -116,7 +116,7 @@ def test_a_box_without_landmarks_falls_on_the_mean_face():
     np.testing.assert_allclose(corners.ravel(), np.array(TEMPLATE_BOX) * 100 - 0.5)
 
 
-def test_a_crop_by_the_identity_is_the_picture():
+def test_a_crop_with_the_identity_matrix_is_the_picture():
     pixels = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     np.testing.assert_array_equal(crop_face(pixels, np.eye(3)[:2], 64), pixels)
 
@@ -146,7 +146,7 @@ def test_a_large_face_does_not_alias():
     assert abs(crop.mean() - 127.5) < 3
 
 
-def test_a_crop_beyond_the_picture_continues_its_edge():
+def test_a_crop_beyond_the_picture_repeats_its_edge():
     picture = smooth(200, 200)
     crop = crop_face(picture, similarity(1, 0, (100, 0)), 200)
     np.testing.assert_array_equal(crop[:, 100:], picture[:, :100])
@@ -155,7 +155,7 @@ def test_a_crop_beyond_the_picture_continues_its_edge():
 
 @pytest.mark.parametrize("scale", [0.05, 0.4, 3.0])
 @pytest.mark.parametrize("shift", [(5000, 0), (0, -5000), (-9000, 9000)])
-def test_a_crop_wholly_outside_is_still_a_crop(scale, shift):
+def test_a_crop_that_lies_outside_the_picture_is_a_crop(scale, shift):
     assert crop_face(smooth(90, 120), similarity(scale, 30, shift), 64).shape == (64, 64, 3)
 
 

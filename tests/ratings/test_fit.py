@@ -1,101 +1,14 @@
 from __future__ import annotations
 
-import json
+import warnings
 
 import numpy as np
 import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.core.config import RatingsSettings
-from facestats.core.protocols import ModelError
 from facestats.core.tables import RATINGS
-from facestats.demo.raters import simulate_ratings
-from facestats.demo.records import sample_records
-from tests.conftest import DATA
-
-PLAIN = RatingsSettings(n_shape=0, columns=("embedding",), n_folds=5)
-needs_3dsk = pytest.mark.skipif(not (DATA / "3dsk").is_dir(), reason=f"the 3DSK face set is not in {DATA}")
-
-
-def long(found):
-    return pl.DataFrame(
-        {
-            "image_id": [f"{i:04d}.jpg" for i in found.item],
-            "rater_id": [f"rater_{j:02d}" for j in found.rater],
-            "rating": found.rating,
-        }
-    )
-
-
-@pytest.fixture(scope="module")
-def simulated():
-    return simulate_ratings(sample_records(240, seed=1), seed=1, share=0.6)
-
-
-@pytest.fixture(scope="module")
-def ratings(simulated):
-    return fs.ratings.read(long(simulated))
-
-
-@pytest.fixture(scope="module")
-def embeddings(simulated):
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(240, 16))
-    x[:, 0] += 3 * (simulated.score - simulated.score.mean())
-    x /= np.linalg.norm(x, axis=1, keepdims=True)
-    ids = [f"{i:04d}.jpg" for i in range(240)]
-    return pl.DataFrame({"image_id": ids, "embedding": pl.Series(x, dtype=pl.Array(pl.Float32, 16))})
-
-
-@pytest.fixture(scope="module")
-def fit(embeddings, ratings):
-    return fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1 fp32", settings=PLAIN)
-
-
-def values(table):
-    return {row["measure"]: row for row in table.iter_rows(named=True)}
-
-
-@pytest.mark.slow
-def test_the_ceiling_is_that_of_the_simulation(simulated, ratings):
-    found = values(fs.ratings.reliability(ratings, n_resamples=200))["ceiling"]
-    means = fs.ratings.average(ratings).sort("image_id")["rating"].to_numpy()
-    assert found["low"] <= np.corrcoef(means, simulated.score)[0, 1] <= found["high"]
-
-
-@pytest.mark.slow
-def test_rater_effects_are_those_of_the_simulation():
-    # the truth of each rater: the same panel on very many faces
-    records = sample_records(12_000, seed=3)
-    every = fs.ratings.rater_effects(fs.ratings.read(long(simulate_ratings(records, seed=5, share=0.6))))
-    some = fs.ratings.rater_effects(fs.ratings.read(long(simulate_ratings(records[:240], seed=5, share=0.6))))
-    for column in ("severity", "agreement"):
-        inside = every[column].is_between(some[f"{column}_low"], some[f"{column}_high"])
-        assert inside.sum() >= 10, column  # of 12 intervals of 95 %
-
-
-@needs_3dsk
-@pytest.mark.parametrize(("gender", "one", "halves"), [("female", 0.54, 0.977), ("male", 0.53, 0.976)])
-def test_reliability_of_real_faces(gender, one, halves):
-    raw = pl.read_parquet(DATA / "3dsk/raters.parquet").filter(face_gender=gender, trait="att")
-    ratings = fs.ratings.read(raw.with_columns(image_id=pl.col("face_id")))
-    found = values(fs.ratings.reliability(ratings, n_splits=300, n_resamples=5))
-    assert round(found["single_rater"]["value"], 2) == one
-    assert found["split_half"]["value"] == pytest.approx(halves, abs=0.001)
-
-
-def test_panels_without_a_common_face_are_named_and_renaming_raters_changes_no_mean(ratings, caplog):
-    first = pl.col("image_id") < "0120.jpg"
-    apart = ratings.filter(first == (pl.col("rater_id") < "rater_05"))
-    names = apart["rater_id"].unique().sort()
-    other = apart.with_columns(rater_id=pl.col("rater_id").replace(names, names.shuffle(seed=1)))
-    found, again = (fs.ratings.average(fs.ratings.read(frame)) for frame in (apart, other))
-    assert found["rating"].to_numpy() == pytest.approx(again["rating"].to_numpy(), abs=1e-9)
-    assert "attractiveness: the raters fall into 2 panels that share no face: 5 raters of" in caplog.text
-    caplog.clear()
-    fs.ratings.average(ratings)
-    assert not caplog.text
+from tests.ratings.conftest import PLAIN, values
 
 
 def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
@@ -119,28 +32,6 @@ def test_strange_vectors_are_flagged(fit, embeddings):
     strange = -np.abs(np.random.default_rng(0).normal(size=(20, 16))) * np.r_[5, np.ones(15)]
     rows = embeddings.head(20).with_columns(embedding=pl.Series(strange, dtype=pl.Array(pl.Float32, 16)))
     assert fs.ratings.rate_faces(rows, fit.model)["attractiveness_ood"].mean() > 0.8
-
-
-def test_a_saved_model_says_the_same_and_refuses_other_encoders(fit, embeddings, tmp_path):
-    fit.model.save(tmp_path)
-    again = fs.ratings.load_model(tmp_path, encoder="clip@1 bf16")
-    assert again.name == fit.model.name
-    assert fs.ratings.rate_faces(embeddings, again).equals(fs.ratings.rate_faces(embeddings, fit.model))
-    with pytest.raises(ModelError, match="reads vectors of 'clip@1 fp32', but these are of 'clip@2 fp32'"):
-        fs.ratings.load_model(tmp_path, encoder="clip@2 fp32")
-    spec = json.loads((tmp_path / "model.json").read_text())
-    assert {"encoder", "dims", "trait", "unit", "scale", "reference_distances"} <= set(spec)
-    (tmp_path / "model.json").write_text(json.dumps(spec | {"trait": "wealth"}))
-    with pytest.raises(ModelError, match="do not belong together"):
-        fs.ratings.load_model(tmp_path, encoder="clip@1 fp32")
-
-
-@pytest.mark.parametrize("damage", [b"", b"{}", b"[1]", b'{"kind": "facestats ratings model 1"}'])
-def test_a_damaged_model_is_a_sentence(fit, tmp_path, damage):
-    fit.model.save(tmp_path)
-    (tmp_path / "model.json").write_bytes(damage)
-    with pytest.raises(ModelError, match=r"cannot be read|describes None"):
-        fs.ratings.load_model(tmp_path, encoder="clip@1 fp32")
 
 
 def test_vectors_of_another_dimension_are_refused(fit, embeddings):
@@ -212,59 +103,23 @@ def test_pictures_of_one_person_stay_in_one_fold(embeddings, ratings, tmp_path):
         fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=chosen)
 
 
-def test_people_are_asked_for_by_the_name_of_their_column(tmp_path):
-    assert fs.inputs.read_people(tmp_path, None).columns == ["image_id"]
-    with pytest.raises(
-        fs.tables.TableError, match=r"no column 'who' that names the person; it has no such file"
-    ):
-        fs.inputs.read_people(tmp_path, "who")
-    (tmp_path / "metadata.csv").write_text("file_name,name\na.jpg,x\na.jpg,y\n")
-    with pytest.raises(fs.tables.TableError, match=r"no column 'who'.*it has \['name'\].*ratings.person"):
-        fs.inputs.read_people(tmp_path, "who")
-    with pytest.raises(fs.tables.TableError, match=r"names 'a.jpg' twice"):
-        fs.inputs.read_people(tmp_path, "name")
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"att_score": 1.0}, r"columns \['att_score'\].*never trained"),
-        ({"rating_sd": 1.0}, "never trained on a model's output"),
-        ({"rater_id": "CLIP ViT-B/32"}, "rater 'CLIP ViT-B/32' is named like a model"),
-        ({"rater_id": "gpt-4o"}, "named like a model"),
-        ({"rater_id": "some-lab/beauty"}, "named like a model"),
-        ({"rater_id": None}, "no usable rater_id"),
-        ({"rating": "nice"}, "no usable rating"),
-    ],
-)
-def test_what_a_model_said_is_refused(ratings, change, message):
-    with pytest.raises(fs.tables.TableError, match=message):
-        fs.ratings.read(ratings.with_columns(**{k: pl.lit(v) for k, v in change.items()}))
-
-
-def test_people_with_names_like_words_of_models_may_rate(ratings):
-    for name in ("Clippy Aiken", "R0001", "Vita", "rater_07"):
-        renamed = ratings.with_columns(
-            rater_id=pl.when(pl.col("rater_id") == "rater_00").then(pl.lit(name)).otherwise("rater_id")
-        )
-        if name != "rater_07":
-            assert name in fs.ratings.read(renamed)["rater_id"].to_list()
-
-
-def test_tables_of_this_package_are_no_ratings(fit, embeddings, tmp_path):
-    store = fs.Store(tmp_path)
-    path = store.write("ratings", fs.ratings.rate_faces(embeddings, fit.model))
-    with pytest.raises(fs.tables.TableError, match="a table that this package made"):
-        fs.ratings.read(path)
-
-
-def test_repeats_and_missing_columns_are_named(ratings):
-    with pytest.raises(fs.tables.TableError, match=r"rates '0000.jpg' twice"):
-        fs.ratings.read(pl.concat([ratings, ratings.head(1)]))
-    with pytest.raises(fs.tables.TableError, match=r"no column \['rater_id'\]"):
-        fs.ratings.read(ratings.drop("rater_id"))
-
-
 def test_too_few_rated_faces_are_refused(embeddings, ratings):
-    with pytest.raises(ValueError, match="10 rated faces have"):
+    with pytest.raises(ValueError, match="10 of 240 rated faces have"):
         fs.fit_ratings(embeddings.head(10), ratings, fs.models.ridge(), encoder="x", settings=PLAIN)
+
+
+def test_a_fit_prints_its_skill_on_one_line(fit):
+    found = values(fit.skill)
+    r, ceiling = found["r"], found["ceiling"]["value"]
+    interval = f"[{r['low']:.2f}, {r['high']:.2f}]"
+    assert repr(fit) == (
+        f"RatingsFit(attractiveness, 240 faces, held-out r {r['value']:.2f} {interval}, ceiling {ceiling:.2f})"
+    )
+
+
+def test_fitting_leaves_numpy_and_warnings_as_they_were(embeddings, ratings):
+    fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=PLAIN)  # imports
+    before = np.geterr(), list(warnings.filters)
+    fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=PLAIN)
+    fs.ratings.reliability(ratings, n_splits=5, n_resamples=5)
+    assert (np.geterr(), list(warnings.filters)) == before

@@ -35,5 +35,5 @@ def test_new_shapes_are_laid_over_the_mean_given():
 
 @pytest.mark.parametrize("bad", [np.zeros((2, 3, 2)), np.zeros((3, 2)), np.full((1, 3, 2), np.nan)])
 def test_what_is_no_shape_is_refused(bad):
-    with pytest.raises(ValueError, match=r"no extent|points are \(n, points, 2\)"):
+    with pytest.raises(ValueError, match=r"no extent|points must have the shape \(n, points, 2\)"):
         align_shapes(bad)

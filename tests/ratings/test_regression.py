@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from facestats.models import mlp, ridge
 from facestats.ratings.regression import (
     apply_layers,
+    assign_folds,
     cross_validate,
-    deal_groups,
     fit_features,
     fit_spread,
     held_out_quantile,
@@ -29,14 +29,14 @@ class Memory:
 @given(st.lists(st.integers(0, 20), min_size=30, max_size=80), st.integers(2, 5))
 def test_groups_are_never_torn_apart(groups, n_folds):
     keys = np.array([*groups, *range(21)])
-    folds = deal_groups(keys, n_folds=n_folds, seed=0)
+    folds = assign_folds(keys, n_folds=n_folds, seed=0)
     assert set(folds) == set(range(n_folds))
     assert all(len(set(folds[keys == g])) == 1 for g in set(keys))
 
 
 def test_too_few_groups_say_what_makes_a_group():
-    with pytest.raises(ValueError, match=r"3 groups cannot be dealt into 5 folds: .*min_cosine"):
-        deal_groups(np.array([0, 1, 2, 2]), n_folds=5, seed=0)
+    with pytest.raises(ValueError, match=r"3 groups are too few for 5 folds\. .*min_cosine"):
+        assign_folds(np.array([0, 1, 2, 2]), n_folds=5, seed=0)
 
 
 def test_copies_on_both_sides_would_cheat_and_groups_prevent_it():

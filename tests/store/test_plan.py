@@ -1,10 +1,10 @@
-"""What a build has to do: which rows, in which chunks, read how often."""
+"""The plan of a build: which rows, in which chunks, and how often the input is read."""
 
 from functools import partial
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
@@ -23,7 +23,7 @@ def store(tmp_path):
 
 @pytest.mark.parametrize("lazy", [False, True])
 @pytest.mark.parametrize("chunk_size", [3, None])
-def test_no_rows_are_a_sentence_and_the_table_stays(store, lazy, chunk_size):
+def test_an_empty_input_is_an_error_and_the_table_stays(store, lazy, chunk_size):
     nothing = pictures([]).with_columns(path="image_id")
     nothing = nothing.lazy() if lazy else nothing
     message = "no rows to make table 'attributes' from: the input is empty. Look at the filter"
@@ -39,6 +39,7 @@ def test_no_rows_are_a_sentence_and_the_table_stays(store, lazy, chunk_size):
     assert store.read("attributes", fingerprint=True).equals(before)
 
 
+@settings(deadline=None)
 @given(
     wanted=st.sets(st.integers(0, 40), min_size=1),
     size=st.one_of(st.none(), st.integers(1, 12)),
@@ -74,7 +75,7 @@ def test_many_small_chunks_of_a_lazy_frame_are_read_together(store):
     assert len(reads) == 2  # once for the plan, once for all chunks
 
 
-def test_lazy_rows_are_the_same_rows(store, tmp_path):
+def test_lazy_rows_are_those_of_a_frame(store, tmp_path):
     draw_faces(tmp_path / "raw", n=7)
     images = fs.list_images(tmp_path / "raw")
     before = build(store, images)
@@ -99,7 +100,7 @@ def test_lazy_tables_may_be_joined(store):
     assert computed() == []
 
 
-def test_rows_that_were_read_without_fingerprints_are_known_again(store):
+def test_rows_that_were_read_without_fingerprints_are_recognised(store):
     store.build("embeddings", pictures(ids(9)), embed, progress=False)
     again = partial(store.build, "attributes", func=label, progress=False)
     again(store.scan("embeddings"))

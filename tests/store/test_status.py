@@ -1,4 +1,4 @@
-"""What is fresh, what is stale and why: a failure that passes is a change, and so is a table that changed."""
+"""Which tables are stale and why: a row that no longer fails is a change, and so is a changed input table."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ import pytest
 import facestats as fs
 from tests.store.test_store import CALLS, build, computed, ids, pictures
 
-BROKEN: dict[str, str] = {}  # image_id -> status, until somebody mends the cause
+BROKEN: dict[str, str] = {}  # image_id -> failure status
 
 
 def embed(chunk):
@@ -41,7 +41,7 @@ def states(store, expected=None):
 
 
 @pytest.mark.parametrize("lazy", [False, True])
-def test_a_failure_that_passes_or_becomes_another_one_is_a_change_for_the_next_stage(store, lazy):
+def test_a_failure_that_ends_or_changes_is_a_change_for_the_next_stage(store, lazy):
     BROKEN.update({"00001.png": "permission_denied", "00004.png": "permission_denied"})
     rows = embeddings(store)
     build(store, store.scan("embeddings") if lazy else rows)
@@ -75,7 +75,7 @@ def test_a_failure_that_stays_changes_nothing(store, capsys):
     assert states(store)["attributes"] == ("fresh", "")
 
 
-def test_a_table_without_failures_is_stored_as_it_was(store):
+def test_only_failed_rows_have_other_fingerprints(store):
     well = embeddings(store)
     BROKEN["00001.png"] = "not_image"
     other = fs.Store(store.data_dir / "other")
@@ -83,7 +83,7 @@ def test_a_table_without_failures_is_stored_as_it_was(store):
     assert (marks != well["fingerprint"]).to_list() == [i == "00001.png" for i in ids(6)]
 
 
-def test_failures_of_an_interrupted_run_are_tried_again_too(store):
+def test_failures_of_an_interrupted_run_are_tried_again_as_well(store):
     BROKEN["00001.png"] = "permission_denied"
     BROKEN["00004.png"] = "stop"
     with pytest.raises(KeyboardInterrupt):
@@ -126,7 +126,7 @@ def test_a_written_table_is_stale_when_a_table_that_it_was_made_from_changed(sto
     assert states(store)["composites"] == ("stale", "master changed")
 
 
-def test_a_table_that_was_written_before_those_it_is_made_from_says_nothing(store):
+def test_a_table_written_before_the_tables_it_is_made_from_is_fresh(store):
     store.write("composites", card())
     assert states(store)["composites"] == ("fresh", "")
     store.write("master", merge(pictures(ids(3))))  # without fingerprints

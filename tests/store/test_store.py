@@ -1,4 +1,4 @@
-"""The promises of `Store`: only what is missing is computed, nothing is lost, and it says why."""
+"""`Store` computes only missing rows, loses nothing when it is interrupted, and says why rows were computed."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.store import table_files as parts
+from facestats.store import table_files
 from facestats.store.fingerprint import describe_stage
 from facestats.store.status import Expected
 from facestats.store.table_files import StoreError
@@ -63,7 +63,7 @@ def table_bytes(store):
     return {p.name: p.read_bytes() for p in store.tables_dir.rglob("*.parquet")}
 
 
-def test_unchanged_is_free_and_touches_no_file(store):
+def test_an_unchanged_table_computes_and_writes_nothing(store):
     first = build(store, pictures(ids(10)))
     before = {p: p.stat().st_mtime_ns for p in store.tables_dir.rglob("*.parquet")}
     assert len(computed()) == 10
@@ -81,10 +81,10 @@ def test_unchanged_is_free_and_touches_no_file(store):
     chunk=st.integers(1, 7),
     part=st.integers(1, 5),
 )
-def test_only_new_and_changed_rows_are_computed_and_removed_ones_leave(
+def test_only_new_and_changed_rows_are_computed_and_removed_rows_disappear(
     tmp_path_factory, old, new, touched, chunk, part
 ):
-    parts.PART_ROWS, saved = part, parts.PART_ROWS
+    table_files.PART_ROWS, saved = part, table_files.PART_ROWS
     try:
         store = fs.Store(tmp_path_factory.mktemp("s"))
         name = {i: f"{i:03d}" for i in range(31)}
@@ -99,7 +99,7 @@ def test_only_new_and_changed_rows_are_computed_and_removed_ones_leave(
         direct = pl.read_parquet(store.tables_dir / "attributes.parquet")
         assert direct.equals(out)
     finally:
-        parts.PART_ROWS = saved
+        table_files.PART_ROWS = saved
 
 
 def test_an_interrupted_run_loses_one_chunk_and_ends_with_the_same_bytes(tmp_path):
@@ -121,7 +121,7 @@ def _stopping(chunk, *, stop_at):
     return label(chunk, stop_at=stop_at)
 
 
-def test_resume_computes_the_rest_only(store, monkeypatch):
+def test_a_resumed_run_computes_only_the_missing_rows(store, monkeypatch):
     monkeypatch.setitem(STOP, "at", "00007.png")
     with pytest.raises(KeyboardInterrupt):
         store.build("attributes", pictures(ids(11)), _interrupted, chunk_size=3, progress=False)
@@ -203,14 +203,14 @@ def test_retry_failed_computes_failures_only(store):
     assert computed() == sorted(bad)
 
 
-def test_rows_must_come_back(store):
+def test_a_stage_returns_one_row_per_input_row(store):
     with pytest.raises(fs.tables.TableError, match=r"one row per input row: got 2 rows for 3"):
         store.build("attributes", pictures(ids(5)), lambda c: label(c).head(2), chunk_size=3, progress=False)
     with pytest.raises(fs.tables.TableError, match=r"repeat image_id 'a'"):
         build(store, pictures(["a", "a"]))
 
 
-def test_contract_is_checked_before_anything_is_written(store):
+def test_the_contract_is_checked_before_anything_is_written(store):
     with pytest.raises(fs.tables.TableError, match=r"column 'error' is missing(.|\n)*01_faces"):
         store.build("faces", pictures(ids(3)), label, progress=False)
     assert not list(store.tables_dir.rglob("*.parquet"))
@@ -240,7 +240,7 @@ def test_order_of_the_input_does_not_matter(store):
     assert table_bytes(other) == first
 
 
-def test_a_full_disk_harms_nothing(store, monkeypatch):
+def test_a_full_disk_leaves_the_old_table(store, monkeypatch):
     build(store, pictures(ids(5)), word="old")
 
     def full(self, *args, **kwargs):
@@ -258,8 +258,8 @@ def test_a_full_disk_harms_nothing(store, monkeypatch):
 
 
 @pytest.mark.parametrize("moment", ["ready with old", "ready alone"])
-def test_a_kill_between_the_renames_is_mended(store, moment, monkeypatch):
-    monkeypatch.setattr(parts, "PART_ROWS", 2)
+def test_a_kill_between_the_renames_is_repaired(store, moment, monkeypatch):
+    monkeypatch.setattr(table_files, "PART_ROWS", 2)
     build(store, pictures(ids(9)), word="old")
     old = (store.tables_dir / "attributes.parquet").rename(store.tables_dir / "kept")
     build(store, pictures(ids(9)), word="new")
@@ -298,7 +298,7 @@ def embed(chunk):
     return chunk.select("image_id", status, pl.lit(None, dtype=pl.String).alias("error"), *none)
 
 
-def test_tables_older_than_those_before_them_are_named(store):
+def test_tables_that_are_older_than_their_inputs_are_named(store):
     quiet = {"progress": False}
     rows = store.build("embeddings", pictures(ids(6)), embed, **quiet)
     build(store, rows)
@@ -315,7 +315,7 @@ def test_tables_older_than_those_before_them_are_named(store):
         store.check_inputs("master")
 
 
-def test_rows_that_no_table_holds_are_compared_where_they_are_given(store):
+def test_input_rows_that_no_table_holds_are_compared_if_they_are_given(store):
     captions = pl.DataFrame({"image_id": ids(3), "text": ["a", "b", "c"]})
     store.build("text_labels", captions, label, progress=False)
     store.check_inputs("master")
@@ -325,7 +325,7 @@ def test_rows_that_no_table_holds_are_compared_where_they_are_given(store):
         store.check_inputs("master", text_labels=other)
 
 
-def test_status_sees_frames_that_are_no_tables(store):
+def test_status_compares_frames_that_are_not_tables(store):
     def merge(chunk, *, human):
         return chunk.select("image_id", n=pl.lit(human.height))
 
@@ -343,19 +343,11 @@ def _state(store, table, expected=None):
     return row["state"], row["why"]
 
 
-def test_provenance_lies_in_the_footer(store):
+def test_provenance_is_read_from_the_footer(store):
     build(store, pictures(ids(3)), word="z")
     footer = store.provenance("attributes")
     assert footer["stage"]["params"] == {"word": "z"}
     assert footer["packages"]["polars"] == pl.__version__
-
-
-def test_paths_and_workers_do_not_make_a_table_stale():
-    one = describe_stage(label, {"folder": Path("a"), "workers": 1, "word": "x"})
-    assert one == describe_stage(label, {"folder": Path("b"), "workers": 2, "word": "x"})
-    assert one != describe_stage(label, {"word": "y"})
-    with pytest.raises(TypeError, match="cannot be recorded"):
-        describe_stage(label, {"word": object()})
 
 
 def test_unknown_table_and_engine_name_the_valid_ones(store):

@@ -144,7 +144,7 @@ def test_asking_first_puts_options_only_to_texts_that_speak_of_them():
     assert asked["The person is red."] == ["red hair", "an age of glad hair"]
     assert asked["The person is old."] == ["an age of glad hair"]
     assert asked["The person is glad."] == ["red hair", "old", "an age of glad hair"], (
-        "no question: always put"
+        "an attribute without a question is always scored"
     )
     assert out["text_hair"].to_list() == ["red", None, None, None]
     assert out["text_hair_probs"].is_null().to_list() == [False, True, False, True]

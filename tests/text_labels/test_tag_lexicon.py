@@ -21,7 +21,7 @@ def look(text):
 @pytest.mark.parametrize(
     "text", ["1girl, solo", "black_hair; smile", "a|b", "tall man, red hair, green scarf"]
 )
-def test_lists_of_tags_are_told(text):
+def test_a_list_of_tags_is_recognized(text):
     assert is_tag_list(text)
 
 
@@ -35,7 +35,7 @@ def test_lists_of_tags_are_told(text):
         "She is old, really!",
     ],
 )
-def test_from_sentences(text):
+def test_a_sentence_is_not_a_list_of_tags(text):
     assert not is_tag_list(text)
 
 
@@ -52,7 +52,7 @@ def test_tags_are_found_however_they_are_written():
 def test_two_options_of_one_attribute_are_left_open():
     assert "hair_color" not in look("black hair, red hair")
     assert look("ginger hair, red hair")["hair_color"][0] == "red", (
-        "two words for one option are not two options"
+        "two tags of one option are not two options"
     )
 
 

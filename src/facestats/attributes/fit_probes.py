@@ -1,4 +1,4 @@
-"""Learn attributes from human labels, and find out where that labels better than the prompts."""
+"""Learn attributes from human labels, and test whether that labels better than the prompts."""
 
 from __future__ import annotations
 
@@ -6,17 +6,29 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from facestats.attributes.probe_fitting import fit_all
-from facestats.attributes.probes import MIN_COSINE, Probes, load_probes, probes_name
+import numpy as np
+import polars as pl
+
+from facestats.attributes.probe_fitting import LabelledRows, assess
+from facestats.attributes.probes import (
+    CURVE,
+    MIN_COSINE,
+    REPORT,
+    Probe,
+    Probes,
+    load_probes,
+    probes_name,
+)
 from facestats.attributes.zero_shot import MADE_BY, label_attributes
+from facestats.core.groups import number_people
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, check_columns, take_rows
+from facestats.core.tables import KEY, VIEWS, TableError, check_columns, take_rows
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    import polars as pl
+    from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
     from facestats.core.protocols import Encoder
@@ -32,38 +44,53 @@ def fit_probes(
     file: str | os.PathLike[str] | None = None,
     min_cosine: float = MIN_COSINE,
 ) -> Probes:
-    """Learn attributes from human labels, and find out where that labels better than the prompts.
+    """Learn attributes from human labels, and test whether that labels better than the prompts.
 
-    A logistic regression with an L2 penalty, tested in 5 folds that keep near-duplicates and the pictures of one
-    person together, is promoted where the paired bootstrap interval (95 %) of its gain in accuracy over zero-shot
-    lies above zero. Rows that were picked for being hard are learnt from, but not tested on.
+    A probe is a logistic regression with an L2 penalty. It is tested in 5 folds that keep near-duplicates and the
+    pictures of one person together. A probe is promoted if the 95 % interval of its gain in accuracy over zero-shot
+    (paired cluster bootstrap; Davison & Hinkley 1997, section 3.8) lies above zero. Rows that were chosen for being
+    hard are learned from, but not tested on.
 
     Parameters
     ----------
     embeddings
-        Table of stage 02, lazy or not; rows without a label do not count, and are not read.
+        Table of stage 02, lazy or not. Rows without a label are not used; of a lazy table they are not read.
     labels
-        From :func:`facestats.human_labels.read`; a column `person` keeps the pictures of one person together.
-    encoder
-        The encoder that made `embeddings`; or only its name, where its text side is not at hand: then there is
-        no zero-shot to compare with, and no probe is promoted.
+        From :func:`facestats.human_labels.read`. A column `person` keeps the pictures of one person together.
     attributes
         ``cfg.attributes``: views, options and prompts.
+    encoder
+        The encoder that made `embeddings`. Its name is enough where its text side is not available; then there is
+        no zero-shot to compare with, and no probe is promoted.
     seed
-        Fixes folds and resamples.
+        Seed of the folds and the resamples.
     file
-        Where the probes are kept; read from there as long as labels, vectors, prompts and settings are the same.
+        File that keeps the probes. They are read from it as long as labels, vectors, prompts and settings are the
+        same; otherwise they are fitted and the file is replaced.
     min_cosine
-        Similarity from which on two pictures count as the same.
+        Cosine similarity, -1 to 1, from which two pictures count as near-duplicates.
 
     Returns
     -------
-    Probes with `report`, `curves` and `promoted`; empty without labels.
+    The probes: `fitted`, `promoted`, `report` (one row per attribute that has labels) and `curves` (accuracy by the
+    number of labels). All are empty without labels. An attribute with too few labels has no probe; the column `why`
+    of its report says what is missing.
 
     Raises
     ------
     TableError
-        If no label speaks of a picture in `embeddings`, or a column is missing.
+        If no label belongs to a picture in `embeddings`, or if a column is missing.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> labels = fs.human_labels.read("no_file.csv", project.attributes, truth=project.truth)
+    >>> probes = fs.attributes.fit_probes(
+    ...     project.embeddings, labels, project.attributes, encoder=project.encoder
+    ... )
+    >>> probes.report.select("attribute", "n", "promoted", "why").rows()
+    [('age', 12, False, '12 rows to test on, 20 are needed')]
     """
     check_columns(labels, KEY, "attribute", "value", "reason", made_by="fs.human_labels.read")
     check_columns(embeddings.lazy().head(0).collect(), KEY, made_by=MADE_BY)
@@ -79,27 +106,70 @@ def fit_probes(
         prompted=not isinstance(encoder, str),
     )
     if file is not None and Path(file).is_file():
-        with suppress(ModelError):  # of another encoder, or none: fitted anew
+        with suppress(ModelError):  # a damaged file, or probes of another encoder: fit them again
             if (kept := load_probes(file, encoder_name)).name == name:
                 return kept
-    known = labels.drop_nulls("value")
-    prompted = _prompted(embeddings, known, encoder, attributes)
-    found = fit_all(embeddings, known, prompted, attributes, seed=seed, min_cosine=min_cosine)
+    answers = labels.drop_nulls("value")
+    rows = embeddings.join(answers.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
+    if answers.height and rows.is_empty():
+        msg = (
+            f"no label belongs to a picture in embeddings: the labels are of {answers[KEY][0]!r} and others."
+            " Use labels and embeddings of the same folder of pictures."
+        )
+        raise TableError(msg)
+    labelled = {a: s for a, s in attributes.items() if answers["attribute"].eq(a).any()}
+    zero_shot = (
+        None if isinstance(encoder, str) or not labelled else label_attributes(rows, encoder, labelled)
+    )
+    found = _fit_all(rows, answers, zero_shot, labelled, seed=seed, min_cosine=min_cosine)
     probes = Probes(name, encoder_name, *found)
     if file is not None:
         probes.save(file)
     return probes
 
 
-def _prompted(
-    embeddings: pl.DataFrame,
-    known: pl.DataFrame,
-    encoder: Encoder | str,
+def _fit_all(
+    rows: pl.DataFrame,
+    answers: pl.DataFrame,
+    zero_shot: pl.DataFrame | None,
     attributes: Mapping[str, AttributeSettings],
-) -> pl.DataFrame | None:
-    """What the prompts say of the labelled rows; None where there are none, or no text side to encode them."""
-    spoken_of = {a: s for a, s in attributes.items() if known["attribute"].eq(a).any()}
-    if isinstance(encoder, str) or not spoken_of:
-        return None
-    rows = embeddings.join(known.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
-    return label_attributes(rows, encoder, spoken_of)
+    *,
+    seed: int,
+    min_cosine: float,
+) -> tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]:
+    """Fit and test one probe per attribute: the probes, ``probes.REPORT`` and ``probes.CURVE``."""
+    fitted, reports, curves = {}, [], []
+    for attribute, settings in attributes.items():
+        joined = _join_labels(rows, answers.filter(attribute=attribute), settings)
+        labelled = _to_arrays(joined, list(settings.options), min_cosine)
+        correct = None if zero_shot is None else _is_correct(joined, zero_shot.select(KEY, label=attribute))
+        report, curve, parts = assess(labelled, correct, seed=seed)
+        reports.append({"attribute": attribute, **report})
+        curves += [{"attribute": attribute, **point} for point in curve]
+        if parts is not None:
+            fitted[attribute] = Probe(tuple(settings.options), settings.view, *parts, tuple(joined[KEY]))
+    return fitted, pl.DataFrame(reports, schema=REPORT), pl.DataFrame(curves, schema=CURVE)
+
+
+def _join_labels(rows: pl.DataFrame, answers: pl.DataFrame, settings: AttributeSettings) -> pl.DataFrame:
+    """Rows with a vector and a label: key, `vector`, `value`, `reason`, and `person` where `answers` has it."""
+    column = VIEWS[settings.view]
+    check_columns(rows, column, made_by=MADE_BY)
+    vectors = rows.select(KEY, vector=column).drop_nulls()
+    answers = answers.select(KEY, "value", "reason", pl.selectors.by_name("person", require_all=False))
+    return vectors.join(answers, on=KEY, validate="1:1", maintain_order="left")
+
+
+def _to_arrays(joined: pl.DataFrame, options: list[str], min_cosine: float) -> LabelledRows:
+    """Labelled rows as arrays; rows that were chosen for being hard are not tested on."""
+    values = np.array([options.index(v) for v in joined["value"]], dtype=np.int64)
+    tested = (joined["reason"].is_null() | (joined["reason"] == "random")).to_numpy()
+    vectors = joined["vector"].to_numpy().astype(np.float32, copy=False)
+    people = number_people(joined["person"]) if "person" in joined.columns else None
+    return LabelledRows(vectors, values, tested, len(options), min_cosine, people)
+
+
+def _is_correct(joined: pl.DataFrame, zero_shot: pl.DataFrame) -> NDArray[np.float64]:
+    """1 where the prompts gave the same label as people, else 0."""
+    both = joined.join(zero_shot, on=KEY, how="left", validate="1:1", maintain_order="left")
+    return (both["label"].cast(pl.String) == both["value"]).to_numpy().astype(np.float64)

@@ -1,4 +1,4 @@
-"""Linear probes: an attribute learnt from stored vectors and human labels, kept with what it was tested on."""
+"""Linear probes: attributes learned from stored vectors and human labels, saved with their test results."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from facestats.core.config import AttributeSettings
-from facestats.core.protocols import Encoder
+    from facestats.core.protocols import Encoder
 
-VERSION = 1
-MIN_COSINE = 0.98  # from which on two pictures are one for a test
+FILE_VERSION = 1
+MIN_COSINE = 0.98  # from this cosine similarity on, a test counts two pictures as near-duplicates
 REPORT: dict[str, pl.DataType | type[pl.DataType]] = {
     "attribute": pl.String,
     "n": pl.Int32,
@@ -60,16 +60,16 @@ class Probe:
     Parameters
     ----------
     options
-        All options of the attribute, in order; one that nobody labelled has probability 0.
+        All options of the attribute, in order; the probability of an option without labels is 0.
     view
-        Which vector it reads: ``face`` or ``full``.
+        The vector that it reads: ``face`` or ``full``.
     weights, bias
-        (n_options, dim) and (n_options,) float32.
+        Weights (n_options, dim) and bias (n_options,), float32.
     held_out
-        Of each picture it learnt from, the probabilities from the fold that had not seen it,
-        (n_labelled, n_options) float32: these may be compared with the label.
+        Probabilities of the pictures that it learned from, (n_labelled, n_options) float32. Each row comes from the
+        fold that was fitted without this picture, so it may be compared with the label.
     members
-        `image_id` of those pictures.
+        `image_id` of the pictures that it learned from, in the order of `held_out`.
     """
 
     options: tuple[str, ...]
@@ -80,40 +80,61 @@ class Probe:
     members: tuple[str, ...] = field(repr=False)
 
     def probabilities(self, image_ids: pl.Series, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Probability of each option for each vector, (n, n_options); held-out ones where it learnt from it."""
+        """Return the probability of each option for each picture.
+
+        Parameters
+        ----------
+        image_ids
+            Keys of the pictures, (n,) String.
+        vectors
+            Their unit vectors, (n, dim).
+
+        Returns
+        -------
+        Probabilities, (n, n_options) float64; the held-out ones for pictures that the probe learned from.
+
+        Raises
+        ------
+        ModelError
+            If the vectors have another dimension than those that the probe was fitted on.
+        """
         from scipy.special import softmax
 
         if vectors.shape[1] != self.weights.shape[1]:
-            msg = f"the probe reads {self.weights.shape[1]} dimensions, the vectors have {vectors.shape[1]}"
+            msg = (
+                f"the probe reads {self.weights.shape[1]} dimensions, the vectors have {vectors.shape[1]}."
+                " Use vectors of the encoder that the probe was fitted on."
+            )
             raise ModelError(msg)
         logits = vectors.astype(np.float64) @ self.weights.T.astype(np.float64) + self.bias
         out = softmax(logits, axis=1)
-        place = {image_id: i for i, image_id in enumerate(self.members)}
-        known = [(row, place[i]) for row, i in enumerate(image_ids) if i in place]
-        if known:
-            rows, places = map(list, zip(*known, strict=True))
-            out[rows] = self.held_out[places]
+        position = {image_id: i for i, image_id in enumerate(self.members)}
+        learned_from = [(row, position[i]) for row, i in enumerate(image_ids) if i in position]
+        if learned_from:
+            rows, positions = map(list, zip(*learned_from, strict=True))
+            out[rows] = self.held_out[positions]
         return out
 
 
 @dataclass(frozen=True, eq=False)
 class Probes:
-    """The probes of one collection.
+    """The probes of one collection of pictures.
 
     Parameters
     ----------
     name
-        Tells these probes from all others: a hash of labels, vectors, prompts, encoder and settings.
+        Identifies the probes: a hash of labels, vectors, prompts, encoder and settings.
     encoder
         Name of the encoder whose vectors they read.
     fitted
-        Per attribute its probe, whether better than zero-shot or not.
+        The probe of each attribute, whether it is better than zero-shot or not.
     report
-        Per attribute with labels: `n` labels, of which `n_tested` count in the test; `accuracy` in
-        cross-validation with its 95 % interval, `zero_shot` accuracy on the same rows, `gain` with its interval,
-        `promoted`, and `why`.
+        One row per attribute that has labels: `n` labels, of which `n_tested` count in the test (Int32); `accuracy`
+        in cross-validation with its 95 % interval `accuracy_low` to `accuracy_high`, `zero_shot` accuracy on the same
+        rows, `gain` with its interval `gain_low` to `gain_high` (Float64); `promoted` (Boolean) and `why` (String).
     curves
-        Accuracy by the number of labels learnt from (`n_labels`), with 95 % intervals.
+        Per attribute, `accuracy` by the number of labels that were learned from (`n_labels`), with its 95 % interval
+        `low` to `high`, and the accuracy of `zero_shot` with its interval.
     """
 
     name: str
@@ -127,12 +148,27 @@ class Probes:
 
     @property
     def promoted(self) -> dict[str, Probe]:
-        """The probes that label better than the prompts: the interval of their gain lies above zero."""
+        """The probes that label better than the prompts: the interval of their gain lies above zero.
+
+        Returns
+        -------
+        Probes by attribute.
+        """
         better = self.report.filter("promoted")["attribute"].to_list()
         return {name: probe for name, probe in self.fitted.items() if name in better}
 
     def save(self, file: str | os.PathLike[str]) -> Path:
-        """Write all of it to one safetensors file; a process killed meanwhile leaves the old file."""
+        """Write the probes to one safetensors file; an interrupted write leaves the old file.
+
+        Parameters
+        ----------
+        file
+            The file; its folder is made if it is missing.
+
+        Returns
+        -------
+        Path of the file.
+        """
         from safetensors.numpy import save
 
         path = Path(file)
@@ -145,7 +181,7 @@ class Probes:
             n: {"options": p.options, "view": p.view, "members": p.members} for n, p in self.fitted.items()
         }
         metadata = {
-            "format": f"facestats probes {VERSION}",
+            "format": f"facestats probes {FILE_VERSION}",
             "name": self.name,
             "encoder": self.encoder,
             "probes": json.dumps(about, ensure_ascii=False),
@@ -163,12 +199,29 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
     file
         A safetensors file.
     encoder
-        The encoder whose vectors they shall label, or its name.
+        The encoder of the vectors that the probes shall label, or its name.
+
+    Returns
+    -------
+    The probes, with their `report` and `curves`.
 
     Raises
     ------
     ModelError
-        If they were fitted on the vectors of another encoder, or the file is none of probes.
+        If the file holds no probes, or probes that were fitted on the vectors of another encoder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> labels = fs.human_labels.read("no_file.csv", project.attributes, truth=project.truth)
+    >>> given = (project.embeddings, labels, project.attributes)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     probes = fs.attributes.fit_probes(*given, encoder=project.encoder, file=f"{folder}/p.safetensors")
+    ...     again = fs.attributes.load_probes(f"{folder}/p.safetensors", project.encoder)
+    >>> again.report.equals(probes.report)
+    True
     """
     from safetensors import SafetensorError, safe_open
 
@@ -180,8 +233,12 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
     except (SafetensorError, OSError) as error:
         msg = f"{path} holds no probes ({error}). Fit them with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
         raise ModelError(msg) from error
-    if metadata.get("format") != f"facestats probes {VERSION}":
-        msg = f"{path} holds {metadata.get('format', 'something else')!r}, expected 'facestats probes {VERSION}'"
+    if metadata.get("format") != f"facestats probes {FILE_VERSION}":
+        found = metadata.get("format", "something else")
+        msg = (
+            f"{path} holds {found!r}, expected 'facestats probes {FILE_VERSION}'."
+            " Fit the probes again with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
+        )
         raise ModelError(msg)
     check_encoder(metadata["encoder"], encoder, where=str(path))
     fitted = {
@@ -199,7 +256,7 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
 
 
 def check_encoder(fitted_on: str, encoder: Encoder | str, *, where: str) -> None:
-    """Raise ModelError unless probes fitted on the vectors of one encoder meet the same encoder."""
+    """Raise ModelError unless `encoder` is the one whose vectors the probes were fitted on."""
     name = encoder if isinstance(encoder, str) else encoder.name
     if fitted_on != name:
         msg = (
@@ -219,17 +276,18 @@ def probes_name(
     min_cosine: float = MIN_COSINE,
     prompted: bool = True,
 ) -> str:
-    """Name the probes that these inputs give, without fitting them; `embeddings` may be keys and fingerprints.
+    """Name the probes that these inputs would give, without fitting them.
 
-    `prompted` says whether the prompts were at hand: without them there is no gain, and no probe is promoted.
+    `embeddings` may hold keys and fingerprints only. `prompted` says whether zero-shot labels are available: without
+    them there is no gain, and no probe is promoted.
     """
-    learnt_from = embeddings.join(labels.select(KEY).unique(), on=KEY, how="semi")
+    labelled = embeddings.join(labels.select(KEY).unique(), on=KEY, how="semi")
     inputs = {
-        "version": VERSION,
+        "version": FILE_VERSION,
         "encoder": encoder,
         "attributes": describe_value(attributes),
         "labels": frame_digest(labels),
-        "vectors": frame_digest(learnt_from),
+        "vectors": frame_digest(labelled),
         "seed": seed,
         "min_cosine": min_cosine,
         "prompted": prompted,

@@ -1,4 +1,4 @@
-"""Stage 03: zero-shot labels of perceived attributes from stored vectors; opens no picture."""
+"""Stage 03: zero-shot labels of perceived attributes from stored vectors, without opening a picture."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.attributes.probes import (
-    Probe,
-    Probes,
-    check_encoder,
-)
+from facestats.attributes.probes import Probe, Probes, check_encoder
 from facestats.core import progress
 from facestats.core.label_columns import label_columns, spread_rows
 from facestats.core.protocols import ModelError
@@ -38,51 +34,69 @@ def label_attributes(
     *,
     probes: Probes | None = None,
 ) -> pl.DataFrame:
-    """Give every picture, for every attribute, the option whose prompts lie nearest in CLIP space.
+    """Label each picture, for each attribute, with the option whose prompts are nearest in CLIP space.
 
-    The vectors of all prompts of an option (templates times phrases) are averaged and brought back to length
-    one (Radford et al. 2021, section 3.1.4); a softmax over the options uses the model's own temperature.
+    The vectors of all prompts of an option (templates times phrases) are averaged and scaled to length one (Radford
+    et al. 2021, section 3.1.4). The probabilities are a softmax over the options, with the temperature of the model.
 
     Parameters
     ----------
     embeddings
         Table of stage 02, or any frame with its columns.
     encoder
-        The encoder that made `embeddings`; only its text side runs here.
+        The encoder that made `embeddings`; only its text side is used.
     attributes
-        ``cfg.attributes``: where each attribute is looked at, its options and prompts.
+        ``cfg.attributes``: view, options and prompts of each attribute.
     probes
-        From :func:`facestats.attributes.fit_probes`: those that label better than the prompts add columns of their own.
+        From :func:`facestats.attributes.fit_probes`. The promoted ones, which label better than the prompts, add
+        columns of their own.
 
     Returns
     -------
-    `image_id` and, per attribute `a`: `a` (Enum in the order of the options, null only where there is no
-    vector), `a_score` and `a_margin` (Float32: probability of the best option, and its lead over the second),
-    `a_probs` (Array(Float32, number of options)); the same with the prefix `probe_` for each promoted probe,
-    where a picture that the probe learnt from is labelled by the fold that had not seen it.
+    One row per row of `embeddings`: `image_id` (String) and, for each attribute `a`:
+
+    - `a` (Enum in the order of the options, null only where there is no vector),
+    - `a_score` (Float32, probability of the best option),
+    - `a_margin` (Float32, its lead over the second-best option),
+    - `a_probs` (Array(Float32, number of options)).
+
+    Each promoted probe adds the same columns with the prefix `probe_`; there, a picture that the probe learned from
+    gets the label of the fold that was fitted without it.
 
     Raises
     ------
     TableError
-        If the column an attribute looks at is missing, or was made by another model.
+        If the column that an attribute looks at is missing, or was made by another encoder.
     ModelError
-        If `probes` were fitted on the vectors of another encoder.
+        If `probes` were fitted on the vectors of another encoder, or with other options.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> labels = fs.label_attributes(project.embeddings, project.encoder, project.attributes)
+    >>> labels.columns[:5]
+    ['image_id', 'age', 'age_score', 'age_margin', 'age_probs']
+    >>> labels["age"][0], round(labels["age_score"][0], 2)
+    ('child', 0.95)
+    >>> labels.schema["age_probs"]
+    Array(Float32, shape=(2,))
     """
     from scipy.special import softmax
 
     check_columns(embeddings, KEY, made_by=MADE_BY)
     for name, attribute in attributes.items():
         _check_view(embeddings, name, attribute.view, encoder=encoder)
-    anchors = _anchors(encoder, attributes)
+    directions = _option_vectors(encoder, attributes)
     views = {attribute.view for attribute in attributes.values()}
-    matrices = {view: _present(embeddings[VIEWS[view]]) for view in views}
+    matrices = {view: _split_off_nulls(embeddings[VIEWS[view]]) for view in views}
     columns = [embeddings[KEY]]
     for name, attribute in attributes.items():
         present, matrix = matrices[attribute.view]
-        logits = encoder.logit_scale * (matrix @ anchors[name].T)
+        logits = encoder.logit_scale * (matrix @ directions[name].T)
         probs = softmax(logits.astype(np.float64), axis=1)
         columns += spread_rows(label_columns(name, list(attribute.options), probs), present)
-    for name, probe in _usable(probes, encoder, attributes).items():
+    for name, probe in _check_probes(probes, encoder, attributes).items():
         present, matrix = matrices[attributes[name].view]
         probs = probe.probabilities(embeddings[KEY].filter(present), matrix)
         columns += spread_rows(label_columns(f"probe_{name}", probe.options, probs), present)
@@ -90,10 +104,10 @@ def label_attributes(
     return pl.DataFrame(columns)
 
 
-def _usable(
+def _check_probes(
     probes: Probes | None, encoder: Encoder, attributes: Mapping[str, AttributeSettings]
 ) -> dict[str, Probe]:
-    """The promoted probes, after a check that they belong to these vectors and options."""
+    """Check that the promoted probes belong to these vectors and options, and return them."""
     if probes is None:
         return {}
     check_encoder(probes.encoder, encoder, where=probes.name)
@@ -102,36 +116,39 @@ def _usable(
             found = list(attributes[name].options) if name in attributes else list(attributes)
             msg = (
                 f"the probe of {name!r} knows the options {list(probe.options)}, the configuration has {found}."
-                " Fit the probes again."
+                " Fit the probes again with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
             )
             raise ModelError(msg)
     return probes.promoted
 
 
 def _check_view(embeddings: pl.DataFrame, name: str, view: str, *, encoder: Encoder) -> None:
+    """Raise TableError unless the column of a view holds vectors of this encoder."""
     column = VIEWS[view]
     if column not in embeddings.columns:
         msg = (
-            f"attribute {name!r} looks at the view {view!r}, but the frame has no column {column!r}; it has"
-            f" {embeddings.columns}. It is made by {MADE_BY}; else leave the attribute out or change its view."
+            f"attribute {name!r} has the view {view!r}, but the frame has no column {column!r}; it has"
+            f" {embeddings.columns}. Make the column with {MADE_BY}, leave the attribute out, or change its view."
         )
         raise TableError(msg)
     dtype = embeddings.schema[column]
     if not isinstance(dtype, pl.Array) or dtype.inner not in (pl.Float32, pl.Float64):
-        msg = f"column {column!r} is {dtype}, expected Array(Float32, {encoder.dim}) as {MADE_BY} makes it"
+        msg = f"column {column!r} is {dtype}, expected Array(Float32, {encoder.dim}). Make it with {MADE_BY}."
         raise TableError(msg)
     if dtype.size != encoder.dim:
         msg = (
             f"{column} has {dtype.size} dimensions, but encoder {encoder.name!r} has {encoder.dim}."
-            " Load the encoder that made them."
+            " Load the encoder that made these vectors."
         )
         raise TableError(msg)
     if embeddings.height and embeddings[column].null_count() == embeddings.height:
-        log.info("no row has a vector in %s: attribute %s stays empty", column, name)
+        log.info("no row has a vector in %s: all labels of attribute %s are null", column, name)
 
 
-def _anchors(encoder: Encoder, attributes: Mapping[str, AttributeSettings]) -> dict[str, NDArray[np.float32]]:
-    """Return one unit vector per option, (n_options, dim), of each attribute; equal prompts are encoded once."""
+def _option_vectors(
+    encoder: Encoder, attributes: Mapping[str, AttributeSettings]
+) -> dict[str, NDArray[np.float32]]:
+    """One unit vector per option, (n_options, dim), for each attribute; equal prompts are encoded once."""
     prompts = {name: attribute.image_prompts() for name, attribute in attributes.items()}
     distinct = list(dict.fromkeys(p for options in prompts.values() for ps in options.values() for p in ps))
     vector = dict(zip(distinct, encoder.encode_texts(distinct), strict=True))
@@ -141,8 +158,8 @@ def _anchors(encoder: Encoder, attributes: Mapping[str, AttributeSettings]) -> d
     }
 
 
-def _present(vectors: pl.Series) -> tuple[pl.Series, NDArray[np.float32]]:
-    """Say which rows have a vector, and return those vectors, (n_present, dim)."""
+def _split_off_nulls(vectors: pl.Series) -> tuple[pl.Series, NDArray[np.float32]]:
+    """Return which rows have a vector (Boolean), and these vectors, (n_present, dim)."""
     present = vectors.is_not_null()
     return present, vectors.filter(present).to_numpy().astype(np.float32, copy=False)
 
@@ -152,7 +169,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the keywords of :func:`facestats.label_attributes`.
+    """Return the settings of a configuration as keyword arguments of :func:`facestats.label_attributes`.
 
     Parameters
     ----------
@@ -161,6 +178,14 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `attributes`.
+    A dictionary with `attributes`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> list(fs.attributes.settings(cfg)["attributes"])
+    ['age', 'hair_color']
     """
     return {"attributes": cfg.attributes}

@@ -1,9 +1,10 @@
-"""Stage 09: how far the labels can be trusted, for whom, and what goes wrong; with truth or without."""
+"""Stage 09: measure how far labels can be trusted, for which groups of faces, and what goes wrong."""
 
-from facestats.audit.accuracy import accuracy, options, settings
+from facestats.audit.accuracy import accuracy, settings
 from facestats.audit.calibration import calibration, label_sets
 from facestats.audit.crosstalk import crosstalk
 from facestats.audit.findings import findings
+from facestats.audit.options import options
 from facestats.audit.prompts import prompts
 from facestats.audit.run_card import write_card
 from facestats.audit.stability import stability

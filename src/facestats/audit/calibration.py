@@ -1,4 +1,4 @@
-"""Whether the probabilities of labels can be trusted: calibration, temperature, and label sets."""
+"""Measure how far the probabilities of labels can be trusted: calibration, temperature, and label sets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.audit.confusion import option_codes
 from facestats.audit.label_sources import probs_column
 from facestats.audit.match_truth import match_truth
 from facestats.audit.temperature import (
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from facestats.core.config import AttributeSettings
 
-MIN_CALIBRATION = 20
+MIN_ROWS = 20  # faces with known truth that an attribute needs
 
 
 def calibration(
@@ -40,43 +41,72 @@ def calibration(
     n_repeats: int = 20,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Ask whether probabilities mean what they say, and what temperature scaling and label sets make of them.
+    """Measure the calibration of probabilities, and how temperature scaling and label sets perform.
 
-    Everything is measured on rows held out: temperature and set threshold come from one random half, the figures
-    from the other, both ways, `n_repeats` times.
+    Everything is measured on held-out rows: the temperature and the threshold of the sets are fitted on a random half,
+    the figures are computed on the other half, both ways, `n_repeats` times.
 
     Parameters
     ----------
     labels
-        A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
+        Table `attributes`, `master`, or another with `a_probs` (Array(Float32, n_options)); if it has `probe_a_probs`,
+        these are used.
     attributes
-        ``cfg.attributes``; those with fewer than 20 known rows are left out.
+        ``cfg.attributes``. An attribute with fewer than 20 rows of known truth is left out.
     truth
-        As :func:`facestats.human_labels.read_truth` returns it.
+        Table of :func:`facestats.human_labels.read_truth`.
     coverage
-        Share of rows whose label set shall hold the truth.
-    n_repeats, seed
-        Random halvings, and what fixes them.
+        Share of rows whose label set should contain the truth, between 0 and 1.
+    n_repeats
+        Number of random halvings.
+    seed
+        Seed of the halvings and of `ece_chance`.
 
     Returns
     -------
-    Per `attribute`: `source` of the probabilities (image, probe), `n`, `temperature` (of all rows; above 1 means that the model is too sure), `ece` and
-    `ece_scaled` (expected calibration error before and after), `ece_chance` and `ece_chance_high` (mean and 95 %
-    quantile of the error that probabilities which mean what they say show with so few rows), `log_loss` and `log_loss_scaled`, `coverage` (share
-    of held-out sets that hold the truth), `set_size` (mean number of options in a set), `accuracy`.
+    One row per attribute: `attribute`, `source` (String: image or probe, whose probabilities were used), `n` (Int64) and,
+    all Float64:
+
+    - `temperature`: fitted on all rows; above 1 the model is overconfident (Guo et al. 2017);
+    - `ece_chance`, `ece_chance_high`: mean and 95 % quantile of the calibration error that calibrated probabilities show
+      by chance with as few rows;
+    - `ece`, `ece_scaled`: expected calibration error before and after temperature scaling (Naeini et al. 2015);
+    - `log_loss`, `log_loss_scaled`: mean negative log probability of the truth before and after;
+    - `coverage`, `set_size`: share of label sets that contain the truth, and their mean number of options;
+    - `accuracy`: share of correct labels.
+
+    Raises
+    ------
+    TableError
+        If the truth has rows but none of its pictures is in `labels`.
+
+    Examples
+    --------
+    Forty labels are stated with a probability of 90 %, but only 30 of them are correct:
+
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> ids, probs = [f"{i}.jpg" for i in range(40)], pl.Series([[0.9, 0.1]] * 40, dtype=pl.Array(pl.Float32, 2))
+    >>> labels = pl.DataFrame({"image_id": ids, "age_probs": probs})
+    >>> truth = pl.DataFrame({"image_id": ids, "true_age": ["child"] * 30 + ["elderly"] * 10})
+    >>> found = fs.audit.calibration(labels, fs.testing.example_project().attributes, truth)
+    >>> found.select("n", "accuracy", pl.col("temperature").round(1)).row(0)
+    (40, 0.75, 2.1)
     """
     rows = []
     for name in attributes:
         source, probs, true = _known_probs(labels, truth, name, list(attributes[name].options))
-        if len(true) < MIN_CALIBRATION:
+        if len(true) < MIN_ROWS:
             continue
-        right = probs.argmax(axis=1) == true
-        folds = list(split_folds(len(true), repeats=n_repeats, seed=seed))
-        measured = [_held_out_calibration(probs, true, fit, held, coverage=coverage) for fit, held in folds]
+        correct = probs.argmax(axis=1) == true
+        folds = list(split_folds(len(true), n_repeats=n_repeats, seed=seed))
+        measured = [_measure_held_out(probs, true, fit, held, coverage=coverage) for fit, held in folds]
         errors = chance_errors(probs.max(axis=1), [held for _, held in folds], seed=seed)
         chance = errors.mean(), np.quantile(errors, 0.95)
-        heat = fit_temperature(probs, true)
-        rows.append((name, source, len(true), heat, *chance, *np.mean(measured, axis=0), right.mean()))
+        temperature = fit_temperature(probs, true)
+        rows.append(
+            (name, source, len(true), temperature, *chance, *np.mean(measured, axis=0), correct.mean())
+        )
     names = (
         "temperature",
         "ece_chance",
@@ -93,27 +123,6 @@ def calibration(
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def _held_out_calibration(
-    probs: NDArray[np.float64],
-    true: NDArray[np.int64],
-    fit: NDArray[np.intp],
-    held: NDArray[np.intp],
-    *,
-    coverage: float,
-) -> tuple[float, ...]:
-    scaled = apply_temperature(probs[held], fit_temperature(probs[fit], true[fit]))
-    sets = in_set(probs[held], conformal_threshold(probs[fit], true[fit], coverage))
-    right = probs[held].argmax(axis=1) == true[held]
-    return (
-        calibration_error(probs[held].max(axis=1), right),
-        calibration_error(scaled.max(axis=1), right),
-        log_loss(probs[held], true[held]),
-        log_loss(scaled, true[held]),
-        float(sets[np.arange(len(held)), true[held]].mean()),
-        float(sets.sum(axis=1).mean()),
-    )
-
-
 def label_sets(
     labels: pl.DataFrame,
     attributes: Mapping[str, AttributeSettings],
@@ -121,30 +130,49 @@ def label_sets(
     *,
     coverage: float = 0.9,
 ) -> pl.DataFrame:
-    """Give every picture, for every attribute with known truth, all options that cannot be ruled out.
+    """List for every picture the options that cannot be ruled out, for every attribute with known truth.
 
     Parameters
     ----------
     labels
-        A table with `a_probs` (Array), such as `attributes` or `master`; where it has `probe_a_probs`, these count.
+        Table `attributes`, `master`, or another with `a_probs` (Array(Float32, n_options)); if it has `probe_a_probs`,
+        these are used.
     attributes
-        ``cfg.attributes``; those with fewer than 20 known rows are left out.
+        ``cfg.attributes``. An attribute with fewer than 20 rows of known truth is left out.
     truth
-        As :func:`facestats.human_labels.read_truth` returns it; sets the threshold. New pictures must be like these.
+        Table of :func:`facestats.human_labels.read_truth`; it sets the threshold. The coverage holds for pictures that
+        resemble these.
     coverage
-        Share of new pictures whose set shall hold the truth.
+        Share of new pictures whose set should contain the truth, between 0 and 1.
 
     Returns
     -------
-    `image_id` and, per attribute `a`, `a_set` (List(Enum); null without a vector, and empty
-    where no option is probable enough: the picture is unlike those with known truth) and `a_set_source` (whose
-    probabilities it was made of: image, probe).
+    `image_id` (String) and, per attribute `a`, `a_set` (List(Enum)) and `a_set_source` (String: image or probe, whose
+    probabilities were used). A set is null if the picture has no vector. It is empty if no option is probable enough:
+    such a picture does not resemble those with known truth.
+
+    Raises
+    ------
+    TableError
+        If the truth has rows but none of its pictures is in `labels`.
+
+    Examples
+    --------
+    The labels state 90 % but only 30 of 40 are correct, so that "elderly" cannot be ruled out:
+
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> ids, probs = [f"{i}.jpg" for i in range(40)], pl.Series([[0.9, 0.1]] * 40, dtype=pl.Array(pl.Float32, 2))
+    >>> labels = pl.DataFrame({"image_id": ids, "age_probs": probs})
+    >>> truth = pl.DataFrame({"image_id": ids, "true_age": ["child"] * 30 + ["elderly"] * 10})
+    >>> fs.audit.label_sets(labels, fs.testing.example_project().attributes, truth)["age_set"][0].to_list()
+    ['child', 'elderly']
     """
     columns = [labels[KEY]]
     for name, attribute in attributes.items():
         options = list(attribute.options)
         source, probs, true = _known_probs(labels, truth, name, options)
-        if len(true) < MIN_CALIBRATION:
+        if len(true) < MIN_ROWS:
             continue
         threshold = conformal_threshold(probs, true, coverage)
         sets = [
@@ -156,14 +184,36 @@ def label_sets(
     return pl.DataFrame(columns)
 
 
+def _measure_held_out(
+    probs: NDArray[np.float64],
+    true: NDArray[np.int64],
+    fit: NDArray[np.intp],
+    held: NDArray[np.intp],
+    *,
+    coverage: float,
+) -> tuple[float, ...]:
+    """Fit temperature and threshold on one half; measure ece, log loss (each before, after), coverage, set size."""
+    scaled = apply_temperature(probs[held], fit_temperature(probs[fit], true[fit]))
+    sets = in_set(probs[held], conformal_threshold(probs[fit], true[fit], coverage))
+    correct = probs[held].argmax(axis=1) == true[held]
+    return (
+        calibration_error(probs[held].max(axis=1), correct),
+        calibration_error(scaled.max(axis=1), correct),
+        log_loss(probs[held], true[held]),
+        log_loss(scaled, true[held]),
+        float(sets[np.arange(len(held)), true[held]].mean()),
+        float(sets.sum(axis=1).mean()),
+    )
+
+
 def _known_probs(
     labels: pl.DataFrame, truth: pl.DataFrame, name: str, options: list[str]
 ) -> tuple[str, NDArray[np.float64], NDArray[np.int64]]:
-    """Source, probabilities (n, options) and true option of the rows where both are known."""
+    """Source, probabilities (n, n_options), and index of the true option, of the rows where both are known."""
     source, column = probs_column(labels.columns, name)
     if column not in labels.columns or TRUE_PREFIX + name not in truth.columns:
         return source, np.zeros((0, len(options))), np.zeros(0, dtype=np.int64)
     known = match_truth(truth, labels).select(KEY, TRUE_PREFIX + name)
     rows = known.join(labels.select(KEY, column), on=KEY, validate="1:1").drop_nulls().sort(KEY)
-    true = rows[TRUE_PREFIX + name].cast(pl.Enum(options)).to_physical().to_numpy().astype(np.int64)
+    true = option_codes(rows[TRUE_PREFIX + name], options)
     return source, rows[column].to_numpy().astype(np.float64), true

@@ -1,4 +1,4 @@
-"""From the tables of an audit to sentences, the most alarming first."""
+"""Turn the tables of an audit into sentences, the most alarming first."""
 
 from __future__ import annotations
 
@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
 
-from facestats.audit.label_sources import VECTOR
+from facestats.audit.accuracy import SIGNIFICANCE
+from facestats.audit.label_sources import IMAGE, MERGED, PROBE, TEXT, VECTOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 LEVELS = pl.Enum(["alarm", "warning"])
-CLEAR = 0.05  # adjusted p-value below which a difference between groups counts
-LARGE_GAP = 0.05  # difference in accuracy from which on it is an alarm
-MISCALIBRATED = 0.05  # calibration error beyond that of sound probabilities
-FEW_FLIPS, MANY_FLIPS = 0.05, 0.1
-MIN_LABELS = 100  # labels from which on an option that hardly occurs is worth a word
-_WHOSE = {"merged": "Labels", "image": "Labels by prompts", "text": "Labels of texts"}
+LARGE_GAP = 0.05  # a group whose accuracy is lower by this much or more is an alarm
+MISCALIBRATED = 0.05  # calibration error beyond what calibrated probabilities show by chance
+ASSOCIATED = 0.05  # excess of Cramer's V, lower end of its interval
+FLIPS_BY_PROMPT, FLIPS_BY_CROP = 0.05, 0.1  # share of labels that change, lower end of its interval
+MIN_LABELS = 100  # labels that an attribute needs before a rare option is reported
+_FROM = {MERGED: "", IMAGE: " from prompts", TEXT: " from texts", PROBE: " from the probe"}
 
 
 class Finding(NamedTuple):
-    """One sentence: how bad, about which attribute, what kind, how large (0 to 1)."""
+    """One sentence with its level, kind, attribute, and size between 0 and 1."""
 
     level: str
     kind: str
@@ -40,152 +41,184 @@ def findings(
     texts: pl.DataFrame | None = None,
     stability: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Say what the audit found that is alarming: the worst of each kind, then the second worst of each, and on.
+    """Say in sentences what is wrong with the labels.
 
-    Alarms: a picture's labels contradict its text (upper end of their agreement below one half); a phrase means
-    nothing to the model, or lies nearer to another option; an option is found less often than by guessing; a group whose labels are clearly less
-    often right (adjusted p below .05) by 5 points or more; an attribute right in less than half of the faces.
-    Warnings: the milder forms of these, labels that flip with the wording or a moved crop, probabilities
-    clearly more off than sound ones would be (by 5 points), and attributes that hang together more than the truth does.
+    An alarm is raised if
+
+    - labels of picture and text contradict each other: the upper end of their agreement lies below 50 %;
+    - a phrase of a prompt is `nonsense` or `astray`, see :func:`facestats.audit.prompts`;
+    - an option is found less often than random guessing would find it;
+    - the labels of a group are correct less often than those of the other faces, by 5 percentage points or more, with an
+      adjusted p below .05;
+    - an attribute is correct for less than half of the faces.
+
+    A warning is given for milder forms of these, for labels that change without one wording or with a moved crop, for
+    probabilities that are less calibrated than chance explains (by 5 percentage points), and for attributes that are
+    associated more strongly than the truth.
 
     Parameters
     ----------
     audit, options, calibration, prompts, crosstalk, texts, stability
-        Tables of `accuracy`, `options`, `calibration`, `prompts`, `crosstalk`, `texts` and `stability`; those that are missing are not looked at.
+        Tables of the functions of these names in `fs.audit` (`audit` is that of ``accuracy``). A table that is not given
+        is not checked.
 
     Returns
     -------
-    `level` (Enum alarm, warning), `kind`, `attribute`, `size` (Float64, 0 to 1), `finding` (a sentence).
+    One row per finding: `level` (Enum: alarm, warning), `kind`, `attribute` (String), `size` (Float64, 0 to 1; larger is
+    worse within a kind), `finding` (String, a sentence). Alarms come first. Within a level the worst of each kind comes
+    first, then the second worst of each kind, and so on.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> texts = fs.audit.texts(project.master, project.attributes).with_columns(high=0.4)
+    >>> found = fs.audit.findings(texts=texts)
+    >>> found.select("level", "kind", "attribute").rows()
+    [('alarm', 'text', 'age'), ('alarm', 'text', 'hair_color')]
     """
     given: list[tuple[pl.DataFrame | None, Callable[[pl.DataFrame], Iterator[Finding]]]] = [
-        (audit, _of_audit),
-        (options, _of_options),
-        (calibration, _of_calibration),
-        (prompts, _of_prompts),
-        (crosstalk, _of_crosstalk),
-        (texts, _of_texts),
-        (stability, _of_stability),
+        (audit, _check_accuracy),
+        (options, _check_options),
+        (calibration, _check_calibration),
+        (prompts, _check_prompts),
+        (crosstalk, _check_crosstalk),
+        (texts, _check_texts),
+        (stability, _check_stability),
     ]
-    rows = [finding for table, look in given if table is not None for finding in look(table)]
-    texts_of = dict.fromkeys(("kind", "attribute"), pl.String)
-    schema: dict[str, Any] = {"level": LEVELS, **texts_of, "size": pl.Float64, "finding": pl.String}
+    rows = [finding for table, check in given if table is not None for finding in check(table)]
+    strings = dict.fromkeys(("kind", "attribute"), pl.String)
+    schema: dict[str, Any] = {"level": LEVELS, **strings, "size": pl.Float64, "finding": pl.String}
     table = pl.DataFrame(rows, schema=schema, orient="row")
     # sizes of two kinds cannot be compared: the worst of each comes before the second worst of any
     place = pl.col("size").rank("ordinal", descending=True).over("level", "kind")
     return table.sort("level", place, "size", descending=[False, False, True], maintain_order=True)
 
 
-def _of_audit(audit: pl.DataFrame) -> Iterator[Finding]:
+def _check_accuracy(audit: pl.DataFrame) -> Iterator[Finding]:
     whole = {(r["attribute"], r["source"]): r for r in audit.filter(by="all").iter_rows(named=True)}
-    sources = audit["source"].unique().to_list()
-    # the picture's own labels are the merged ones, but for a few; where people gave all of these, they speak
-    kept = pl.col("source") != "image" if "merged" in sources else pl.lit(value=True)
-    # what the vector of a text says enters no table: how good it is stands in the scores
-    for row in audit.filter(kept & (pl.col("source") != VECTOR)).iter_rows(named=True):
+    # merged labels are those of the picture with few exceptions, so that "image" would repeat their findings; if
+    # people gave all merged labels, there are no merged rows, and "image" is checked
+    checked = pl.col("source") != IMAGE if MERGED in audit["source"] else pl.lit(value=True)
+    # labels from the vectors of texts enter no table: the scores show how good they are
+    for row in audit.filter(checked & (pl.col("source") != VECTOR)).iter_rows(named=True):
         name, value = row["attribute"], row["accuracy"]
-        what = f"{_WHOSE.get(row['source'], 'Labels by the ' + row['source'])} of {_of(name)}"
+        labels = f"Labels of {_name(name)}{_FROM.get(row['source'], ' from the classifier ' + row['source'])}"
         if row["by"] == "all":
             if name != "all" and row["accuracy_high"] < 0.8:
                 level = "alarm" if row["accuracy_high"] < 0.5 else "warning"
-                text = f"{what} are right for {value:.0%} of {row['n']} faces ({_ends(row, 'accuracy')})."
+                text = f"{labels} are correct for {value:.0%} of {row['n']} faces ({_interval(row, 'accuracy_')})."
                 yield Finding(level, "accuracy", name, 1 - value, text)
             continue
         every = whole[name, row["source"]]
-        if row["p_adjusted"] is None or row["p_adjusted"] >= CLEAR or every["n"] <= row["n"]:
+        if row["p_adjusted"] is None or row["p_adjusted"] >= SIGNIFICANCE or every["n"] <= row["n"]:
             continue
-        rest = (every["accuracy"] * every["n"] - value * row["n"]) / (every["n"] - row["n"])
-        if value < rest:
+        others = (every["accuracy"] * every["n"] - value * row["n"]) / (every["n"] - row["n"])
+        if value < others:
+            correct = "are on average correct" if name == "all" else "are correct"
             text = (
-                f"{what} are right for {value:.0%} of the {row['n']} faces with {row['by']} {row['group']},"
-                f" but for {rest:.0%} of the others (adjusted p = {row['p_adjusted']:.2g})."
+                f"{labels} {correct} for {value:.0%} of the {row['n']} faces with {_group(row['by'], row['group'])},"
+                f" but for {others:.0%} of the other faces (adjusted p = {row['p_adjusted']:.2g})."
             )
-            level = "alarm" if rest - value >= LARGE_GAP else "warning"
-            yield Finding(level, "group", name, rest - value, text)
+            level = "alarm" if others - value >= LARGE_GAP else "warning"
+            yield Finding(level, "group", name, others - value, text)
 
 
-def _of_options(options: pl.DataFrame) -> Iterator[Finding]:
+def _check_options(options: pl.DataFrame) -> Iterator[Finding]:
     for (name,), part in options.group_by("attribute", maintain_order=True):
         chance, total = 1 / part.height, part["n"].sum()
         for row in part.iter_rows(named=True):
-            what = f"{str(name).replace('_', ' ')} {row['option']}"
+            option = f"The option {row['option']} of {_name(str(name))}"
             if row["recall"] is not None and row["recall_high"] < 0.5:
                 level = "alarm" if row["recall_high"] < chance else "warning"
                 text = (
-                    f"The option {what} is found for {row['recall']:.0%} of the {row['n_true']} faces that have"
-                    f" it ({_ends(row, 'recall')}); guessing finds {chance:.0%}."
+                    f"{option} is found for {row['recall']:.0%} of the {row['n_true']} faces that have it"
+                    f" ({_interval(row, 'recall_')}). Random guessing would find {chance:.0%}."
                 )
                 yield Finding(level, "option", str(name), 1 - row["recall"], text)
             elif row["recall"] is None and total >= MIN_LABELS and row["share"] < 0.1 * chance:
-                text = f"The option {what} is hardly ever given: {row['n']} of {total} labels. Look at its prompts."
+                text = f"{option} is almost never given: {row['n']} of {total} labels. Check its prompts."
                 yield Finding("warning", "option", str(name), 1 - row["share"] / chance, text)
 
 
-def _of_calibration(calibration: pl.DataFrame) -> Iterator[Finding]:
-    beyond = pl.col("ece") - pl.col("ece_chance")
-    clear = (pl.col("ece") > pl.col("ece_chance_high")) & (beyond > MISCALIBRATED)
+def _check_calibration(calibration: pl.DataFrame) -> Iterator[Finding]:
+    excess = pl.col("ece") - pl.col("ece_chance")
+    clear = (pl.col("ece") > pl.col("ece_chance_high")) & (excess > MISCALIBRATED)
     for row in calibration.filter(clear).iter_rows(named=True):
         text = (
-            f"Probabilities of {_of(row['attribute'])} ({row['source']}) are off by {row['ece']:.0%} on average,"
-            f" where sound ones of {row['n']} faces would seem off by {row['ece_chance']:.0%} (after temperature"
-            f" scaling with {row['temperature']:.2f}: {row['ece_scaled']:.0%})."
+            f"Probabilities of {_name(row['attribute'])}{_FROM[row['source']]} differ from the share of correct labels by"
+            f" {row['ece']:.0%} on average. Calibrated probabilities of {row['n']} faces would differ by"
+            f" {row['ece_chance']:.0%} by chance. With temperature scaling (T = {row['temperature']:.2f}) the difference"
+            f" is {row['ece_scaled']:.0%}."
         )
         size = row["ece"] - row["ece_chance"]
         yield Finding("warning", "calibration", row["attribute"], size, text)
 
 
-def _of_prompts(prompts: pl.DataFrame) -> Iterator[Finding]:
+def _check_prompts(prompts: pl.DataFrame) -> Iterator[Finding]:
     for row in prompts.iter_rows(named=True):
-        what = f"the {row['kind']} {row['prompt']!r} of {_of(row['attribute'])}"
+        name, wording = _name(row["attribute"]), f"the {row['kind']} {row['prompt']!r}"
         if row["nonsense"]:
             text = (
-                f"Nonsense prompt: {what}, option {row['option']}, means no more to the model than random letters."
-                " Look for a slip of the pen, or say it in other words."
+                f"Nonsense prompt: {wording} of {name}, option {row['option']}, means no more to the model than random"
+                " letters. Check its spelling, or use other words."
             )
             yield Finding("alarm", "prompt", row["attribute"], max(row["flips"] or 0.0, 0.75), text)
         elif row["astray"]:
             text = (
-                f"Prompt astray: {what}, option {row['option']}, lies nearer to another option than to the other"
-                f" phrases of its own; without it {row['flips']:.0%} of the labels change."
+                f"Prompt astray: {wording} of {name}, option {row['option']}, lies nearer to another option than to the"
+                f" other phrases of its own option. Without it, {row['flips']:.0%} of {row['n']} labels change."
             )
             yield Finding("alarm", "prompt", row["attribute"], max(row["flips"], 0.5), text)
-        elif row["low"] is not None and row["low"] > FEW_FLIPS:
-            text = f"Without {what}, {row['flips']:.0%} of the labels change ({_ends(row, '')})."
+        elif row["low"] is not None and row["low"] > FLIPS_BY_PROMPT:
+            text = (
+                f"Labels of {name} depend on one wording: without {wording}, {row['flips']:.0%} of {row['n']} labels"
+                f" change ({_interval(row)})."
+            )
             yield Finding("warning", "prompt", row["attribute"], row["flips"], text)
 
 
-def _of_crosstalk(crosstalk: pl.DataFrame) -> Iterator[Finding]:
-    for row in crosstalk.filter(pl.col("low") > 0.05).iter_rows(named=True):
+def _check_crosstalk(crosstalk: pl.DataFrame) -> Iterator[Finding]:
+    for row in crosstalk.filter(pl.col("low") > ASSOCIATED).iter_rows(named=True):
         text = (
-            f"Labels of {_of(row['a'])} and {_of(row['b'])} hang together more than the truth does (Cramer's V"
-            f" {row['labels']:.2f} against {row['truth']:.2f}); most of all {row['example']}."
+            f"Labels of {_name(row['a'])} and {_name(row['b'])} are associated more strongly than the truth (Cramer's V"
+            f" is {row['labels']:.2f} for the labels and {row['truth']:.2f} for the truth). The largest difference:"
+            f" {row['example']}."
         )
         yield Finding("warning", "cross-talk", row["a"], row["excess"], text)
 
 
-def _of_texts(texts: pl.DataFrame) -> Iterator[Finding]:
+def _check_texts(texts: pl.DataFrame) -> Iterator[Finding]:
     for row in texts.filter(pl.col("high") < 0.75).iter_rows(named=True):
         alarm = row["high"] < 0.5
         text = (
-            f"Picture and text {'contradict each other' if alarm else 'often disagree'} in {_of(row['attribute'])}:"
-            f" they agree on {row['agreement']:.0%} of {row['n']} faces ({_ends(row, '')})."
+            f"Picture and text {'contradict each other' if alarm else 'often disagree'} in {_name(row['attribute'])}:"
+            f" their labels agree for {row['agreement']:.0%} of {row['n']} faces ({_interval(row)})."
         )
         level = "alarm" if alarm else "warning"
         yield Finding(level, "text", row["attribute"], 1 - row["agreement"], text)
 
 
-def _of_stability(stability: pl.DataFrame) -> Iterator[Finding]:
-    for row in stability.filter(pl.col("low") > MANY_FLIPS).iter_rows(named=True):
+def _check_stability(stability: pl.DataFrame) -> Iterator[Finding]:
+    for row in stability.filter(pl.col("low") > FLIPS_BY_CROP).iter_rows(named=True):
         text = (
-            f"Labels of {_of(row['attribute'])} change for {row['flips']:.0%} of {row['n']} faces when the picture"
-            f" is {row['variant']} ({_ends(row, '')})."
+            f"Labels of {_name(row['attribute'])} change for {row['flips']:.0%} of {row['n']} faces when the picture is"
+            f" {row['variant']} ({_interval(row)})."
         )
         yield Finding("warning", "stability", row["attribute"], row["flips"], text)
 
 
-def _of(name: str) -> str:
-    return "all attributes" if name == "all" else name.replace("_", " ")
+def _name(attribute: str) -> str:
+    return "all attributes" if attribute == "all" else attribute.replace("_", " ")
 
 
-def _ends(row: dict[str, float], name: str) -> str:
-    low, high = (row[f"{name}_{end}" if name else end] for end in ("low", "high"))
-    return f"95% interval {low:.0%} to {high:.0%}"
+def _group(by: str, group: str) -> str:
+    """Write the group of column `by` and `group` in words: ``gender male and ethnicity African``."""
+    names, values = by.split("+"), group.split(", ")
+    if len(names) != len(values):  # an option holds a comma itself
+        names, values = [by], [group]
+    return " and ".join(f"{_name(name)} {value}" for name, value in zip(names, values, strict=True))
+
+
+def _interval(row: dict[str, float], prefix: str = "") -> str:
+    return f"95% interval {row[f'{prefix}low']:.0%} to {row[f'{prefix}high']:.0%}"

@@ -1,4 +1,4 @@
-"""Who says what a picture shows: the columns of each source of labels."""
+"""Name the sources of labels (merged, picture, text, probe, classifiers) and the columns of each."""
 
 from __future__ import annotations
 
@@ -8,30 +8,28 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
 MERGED, IMAGE, TEXT, PROBE = "merged", "image", "text", "probe"
-VECTOR = "vector"  # what the CLIP vector of a text says; it stands beside master, never in it
-_USUAL = {MERGED: "{}", IMAGE: "image_{}", TEXT: "text_{}"}
+VECTOR = "vector"  # labels from the CLIP vectors of texts; notebook 09 joins them to master, no stored table holds them
+_PATTERNS = {MERGED: "{}", IMAGE: "image_{}", TEXT: "text_{}"}
 
 
 def label_sources(columns: Collection[str], attributes: Iterable[str]) -> dict[str, str]:
-    """Name each source of labels and the pattern of its columns: merged, image, text, probe, every classifier.
+    """Map each source of labels to the pattern of its columns: merged, image, text, probe, and every classifier.
 
-    Whatever labels an attribute `a` with a prefix `p` has the columns `p_a`, `p_a_score` and `p_a_probs`.
+    A source with prefix `p` labels attribute `a` in the columns `p_a`, `p_a_score` and `p_a_probs`.
     """
-    longest = sorted(
-        attributes, key=len, reverse=True
-    )  # hair_color ends in color, and is not its prefix hair
-    more = []
+    # longest name first: a column that ends in hair_color belongs to that attribute, not to an attribute color
+    longest = sorted(attributes, key=len, reverse=True)
+    prefixes = set()
     for column in columns:
         name = next((a for a in longest if column == a or column.endswith(f"_{a}")), None)
         if name in (None, column) or not {f"{column}_score", f"{column}_probs"} <= set(columns):
             continue
-        more.append(column.removesuffix(f"_{name}"))
-    usual = [pattern.format("") for pattern in _USUAL.values()]
-    found = {prefix: f"{prefix}_{{}}" for prefix in sorted(set(more)) if f"{prefix}_" not in usual}
-    return _USUAL | found
+        prefixes.add(column.removesuffix(f"_{name}"))
+    known = [pattern.format("") for pattern in _PATTERNS.values()]
+    return _PATTERNS | {p: f"{p}_{{}}" for p in sorted(prefixes) if f"{p}_" not in known}
 
 
 def probs_column(columns: Collection[str], name: str) -> tuple[str, str]:
-    """Name the source whose probabilities stand for an attribute, and their column: its probe where there is one."""
+    """Return the source and the column of an attribute's probabilities: its probe if there is one, else the prompts."""
     probe = f"{PROBE}_{name}_probs"
     return (PROBE, probe) if probe in columns else (IMAGE, f"{name}_probs")

@@ -1,4 +1,4 @@
-"""Truth and table: the pictures that both know."""
+"""Match known truth with a table by picture."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ def match_truth(truth: pl.DataFrame, table: pl.DataFrame) -> pl.DataFrame:
     Raises
     ------
     TableError
-        If there is truth, but of no picture in `table`: nothing would be scored.
+        If the truth has rows but none of its pictures is in `table`: nothing would be scored.
     """
     matched = truth.join(table.select(KEY), on=KEY, how="semi", maintain_order="left")
     if truth.height and table.height and matched.is_empty():
         msg = (
-            f"none of the {truth.height} pictures with known truth, such as {truth[KEY][0]!r}, is in the table; it"
-            f" names {table[KEY].head(1).to_list()} and others. Write {KEY} as the table does, relative to the folder"
-            " of the pictures, or take the truth that belongs to them."
+            f"none of the {truth.height} pictures with known truth is in the table: the truth names pictures such as"
+            f" {truth[KEY][0]!r}, the table names pictures such as {table[KEY][0]!r}. Write {KEY} in the truth as in"
+            " the table, relative to the folder of the pictures, or use the truth that belongs to these pictures."
         )
         raise TableError(msg)
     return matched

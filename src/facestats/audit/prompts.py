@@ -1,4 +1,4 @@
-"""Questions to the labels that need no truth: other prompts, other attributes, the text beside the picture."""
+"""Measure how much the labels depend on single wordings, and find phrases that are misplaced or meaningless."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from facestats.attributes.zero_shot import label_attributes
-from facestats.audit.random_phrases import NEAR, measure_meaning, spoken_of
+from facestats.audit.random_phrases import MEANINGLESS, measure_meaning, names_its_option
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import VIEWS
 
@@ -22,11 +22,14 @@ if TYPE_CHECKING:
 
 
 class CachedTextEncoder:
-    """An encoder that encodes each text once: leaving prompts out one by one asks for the same ones again."""
+    """An encoder that encodes each text once: leaving out prompts one by one needs the same texts many times."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self._known: dict[str, NDArray[np.float32]] = {}
+
+    def __repr__(self) -> str:
+        return f"CachedTextEncoder({self._encoder.name!r}, {len(self._known)} texts)"
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._encoder, name)
@@ -43,55 +46,63 @@ def prompts(
     attributes: Mapping[str, AttributeSettings],
     encoder: Encoder,
 ) -> pl.DataFrame:
-    """Leave out each template and each phrase in turn, label again from the stored vectors, and count what flips.
+    """Leave out each template and each phrase in turn, label again from the stored vectors, and count changed labels.
 
-    Labels that hang on one wording are no property of the picture. A phrase is `astray` if its own prompts lie nearer
-    to another option than to the other phrases of its own. It is `nonsense` if it lies no further from random letters
-    than these do from each other, and shares no word with the name, the texts or the tags of its option.
+    A label that depends on one wording is no property of the picture. A phrase is `astray` if its prompts lie nearer to
+    another option than to the other phrases of its own option. A phrase is `nonsense` if its prompts lie no further
+    from random letters than these lie from each other, and it shares no word with the name, texts or tags of its option.
 
     Parameters
     ----------
     embeddings
-        Table of stage 02.
+        Table of stage 02: `image_id`, `embedding`, `embedding_full`.
     attributes
         ``cfg.attributes``.
     encoder
-        The encoder that made them; only its text side runs.
+        The encoder that made the embeddings. Only its text side runs.
 
     Returns
     -------
-    `attribute`, `kind` (template, phrase), `option` (null for templates), `prompt` (what was left out), `n` (labels
-    compared), `flips` (share of labels that change) with `low` and `high` (95 % Wilson), `astray` (Boolean), these
-    null for options of one phrase; `meaning` (distance from random letters in SDs of these) and `nonsense` (Boolean).
-    The last three are null for templates.
+    One row per wording: `attribute`, `kind` (String: template or phrase), `option` (String, null for templates),
+    `prompt` (String, the wording that was left out), `n` (Int64, labels compared), `flips` (Float64, share of labels
+    that change) with `low` and `high` (Float64, 95 % Wilson interval), `astray` (Boolean), `meaning` (Float64, distance
+    from random letters in their SDs; below 1.5 is meaningless), `nonsense` (Boolean). `flips`, `low`, `high` and
+    `astray` are null for the only phrase of an option; the last three columns are null for templates.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> found = fs.audit.prompts(project.embeddings, project.attributes, project.encoder)
+    >>> found.filter(attribute="age", kind="template").select("prompt", "n", "flips").rows()
+    [('a photo of a person with {}', 12, 0.0), ('a drawing of {}', 12, 1.0)]
     """
-    memory = CachedTextEncoder(encoder)
-    usual = label_attributes(embeddings, memory, attributes)
+    cached = CachedTextEncoder(encoder)
+    labels = label_attributes(embeddings, cached, attributes)
     rows = []
     for name, attribute in attributes.items():
         vectors = embeddings[VIEWS[attribute.view]].drop_nulls().to_numpy()
-        meaning = measure_meaning(memory, attribute, vectors)
+        meaning = measure_meaning(cached, attribute, vectors)
         for kind, option, prompt, changed in _leave_one_out(attribute):
             compared: tuple[int, float | None, float | None, float | None] = (0, None, None, None)
             if changed is not None:
-                found = label_attributes(embeddings, memory, {name: changed})[name]
-                compared = _compare(usual[name], found)
-            said: tuple[bool | None, float | None, bool | None] = (None, None, None)
+                compared = _compare(labels[name], label_attributes(embeddings, cached, {name: changed})[name])
+            judged: tuple[bool | None, float | None, bool | None] = (None, None, None)
             if option is not None:
-                astray = None if changed is None else _is_astray(memory, attribute, option, prompt)
+                astray = None if changed is None else _is_astray(cached, attribute, option, prompt)
                 far = meaning[option, prompt]
-                said = astray, far, far < NEAR and not spoken_of(attribute, option, prompt)
-            rows.append((name, kind, option, prompt, *compared, *said))
-    texts = dict.fromkeys(("attribute", "kind", "option", "prompt"), pl.String)
+                judged = astray, far, far < MEANINGLESS and not names_its_option(attribute, option, prompt)
+            rows.append((name, kind, option, prompt, *compared, *judged))
+    strings = dict.fromkeys(("attribute", "kind", "option", "prompt"), pl.String)
     shares = dict.fromkeys(("flips", "low", "high"), pl.Float64)
-    judged = {"astray": pl.Boolean, "meaning": pl.Float64, "nonsense": pl.Boolean}
-    return pl.DataFrame(rows, schema={**texts, "n": pl.Int64, **shares, **judged}, orient="row")
+    verdicts = {"astray": pl.Boolean, "meaning": pl.Float64, "nonsense": pl.Boolean}
+    return pl.DataFrame(rows, schema={**strings, "n": pl.Int64, **shares, **verdicts}, orient="row")
 
 
-def _compare(usual: pl.Series, found: pl.Series) -> tuple[int, float, float, float]:
-    """Count labels that both have, and the share that differs with its interval."""
-    n = int((usual.is_not_null() & found.is_not_null()).sum())
-    flips = int((usual.cast(pl.String) != found.cast(pl.String)).sum() or 0)
+def _compare(before: pl.Series, after: pl.Series) -> tuple[int, float, float, float]:
+    """Count the labels that both have; return that number, the share that differs, and its interval."""
+    n = int((before.is_not_null() & after.is_not_null()).sum())
+    flips = int((before.cast(pl.String) != after.cast(pl.String)).sum() or 0)
     low, high = wilson_interval(flips, n)
     return n, flips / max(n, 1), float(low), float(high)
 
@@ -99,7 +110,10 @@ def _compare(usual: pl.Series, found: pl.Series) -> tuple[int, float, float, flo
 def _leave_one_out(
     attribute: AttributeSettings,
 ) -> list[tuple[str, str | None, str, AttributeSettings | None]]:
-    """List the attribute without each template and each phrase; None where an option has but one."""
+    """List kind, option and wording of all that can be left out, and the attribute without it.
+
+    The attribute is None for the only phrase of an option, which cannot be left out.
+    """
     templates = attribute.image_templates
     out: list[tuple[str, str | None, str, AttributeSettings | None]] = []
     if len(templates) > 1:
@@ -118,12 +132,12 @@ def _leave_one_out(
 
 
 def _is_astray(encoder: CachedTextEncoder, attribute: AttributeSettings, option: str, phrase: str) -> bool:
-    """Whether a phrase lies nearer to another option than to the rest of its own."""
+    """Whether a phrase lies nearer to another option than to the other phrases of its own."""
     own = encoder.encode_texts([t.format(phrase) for t in attribute.image_templates])
-    near = {}
+    similarity = {}
     for name, settings in attribute.options.items():
         phrases = [p for p in settings.image if name != option or p != phrase]
         others = encoder.encode_texts([t.format(p) for p in phrases for t in attribute.image_templates])
         anchor = others.mean(axis=0)
-        near[name] = float((own @ (anchor / np.linalg.norm(anchor))).mean())
-    return max(near, key=near.__getitem__) != option
+        similarity[name] = float((own @ (anchor / np.linalg.norm(anchor))).mean())
+    return max(similarity, key=similarity.__getitem__) != option

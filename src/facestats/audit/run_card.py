@@ -1,14 +1,15 @@
-"""The run card: one page, in Markdown and HTML, that says what was done, how well, and what not to do with it."""
+"""Write the run card: a page that says what was done, how well it worked, and what the results must not be used for."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
 from facestats.core.atomic_write import write_atomically
+from facestats.core.display import format_value
 from facestats.core.tables import KEY
 from facestats.inputs.metadata import read_rights
 from facestats.store.fingerprint import package_versions
@@ -21,17 +22,20 @@ if TYPE_CHECKING:
     from facestats.store.store import Store
 
 MAX_ROWS = 200
-_USE = """Meant for research on collections of pictures: to describe, compare and average groups of faces and characters,
-and to study what models make of pictures. Labels are *perceived* attributes: what a model makes of a picture, not what
-a person is.
+_USE = """The tables of this run are meant for research on collections of pictures: to describe, compare and average groups of
+faces and characters, and to study how models judge pictures. Labels are *perceived* attributes: they say what a model
+sees in a picture, not what a person is.
 
-**Not to be used** to identify people; to decide anything about a person (work, credit, insurance, policing, borders,
-education, health, access); to infer who someone is by ethnicity, gender, age or health from a face; or on pictures whose
-licence or people do not allow it. Ratings predict what the raters at hand thought; they are no measure of worth."""
-_LIMITS = """- Options are coarse and few; people do not divide into them. An option that is not listed cannot be found.
-- Scores hold for pictures like those with known truth, by whoever said what is true, and for no others.
-- A group of few faces has wide intervals; no finding about it is not the finding that all is well.
-- Prompts carry the habits of the texts that the models learnt from, and so do the labels."""
+**Do not use them** to identify people; to decide anything about a person (work, credit, insurance, policing, borders,
+education, health, access); to infer the ethnicity, gender, age or health of a person from a face; or for pictures whose
+licence, or whose people, do not allow it. Ratings predict what these raters would answer; they do not measure the worth of
+a person."""
+_LIMITS = """- The options are few and coarse, and people do not divide into them. An option that is not listed cannot be found.
+- The scores hold for pictures that resemble those with known truth, and depend on who recorded the truth. They do not
+  hold for other pictures.
+- A small group of faces has wide intervals. If nothing was found about such a group, this does not show that its labels
+  are correct.
+- The models repeat the stereotypes of the texts and pictures that they were trained on, and so do the labels."""
 _STYLE = """body { margin: 2rem auto; max-width: 60rem; padding: 0 1.2rem; font: 16px/1.55 system-ui, sans-serif; color: #1d232a; }
 table { border-collapse: collapse; font-size: .86rem; display: block; overflow-x: auto; }
 th, td { border: 1px solid #d6dbe0; padding: .2rem .5rem; text-align: left; }
@@ -47,33 +51,46 @@ def write_card(
     truth: pl.DataFrame | None = None,
     n_findings: int = 12,
 ) -> Path:
-    """Write ``run_card.md`` and ``run_card.html`` into the `report` folder of the data folder.
+    """Write ``run_card.md`` and ``run_card.html`` into the folder `report` of the data folder.
 
     Parameters
     ----------
-    config, store
-        Settings of the run, and its tables.
+    config
+        Settings of the run.
+    store
+        Tables of the run; the card names the models, settings and version of the stage that made each.
     findings
-        Of :func:`facestats.audit.findings`; the first `n_findings` come first.
+        Table of :func:`facestats.audit.findings`.
     tables
-        Title to table: what the audit measured.
+        What the audit measured: titles of sections, and the table of each. A table is cut after 200 rows.
     truth
-        As :func:`facestats.human_labels.read_truth` returns it; without rows, the card says that nothing was scored.
+        Table of :func:`facestats.human_labels.read_truth`. If it is None or has no rows, the card says that nothing was
+        scored.
     n_findings
         Findings on top of the card; the others follow at its end.
 
     Returns
     -------
     Path of the Markdown file.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> project = fs.testing.example_project()
+    >>> with TemporaryDirectory() as folder:
+    ...     cfg = Config(data_dir=folder, raw_dir=project.raw_dir, attributes=project.attributes)
+    ...     card = fs.audit.write_card(cfg, project.store, findings=fs.audit.findings()).read_text()
+    >>> next(line for line in card.splitlines() if line.startswith("| embeddings"))
+    '| embeddings | facestats.embeddings.embed_faces | 1 | encoder: fake-clip@1 |'
     """
     from markdown_it import MarkdownIt
 
-    text = (
-        "\n\n".join(_parts(config, store, findings, tables=tables or {}, truth=truth, n_findings=n_findings))
-        + "\n"
-    )
+    parts = _parts(config, store, findings, tables=tables or {}, truth=truth, n_findings=n_findings)
+    text = "\n\n".join(parts) + "\n"
     folder = config.report_dir
-    # js-default leaves no HTML and no script of a file name or caption alive
+    # js-default escapes HTML, so that no script in a file name or caption can run
     body = MarkdownIt("js-default").render(text)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>facestats run card</title>'
@@ -93,22 +110,24 @@ def _parts(
     truth: pl.DataFrame | None,
     n_findings: int,
 ) -> Iterator[str]:
+    """Yield the card, section by section."""
     given = 0 if truth is None else truth.height
-    known = 0 if truth is None else _matched(store, truth)
-    yield f"# Run card\n\n{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, seed {config.seed}"
+    known = 0 if truth is None else _count_known(store, truth)
+    now = datetime.now(UTC)
+    yield f"# Run card\n\nWritten on {now:%Y-%m-%d} at {now:%H:%M} UTC. The seed was {config.seed}."
     yield "## Most alarming findings\n\n" + (
-        _listed(findings.head(n_findings))
-        or "Nothing alarming was found. Read the limits before being reassured."
+        _list_findings(findings.head(n_findings))
+        or "The checks found nothing alarming. This does not show that the labels are correct: read the limits below."
     )
     if given and not known:
         yield (
-            f"**The truth names {given} pictures, and none of these: nothing was scored.** Write `image_id` as the"
-            " tables do, relative to the folder of the pictures."
+            f"**The truth names {given} pictures, but none of them is in this run: nothing was scored.** Write"
+            " `image_id` in the truth as in the tables, relative to the folder of the pictures."
         )
     elif not known:
         yield (
-            "**No truth is known of these pictures: accuracy, calibration and group differences were not"
-            " measured.** What follows are checks that need no truth. Give some: `facestats audit --truth FILE`."
+            "**No truth is known for these pictures. Accuracy, calibration and group differences were not measured.**"
+            " The checks below need no truth. To add truth, run `facestats audit --truth FILE`."
         )
     yield "## Intended use\n\n" + _USE
     yield "## Data\n\n" + _data(config, store, known, given=given)
@@ -121,29 +140,31 @@ def _parts(
     yield "## Prompts\n\n" + _prompts(config)
     yield "## Limits\n\n" + _LIMITS
     if findings.height > n_findings:
-        yield "## Further findings\n\n" + _listed(findings.slice(n_findings))
+        yield "## Further findings\n\n" + _list_findings(findings.slice(n_findings))
 
 
-def _listed(findings: pl.DataFrame) -> str:
+def _list_findings(findings: pl.DataFrame) -> str:
     return "\n".join(
-        f"- **{level}**: {_plain(text)}" for level, text in findings.select("level", "finding").rows()
+        f"- **{level}**: {_escape(text)}" for level, text in findings.select("level", "finding").rows()
     )
 
 
-def _matched(store: Store, truth: pl.DataFrame) -> int:
-    """Pictures of the store that the truth knows; all of it where there is no table of pictures yet."""
-    if "faces" not in _present(store):
+def _count_known(store: Store, truth: pl.DataFrame) -> int:
+    """Number of pictures of the store with known truth; all rows of the truth if there is no table `faces` yet."""
+    if "faces" not in _present_tables(store):
         return truth.height
     return truth.join(store.read("faces", columns=[KEY]), on=KEY, how="semi").height
 
 
 def _data(config: Config, store: Store, known: int, *, given: int) -> str:
-    lines = [f"Pictures in `{config.raw_dir.name}/`; truth is known of {known}."]
+    lines = [
+        f"The pictures are in the folder `{config.raw_dir.name}/`. The truth is known for {known} of them."
+    ]
     if given > known:
         lines.append(
-            f"**{given - known} of {given} rows of the truth name pictures that are not among these.**"
+            f"**{given - known} of the {given} rows of the truth name pictures that are not in this run.**"
         )
-    if "faces" in _present(store):
+    if "faces" in _present_tables(store):
         counts = store.read("faces", columns=["status"])["status"].value_counts(sort=True)
         lines.append(_table(counts.rename({"count": "pictures"})))
     return "\n\n".join(lines)
@@ -153,27 +174,33 @@ def _rights(config: Config) -> str:
     rights = read_rights(config.raw_dir)
     if rights.is_empty():
         return (
-            "The metadata beside the pictures has no column on licence, consent or origin: **none is recorded**. Add"
-            " columns such as `licence` and `consent` to `metadata.csv`."
+            "**No licence, consent or origin is recorded**: the metadata of the pictures has no such column. Add columns"
+            " such as `licence` and `consent` to `metadata.csv`."
         )
-    return _table(rights.with_columns(pl.col("value").fill_null("(not said)")))
+    return _table(rights.with_columns(pl.col("value").fill_null("(empty)")))
 
 
-def _present(store: Store) -> list[str]:
+def _present_tables(store: Store) -> list[str]:
     status = store.status()
     return status.filter(pl.col("state") != "missing")["table"].to_list()
 
 
 def _models(store: Store) -> str:
+    """Name for each table the stage that made it, the version of its code, its models and settings."""
     rows = []
-    for name in _present(store):
+    for name in _present_tables(store):
         stage = store.provenance(name).get("stage", {})
         params = {k: v for k, v in stage.get("params", {}).items() if isinstance(v, (str, int, float, bool))}
         settings = ", ".join(f"{k}: {v}" for k, v in params.items())
-        rows.append((name, f"{stage.get('function', '')} v{stage.get('version', '')}", settings))
+        rows.append((name, stage.get("function", ""), str(stage.get("version", "unknown")), settings))
+    schema = ["table", "made by", "version", "models and settings"]
     versions = ", ".join(f"{k} {v}" for k, v in package_versions().items())
-    return _table(pl.DataFrame(rows, schema=["table", "made by", "models and settings"], orient="row")) + (
-        f"\n\nPackages: {versions}."
+    return "\n\n".join(
+        [
+            _table(pl.DataFrame(rows, schema=schema, orient="row")),
+            "`version` is the version of the stage: it is raised when the same input would give another table.",
+            f"Packages: {versions}.",
+        ]
     )
 
 
@@ -190,54 +217,59 @@ def _prompts(config: Config) -> str:
     table = _table(
         pl.DataFrame(rows, schema=["attribute", "view", "option", "pictures", "texts"], orient="row")
     )
-    return "\n".join(map(_plain, templates)) + "\n\n" + table
+    return "\n".join(map(_escape, templates)) + "\n\n" + table
 
 
 def _scores(audit: pl.DataFrame) -> str:
-    """Show scores of all faces, then of groups of one attribute, clearest first; combinations stay in the table."""
-    first = pl.col("attribute") != "all"
-    whole = audit.filter(by="all").sort(first, maintain_order=True)
-    single = (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True)
-    groups = audit.filter(single).sort(first, "p_adjusted", nulls_last=True, maintain_order=True)
+    """Show the scores of all faces, then those of groups of one attribute, smallest p first; count the combinations."""
+    single = pl.col("attribute") != "all"
+    whole = audit.filter(by="all").sort(single, maintain_order=True)
+    by_one = (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True)
+    groups = audit.filter(by_one).sort(single, "p_adjusted", nulls_last=True, maintain_order=True)
     parts = [_table(whole.drop("by", "group", "p_adjusted", "smallest_gap"))]
     gaps = groups.drop_nulls("smallest_gap")
-    missed = groups.filter(first & pl.col("smallest_gap").is_null()).height
     if gaps.height:
-        middle = float(np.median(gaps["smallest_gap"].to_numpy()))
-        small = gaps.sort("n").row(0, named=True)
+        median = float(np.median(gaps["smallest_gap"].to_numpy()))
+        smallest = gaps.sort("n").row(0, named=True)
         parts.append(
-            f"What such groups could have shown: with the median group, labels that are right {middle:.0%} less often"
-            f" than those of the others would have been found four times in five; with the smallest ({small['group']},"
-            f" {small['n']} faces), {small['smallest_gap']:.0%}. Smaller differences may be there unseen."
+            "A group has to differ enough for its difference to be found. In the median group, a difference is found with a"
+            " probability of 80% if labels are correct less often than those of the other faces by"
+            f" {_points(median)}; in the smallest group ({smallest['group']}, {smallest['n']} faces), by"
+            f" {_points(smallest['smallest_gap'])}. Smaller differences may exist without being found."
         )
-    if missed:
-        parts.append(f"In {missed} rows a group is too small to show any difference (no smallest_gap).")
+    if missed := groups.filter(single & pl.col("smallest_gap").is_null()).height:
+        parts.append(
+            f"In {missed} rows the group is too small to show any difference; there, smallest_gap is empty."
+        )
     if groups.height:
-        shown = groups.drop(
-            "balanced_accuracy_low", "balanced_accuracy_high", "macro_f1_low", "macro_f1_high"
+        parts.append(
+            _table(
+                groups.drop(
+                    "balanced_accuracy_low", "balanced_accuracy_high", "macro_f1_low", "macro_f1_high"
+                )
+            )
         )
-        parts.append(_table(shown))
     if more := audit.height - whole.height - groups.height:
-        parts.append(f"{more} rows on combinations of groups are in table `audit`.")
+        parts.append(f"Further {more} rows, on combinations of groups, are in table `audit`.")
     return "\n\n".join(parts)
 
 
+def _points(share: float) -> str:
+    return f"{100 * share:.3g} percentage points"
+
+
 def _table(table: pl.DataFrame) -> str:
+    """Write a table in Markdown."""
     lines = [
-        "| " + " | ".join(map(_plain, table.columns)) + " |",
+        "| " + " | ".join(map(_escape, table.columns)) + " |",
         "|" + "---|" * table.width,
-        *("| " + " | ".join(map(_cell, row)) + " |" for row in table.head(MAX_ROWS).iter_rows()),
+        *("| " + " | ".join(map(_escape, row)) + " |" for row in table.head(MAX_ROWS).iter_rows()),
     ]
-    more = f"\n\n{table.height - MAX_ROWS} further rows are in the table." if table.height > MAX_ROWS else ""
+    more = f"\n\nThe first {MAX_ROWS} of {table.height:,} rows are shown." if table.height > MAX_ROWS else ""
     return "\n".join(lines) + more
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3f}" if isinstance(value, float) else _plain(value)
-
-
-def _plain(value: Any) -> str:
-    """Keep a value on one line and inside its cell."""
-    return " ".join(str(value).split()).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+def _escape(value: object) -> str:
+    """Format a value on one line, so that it stays inside its table cell."""
+    text = " ".join(format_value(value).split())
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")

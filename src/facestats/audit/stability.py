@@ -1,4 +1,4 @@
-"""Whether labels survive what changes no face: a crop moved a little, turned, scaled, or mirrored."""
+"""Measure whether labels change when a crop is shifted, turned, scaled or mirrored: the face stays the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import polars as pl
 
 from facestats.attributes.zero_shot import label_attributes
 from facestats.core.stats import wilson_interval
-from facestats.core.tables import KEY, check_columns
+from facestats.core.tables import KEY, VIEWS, check_columns
 from facestats.core.workers import map_tasks
 from facestats.pictures.crops import accepted_pixels
 from facestats.pictures.decode import PictureError, open_picture
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from facestats.core.protocols import Encoder
 
 VARIANTS = ("unchanged", "mirrored", "shifted", "turned", "scaled")
-SHIFT, TURN, SCALE = 0.02, 3.0, 1.04  # of the side; degrees; factor
-VIEWS = ("embedding", "embedding_full")
-BATCH = 64
+SHIFT, TURN, SCALE = 0.02, 3.0, 1.04  # share of the side; degrees; factor
+BATCH_SIZE = 64
 
 
 def stability(
@@ -42,7 +41,10 @@ def stability(
     n_faces: int = 60,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Make crops anew from the stored matrices, moved a little or mirrored, embed them, and count labels that flip.
+    """Cut crops that are moved a little or mirrored, label them, and count labels that differ from the unchanged crop.
+
+    The crops are cut from the pictures by the stored matrices. Whole pictures are changed in the same way, for
+    attributes whose view is `full`.
 
     Parameters
     ----------
@@ -55,15 +57,32 @@ def stability(
     raw_dir
         Folder of the pictures.
     size
-        Side of a crop, pixels.
-    n_faces, seed
-        Number of faces, and what chooses them and the directions.
+        Side of a crop, in pixels.
+    n_faces
+        Number of faces to use; all, if there are fewer.
+    seed
+        Seed of the choice of faces and of the directions in which they are moved.
 
     Returns
     -------
-    `attribute`, `variant` (mirrored; shifted by 2 % of the side; turned by 3 degrees; scaled by 4 %; whole pictures are
-    changed alike), `n`, `flips` (share of labels that differ from those of the unchanged crop), `low`, `high` (95 %
-    Wilson).
+    One row per attribute and variant: `attribute`, `variant` (String: mirrored; shifted by 2 % of the side; turned by 3
+    degrees; scaled by 4 %), `n` (Int64, faces), `flips` (Float64, share of labels that differ from those of the
+    unchanged crop), `low` and `high` (Float64, 95 % Wilson interval).
+
+    Raises
+    ------
+    TableError
+        If `faces` has no `matrix` or no `crop`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> found = fs.audit.stability(
+    ...     project.faces, project.attributes, project.encoder, raw_dir=project.raw_dir, size=64, n_faces=3
+    ... )
+    >>> found.filter(attribute="age").select("variant", "n", "flips").rows()
+    [('mirrored', 3, 0.0), ('shifted', 3, 0.0), ('turned', 3, 0.0), ('scaled', 3, 0.0)]
     """
     check_columns(faces, KEY, "matrix", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     known = faces.drop_nulls(["matrix", "crop"])
@@ -76,13 +95,15 @@ def stability(
     ]
     found = [
         result
-        for _, part in map_tasks(_vary, tasks, workers=1, task_size=4, size=size, encoder=encoder)
+        for _, part in map_tasks(_prepare_variants, tasks, workers=1, task_size=4, size=size, encoder=encoder)
         for result in part
     ]
     usable = [i for i, result in enumerate(found) if isinstance(result, dict)]
     labels = {}
     for variant in VARIANTS:
-        columns = {view: _encode([found[i][variant, view] for i in usable], encoder) for view in VIEWS}
+        columns = {
+            view: _encode([found[i][variant, view] for i in usable], encoder) for view in VIEWS.values()
+        }
         keys = rows[KEY].gather(usable)
         labels[variant] = label_attributes(pl.DataFrame({KEY: keys, **columns}), encoder, attributes)
     return _count_flips(labels, attributes)
@@ -93,20 +114,22 @@ def _count_flips(
 ) -> pl.DataFrame:
     out = []
     for name in attributes:
-        usual = labels[VARIANTS[0]][name].cast(pl.String)
+        unchanged = labels[VARIANTS[0]][name].cast(pl.String)
         for variant in VARIANTS[1:]:
-            changed = int((usual != labels[variant][name].cast(pl.String)).sum() or 0)
-            low, high = wilson_interval(changed, len(usual))
-            out.append((name, variant, len(usual), changed / max(len(usual), 1), float(low), float(high)))
+            changed = int((unchanged != labels[variant][name].cast(pl.String)).sum() or 0)
+            low, high = wilson_interval(changed, len(unchanged))
+            out.append(
+                (name, variant, len(unchanged), changed / max(len(unchanged), 1), float(low), float(high))
+            )
     floats = dict.fromkeys(("flips", "low", "high"), pl.Float64)
     schema = {"attribute": pl.String, "variant": pl.String, "n": pl.Int64, **floats}
     return pl.DataFrame(out, schema=schema, orient="row")
 
 
-def _vary(
+def _prepare_variants(
     tasks: list[tuple[str, int, NDArray[np.float64], int]], *, size: int, encoder: Encoder
 ) -> list[dict[tuple[str, str], NDArray[np.uint8]] | str]:
-    """Decode pictures in a worker and prepare every variant of crop and picture; a failure is its text."""
+    """Decode pictures in a worker and prepare each variant of crop and whole picture; a failed picture gives its message."""
     from PIL import Image
 
     out: list[dict[tuple[str, str], NDArray[np.uint8]] | str] = []
@@ -121,17 +144,17 @@ def _vary(
         whole[:, 2] = (size - np.array([width, height]) * whole[0, 0]) / 2
         prepared = {}
         for variant in VARIANTS:
-            change = _change(variant, size, np.random.default_rng(seed))
-            for view, start in zip(VIEWS, (np.asarray(matrix), whole), strict=True):
-                crop = crop_face(pixels, _after(change, start), size)
+            change = _variant_matrix(variant, size, np.random.default_rng(seed))
+            for view, start in zip(VIEWS.values(), (np.asarray(matrix), whole), strict=True):
+                crop = crop_face(pixels, _compose(change, start), size)
                 crop = crop[:, ::-1] if variant == "mirrored" else crop
                 prepared[variant, view] = encoder.prepare(Image.fromarray(np.ascontiguousarray(crop)))
         out.append(prepared)
     return out
 
 
-def _change(variant: str, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Matrix (2, 3) that moves a crop of `size` pixels about its centre, in a random direction."""
+def _variant_matrix(variant: str, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Affine matrix (2, 3) that changes a crop of `size` pixels about its centre, in a random direction."""
     sign = rng.choice([-1.0, 1.0])
     angle = np.deg2rad(TURN) * sign if variant == "turned" else 0.0
     scale = SCALE**sign if variant == "scaled" else 1.0
@@ -144,13 +167,13 @@ def _change(variant: str, size: int, rng: np.random.Generator) -> NDArray[np.flo
     return np.column_stack([linear, shift])
 
 
-def _after(change: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The matrix that first maps by `matrix`, then by `change`."""
+def _compose(change: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Affine matrix (2, 3) that applies `matrix` first and `change` second."""
     return np.column_stack([change[:, :2] @ matrix[:, :2], change[:, :2] @ matrix[:, 2] + change[:, 2]])
 
 
 def _encode(pictures: list[NDArray[np.uint8]], encoder: Encoder) -> pl.Series:
-    parts = [pictures[i : i + BATCH] for i in range(0, len(pictures), BATCH)]
+    parts = [pictures[i : i + BATCH_SIZE] for i in range(0, len(pictures), BATCH_SIZE)]
     vectors = [encoder.encode_images(np.stack(part)) for part in parts]
     matrix = np.concatenate(vectors) if vectors else np.zeros((0, encoder.dim), dtype=np.float32)
     return pl.Series(matrix, dtype=pl.Array(pl.Float32, encoder.dim))

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say, how to mend them, and label sets that hold a promise."""
+"""Measure whether probabilities are calibrated, correct them by temperature scaling, and make conformal label sets."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ N_BINS = 10
 
 
 def apply_temperature(probs: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
-    """Divide the logarithms of probabilities (n, options) by `temperature`; above 1 is less sure."""
+    """Divide the logarithms of probabilities, (n, n_options), by `temperature`; above 1 the result is less confident."""
     from scipy.special import softmax
 
     return softmax(np.log(np.maximum(probs.astype(np.float64), TINY)) / temperature, axis=1)
 
 
 def log_loss(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
-    """Mean negative logarithm of the probability of the truth."""
+    """Mean negative logarithm of the probability of the true option."""
     return float(-np.log(np.maximum(probs[np.arange(len(truth)), truth], TINY)).mean())
 
 
 def fit_temperature(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
-    """Find the temperature with the least log loss (Guo et al. 2017, section 4.2), between 0.05 and 20.
+    """Find the temperature with the smallest log loss (Guo et al. 2017, section 4.2), between 0.05 and 20.
 
-    One row in n + 2 counts as wrong (Platt 1999, section 2.2): else rows that are all right would make it zero, and the
-    first wrong one infinitely surprising.
+    The targets are smoothed as if one row in n + 2 were wrong (Platt 1999, section 2.2). Without this, rows that are
+    all correct would drive the temperature to zero.
     """
     from scipy.optimize import minimize_scalar
 
@@ -47,46 +47,47 @@ def fit_temperature(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> 
 
 
 def calibration_bins(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = N_BINS
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], *, n_bins: int = N_BINS
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Mean confidence, share right and count in bins that hold about as many labels each."""
+    """Mean confidence, share of correct labels, and count, in bins of about equal count."""
     order = np.argsort(confidence, kind="stable")
     parts = [p for p in np.array_split(order, min(n_bins, max(len(order), 1))) if len(p)]
     means = np.array([confidence[p].mean() for p in parts])
-    return means, np.array([right[p].mean() for p in parts]), np.array([len(p) for p in parts])
+    return means, np.array([correct[p].mean() for p in parts]), np.array([len(p) for p in parts])
 
 
 def calibration_error(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_], *, n_bins: int = N_BINS
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_], *, n_bins: int = N_BINS
 ) -> float:
-    """Expected calibration error: mean distance of confidence and share right, over bins (Naeini et al. 2015)."""
-    said, was, n = calibration_bins(confidence, right, n_bins=n_bins)
-    return float((np.abs(said - was) * n).sum() / max(n.sum(), 1))
+    """Expected calibration error: mean distance between confidence and share correct, over bins (Naeini et al. 2015)."""
+    stated, share, n = calibration_bins(confidence, correct, n_bins=n_bins)
+    return float((np.abs(stated - share) * n).sum() / max(n.sum(), 1))
 
 
 def chance_errors(
-    confidence: NDArray[np.float64], folds: Sequence[NDArray[np.intp]], *, draws: int = 200, seed: int = 0
+    confidence: NDArray[np.float64], folds: Sequence[NDArray[np.intp]], *, n_draws: int = 200, seed: int = 0
 ) -> NDArray[np.float64]:
-    """Calibration errors, (draws,), of confidences that mean what they say: the mean over `folds`, right by lot.
+    """Calibration errors, (n_draws,), that calibrated probabilities show by chance, averaged over `folds`.
 
-    Few labels per bin make an error out of nothing; what is measured has to be compared with this.
+    Each draw makes every label correct with the probability of its confidence. With few labels per bin, even
+    calibrated probabilities have an error above zero; a measured error has to be compared with these.
     """
-    right = np.random.default_rng(seed).random((draws, len(confidence))) < confidence
-    total = np.zeros(draws)
+    correct = np.random.default_rng(seed).random((n_draws, len(confidence))) < confidence
+    total = np.zeros(n_draws)
     for fold in folds:
         order = fold[np.argsort(confidence[fold], kind="stable")]
         for part in np.array_split(order, min(N_BINS, max(len(order), 1))):
             if len(part):
-                off = np.abs(confidence[part].mean() - right[:, part].mean(axis=1))
-                total += off * len(part) / len(fold)
+                distance = np.abs(confidence[part].mean() - correct[:, part].mean(axis=1))
+                total += distance * len(part) / len(fold)
     return total / max(len(folds), 1)
 
 
 def conformal_threshold(probs: NDArray[np.floating], truth: NDArray[np.integer], coverage: float) -> float:
-    """Least probability an option needs to enter a label set that holds the truth with `coverage`.
+    """Smallest probability with which an option enters a label set, so that sets hold the truth with `coverage`.
 
-    Split conformal prediction, score 1 - p(truth) (Sadinle, Lei & Wasserman 2019): the quantile of rank
-    ceil((n + 1) coverage); with too few rows for it every option enters.
+    Split conformal prediction with the score 1 - p(truth) (Sadinle, Lei & Wasserman 2019): the score of rank
+    ceil((n + 1) coverage). If there are too few rows for that rank, every option enters.
     """
     n = len(truth)
     rank = int(np.ceil((n + 1) * coverage))
@@ -97,14 +98,14 @@ def conformal_threshold(probs: NDArray[np.floating], truth: NDArray[np.integer],
 
 
 def in_set(probs: NDArray[np.floating], threshold: float) -> NDArray[np.bool_]:
-    """Which options enter each row's set, (n, options)."""
+    """Which options enter the set of each row, (n, n_options)."""
     return probs.astype(np.float64) >= threshold - 1e-9
 
 
-def split_folds(n: int, *, repeats: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    """Yield (fit, held out) indices: random halves, each used both ways."""
+def split_folds(n: int, *, n_repeats: int, seed: int) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Yield indices (to fit on, held out) of random halves; each half is used both ways."""
     rng = np.random.default_rng(seed)
-    for _ in range(repeats):
+    for _ in range(n_repeats):
         order = rng.permutation(n)
         halves = order[: n // 2], order[n // 2 :]
         yield halves
@@ -112,11 +113,11 @@ def split_folds(n: int, *, repeats: int, seed: int) -> Iterator[tuple[NDArray[np
 
 
 def coverage_accuracy(
-    confidence: NDArray[np.float64], right: NDArray[np.bool_]
+    confidence: NDArray[np.float64], correct: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Share of labels kept, share right among them, and the threshold, as it falls through all scores."""
+    """Share of labels kept, share correct among them, and the threshold, as the threshold falls through all scores."""
     order = np.argsort(-confidence, kind="stable")
     kept = np.arange(1, len(order) + 1)
-    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # equal scores come together
-    share = np.cumsum(right[order]) / kept
+    last = np.append(np.diff(confidence[order]) != 0, True)[: len(order)]  # equal scores are kept together
+    share = np.cumsum(correct[order]) / kept
     return kept[last] / max(len(order), 1), share[last], confidence[order][last]

@@ -1,4 +1,4 @@
-"""Whether picture and text say the same."""
+"""Compare the labels of pictures with the labels of their texts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.audit.confusion import count_pairs
+from facestats.audit.confusion import count_pairs, option_codes
 from facestats.core.stats import cohen_kappa, wilson_interval
 
 if TYPE_CHECKING:
@@ -16,23 +16,38 @@ if TYPE_CHECKING:
 
 
 def texts(master: pl.DataFrame, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
-    """Compare the picture's label with the text's, where both speak.
+    """Compare the label of the picture with the label of the text, for faces that have both.
+
+    Parameters
+    ----------
+    master
+        Table of stage 06, or any table with the columns `image_a` and `text_a` (Enum or String) of attributes `a`.
+    attributes
+        ``cfg.attributes``.
 
     Returns
     -------
-    Per `attribute`: `n` (faces of which both say something), `agreement` with `low` and `high` (95 % Wilson), `kappa`
-    (Cohen 1960; 0 is chance, below 0 is worse); no row where picture and text never speak of the same face.
+    One row per attribute that both sources label for at least one face: `attribute` (String), `n` (Int64, faces with
+    both labels), `agreement` (Float64, share of equal labels) with `low` and `high` (Float64, 95 % Wilson interval),
+    `kappa` (Float64, Cohen 1960: 1 is full agreement, 0 is chance, below 0 is worse than chance).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> found = fs.audit.texts(project.master, project.attributes)
+    >>> found.select("attribute", "n", "agreement").rows()
+    [('age', 12, 0.5), ('hair_color', 12, 0.6666666666666666)]
     """
     rows = []
     for name, attribute in attributes.items():
         picture, text = f"image_{name}", f"text_{name}"
         if picture not in master.columns or text not in master.columns:
             continue
-        kind = pl.Enum(list(attribute.options))
-        both = master.select(pl.col(picture, text).cast(pl.String).cast(kind)).drop_nulls()
+        both = master.select(picture, text).drop_nulls()
         if not both.height:
             continue
-        a, b = (both[c].to_physical().cast(pl.Int64).to_numpy() for c in (picture, text))
+        a, b = (option_codes(both[c], attribute.options) for c in (picture, text))
         low, high = wilson_interval((a == b).sum(), len(a))
         kappa = cohen_kappa(count_pairs(a, b, len(attribute.options)))
         rows.append((name, len(a), float((a == b).mean()), float(low), float(high), kappa))

@@ -1,4 +1,4 @@
-"""Stage 07: groups of faces that lie close together, two maps of them, and what the groups are about."""
+"""Stage 07: clusters of similar faces, two maps of the faces, and what the clusters have in common."""
 
 from facestats.clusters.cluster import cluster_faces, map_faces, settings
 from facestats.clusters.layout import project_pca, project_umap
@@ -6,7 +6,7 @@ from facestats.clusters.members import members, near_duplicates
 from facestats.clusters.profile import names, profile, relations
 from facestats.clusters.stability import stability
 
-VERSION = 3  # raise it when the same vectors would give another table
+VERSION = 3  # increase it when the same vectors would give a different table
 
 __all__ = [
     "cluster_faces",

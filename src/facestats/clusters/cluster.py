@@ -1,4 +1,4 @@
-"""Stage 07: group faces by their vectors, and lay them out in two dimensions."""
+"""Stage 07: cluster the faces by their vectors, and lay them out in two dimensions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
-from facestats.clusters.kmeans import N_DIMS, cluster_hdbscan, cluster_kmeans, number_by_size, reduce_vectors
-from facestats.clusters.layout import LEAST, project_pca, project_umap
+from facestats.clusters.algorithms import cluster_hdbscan, cluster_kmeans, number_by_size
+from facestats.clusters.layout import MIN_FACES, project_pca, project_umap
+from facestats.clusters.principal_components import N_DIMS, reduce_vectors
 from facestats.core.progress import say
 from facestats.core.tables import KEY
 from facestats.core.vectors import join_to_all_rows, take_vectors
@@ -25,37 +26,50 @@ def cluster_faces(
     min_cluster_size: int = 10,
     column: str = "embedding",
 ) -> pl.DataFrame:
-    """Cluster the faces on the first principal components of their vectors.
+    """Cluster the faces on the first 50 principal components of their vectors.
 
     Parameters
     ----------
     embeddings
         Table with `image_id` and the Array column `column`; rows without a vector get no cluster.
     n_clusters
-        Number of clusters, for `kmeans`.
+        Number of clusters for `kmeans`, from 2 to the number of faces.
     seed
-        Decides the starting points of `kmeans`; `hdbscan` knows no chance.
+        Fixes the starting points of `kmeans`; `hdbscan` is deterministic.
     method
-        `kmeans` gives every face a cluster (mini-batches above 50,000 faces); `hdbscan` finds dense groups
-        and their number itself, and calls the other faces noise (Campello, Moulavi & Sander 2013).
+        `kmeans` assigns every face to a cluster (by mini-batches above 50,000 faces). `hdbscan` finds dense groups and
+        their number, and treats the other faces as noise (Campello, Moulavi & Sander 2013).
     min_cluster_size
-        Smallest group that `hdbscan` calls a cluster.
+        Number of faces from which on `hdbscan` treats a dense group as a cluster.
     column
         Which vector: `embedding` (face) or `embedding_full` (whole picture).
 
     Returns
     -------
-    All rows: `image_id` and `cluster` (Int32; 0 is the largest; -1 noise of hdbscan; null no vector).
+    All rows: `image_id` and `cluster` (Int32; 0 is the largest cluster, -1 is noise of `hdbscan`, null without a vector).
+
+    Raises
+    ------
+    ValueError
+        If `n_clusters` or `min_cluster_size` does not suit the number of faces, or fewer than 3 faces have a vector.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> clusters = fs.cluster_faces(project.embeddings, n_clusters=3)
+    >>> clusters["cluster"].value_counts().sort("cluster").rows()
+    [(0, 6), (1, 5), (2, 1)]
     """
     if method not in ("kmeans", "hdbscan"):
         msg = f"method must be 'kmeans' or 'hdbscan', got {method!r}"
         raise ValueError(msg)
-    known, vectors = take_vectors(embeddings, column, least=LEAST)
+    known, vectors = take_vectors(embeddings, column, least=MIN_FACES)
     points = reduce_vectors(vectors, N_DIMS)
-    dense = method == "hdbscan"
-    labels = (
-        cluster_hdbscan(points, min_cluster_size) if dense else cluster_kmeans(points, n_clusters, seed=seed)
-    )
+    if method == "hdbscan":
+        labels = cluster_hdbscan(points, min_cluster_size)
+    else:
+        labels = cluster_kmeans(points, n_clusters, seed=seed)
     return join_to_all_rows(embeddings, known, {"cluster": pl.Series(number_by_size(labels), dtype=pl.Int32)})
 
 
@@ -71,33 +85,42 @@ def map_faces(
 ) -> pl.DataFrame:
     """Cluster the faces and lay them out twice: the whole table of this stage in one call.
 
-    Made for any collection: what there are too few faces for is lowered, or left empty, with a message.
+    It works for a collection of any size: if there are too few faces for a setting, the setting is lowered, and a
+    message says so. Like :func:`project_umap`, it turns on numba's cache for the functions of UMAP in this process.
 
     Parameters
     ----------
     embeddings, n_clusters, seed, method, min_cluster_size, column
-        As in :func:`cluster_faces`; no more clusters than faces are made, and no cluster is larger than all faces.
+        As in :func:`cluster_faces`; `n_clusters` and `min_cluster_size` are lowered to the number of faces.
     n_neighbors
         As in :func:`project_umap`.
 
     Returns
     -------
-    All rows: `image_id`, `cluster` (Int32), `x` and `y` (Float32, UMAP), `pca_x` and `pca_y` (Float32); null where
-    there is no vector, and everywhere where there are fewer than 3 faces.
+    All rows: `image_id`, `cluster` (Int32), `x` and `y` (Float32, UMAP), `pca_x` and `pca_y` (Float32, principal
+    components). They are null in rows without a vector, and in all rows if fewer than 3 faces have a vector.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = fs.map_faces(project.embeddings, n_clusters=3, n_neighbors=5)
+    >>> table.columns
+    ['image_id', 'cluster', 'x', 'y', 'pca_x', 'pca_y']
     """
     n = embeddings.height - embeddings[column].null_count()
-    if n < LEAST:
+    if n < MIN_FACES:
         say(
-            f"map_faces: {n} faces are too few for clusters and maps, which need {LEAST}; their columns are empty."
+            f"map_faces: {n} faces are too few for clusters and maps, which need {MIN_FACES}; their columns are empty."
         )
-        places = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
-        return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *places)
-    settings = {"n_clusters": n_clusters} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
-    for name, value in settings.items():
+        no_layout = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
+        return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *no_layout)
+    limits = {"n_clusters": n_clusters} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
+    for name, value in limits.items():
         if n < value:
             say(f"map_faces: {name} lowered from {value} to {n}, since there are {n} faces.")
-            settings[name] = n
-    table = cluster_faces(embeddings, seed=seed, method=method, column=column, **settings)
+            limits[name] = n
+    table = cluster_faces(embeddings, seed=seed, method=method, column=column, **limits)
     umap = project_umap(embeddings, seed=seed, n_neighbors=n_neighbors, column=column)
     pca = project_pca(embeddings, column=column).rename({"x": "pca_x", "y": "pca_y"})
     for layout in (umap, pca):
@@ -116,6 +139,14 @@ def settings(cfg: Config) -> dict[str, Any]:
     Returns
     -------
     `method`, `n_clusters`, `min_cluster_size`, `n_neighbors` and `seed`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> list(fs.clusters.settings(cfg))
+    ['method', 'n_clusters', 'min_cluster_size', 'n_neighbors', 'seed']
     """
     section = cfg.clusters
     return {

@@ -1,18 +1,18 @@
-"""Who is in a cluster, from the most typical face to the outliers, and which pictures are there twice."""
+"""Members of clusters, from the most typical face to the outliers, and near-duplicate pictures."""
 
 from __future__ import annotations
 
 import numpy as np
 import polars as pl
 
-from facestats.clusters.kmeans import N_DIMS, reduce_vectors
+from facestats.clusters.principal_components import N_DIMS, reduce_vectors
 from facestats.core.progress import say
 from facestats.core.tables import KEY
 from facestats.core.vectors import first_near_duplicate, join_to_all_rows, take_vectors
 
 
 def members(embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "embedding") -> pl.DataFrame:
-    """Rank the faces of each cluster from its most typical one to its outliers.
+    """Rank the faces of each cluster from the most typical face to the outliers.
 
     Parameters
     ----------
@@ -21,13 +21,23 @@ def members(embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "
     clusters
         From :func:`cluster_faces`, for the same rows.
     column
-        Which vector the clusters were made from.
+        Vector that the clusters were computed from: `embedding` or `embedding_full`.
 
     Returns
     -------
-    The faces with a cluster (noise left out), cluster by cluster, the most typical first: `image_id`,
-    `cluster` (Int32), `distance` (Float32, to the centre of the cluster), `rank` (Int32, 0 is the exemplar) and
-    `outlier` (Boolean: beyond the third quartile by 1.5 interquartile ranges, Tukey 1977).
+    One row per face that has a cluster (noise is left out), sorted by cluster and distance: `image_id`, `cluster`
+    (Int32), `distance` (Float32, to the centre of the cluster), `rank` (Int32, 0 is the most typical face) and `outlier`
+    (Boolean, more than 1.5 interquartile ranges above the third quartile of the distances, Tukey 1977).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> members = fs.clusters.members(project.embeddings, project.clusters)
+    >>> members.columns
+    ['image_id', 'cluster', 'distance', 'rank', 'outlier']
+    >>> members.filter(rank=0).height
+    3
     """
     known, vectors = take_vectors(embeddings, column)
     found = known.join(
@@ -38,17 +48,16 @@ def members(embeddings: pl.DataFrame, clusters: pl.DataFrame, *, column: str = "
     distance = np.zeros(len(points), dtype=np.float32)
     for cluster in np.unique(labels[labels >= 0]):
         inside = labels == cluster
-        members = points[inside]
-        distance[inside] = np.linalg.norm(members - members.mean(axis=0), axis=1)
-    within = pl.col("distance")
-    upper = within.quantile(0.75) + 1.5 * (within.quantile(0.75) - within.quantile(0.25))
+        distance[inside] = np.linalg.norm(points[inside] - points[inside].mean(axis=0), axis=1)
+    distances = pl.col("distance")
+    fence = distances.quantile(0.75) + 1.5 * (distances.quantile(0.75) - distances.quantile(0.25))
     return (
         found.with_columns(distance=pl.Series(distance))
         .filter(pl.col("cluster") >= 0)
         .sort("cluster", "distance", KEY)
         .with_columns(
             rank=pl.int_range(pl.len(), dtype=pl.Int32).over("cluster"),
-            outlier=(within > upper).over("cluster"),
+            outlier=(distances > fence).over("cluster"),
         )
     )
 
@@ -60,32 +69,43 @@ def near_duplicates(
     column: str = "embedding_full",
     max_rows: int | None = 50_000,
 ) -> pl.DataFrame:
-    """Find pictures that are nearly the same, so that statistics can count them once.
+    """Find near-duplicate pictures, so that statistics can count them once.
 
-    Exact: every pair is compared, in blocks, which costs one matrix product: about 25 seconds for 50,000 pictures on 2
-    cores, and four times that for twice as many.
+    Every pair is compared, in blocks of a matrix product: about 25 seconds for 50,000 pictures on 2 cores, and four
+    times as long for twice as many.
 
     Parameters
     ----------
     embeddings
-        Table with `image_id` and the Array column `column`, of unit vectors.
+        Table with `image_id` and the Array column `column` of unit vectors.
     min_cosine
-        Cosine similarity from which on two pictures count as the same; depends on the model, so look at some.
+        Pictures of this cosine similarity or more are linked, -1 to 1; linked pictures form a group. The suitable value
+        depends on the model, so look at some pairs.
     column
-        Which vector: `embedding` or `embedding_full`.
+        Which vector: `embedding` (face) or `embedding_full` (whole picture).
     max_rows
-        More pictures are not compared, and it is said; None compares any number.
+        If there are more pictures, they are not compared, and a message says so; None compares any number.
 
     Returns
     -------
-    All rows: `image_id` and `duplicate_of` (String: the first picture of the group that this one repeats; null
-    for first and single pictures, so ``duplicate_of.is_null()`` keeps each once).
+    All rows: `image_id` and `duplicate_of` (String, the first picture of the group; null for this first picture and for
+    pictures without a near-duplicate, so that the rows without a value hold each picture once).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> vectors = pl.Series([[1, 0], [0, 1], [1, 0]], dtype=pl.Array(pl.Float32, 2))
+    >>> table = pl.DataFrame({"image_id": ["a.png", "b.png", "c.png"], "embedding_full": vectors})
+    >>> fs.clusters.near_duplicates(table)["duplicate_of"].to_list()
+    [None, None, 'a.png']
     """
     known, vectors = take_vectors(embeddings, column)
     n = len(vectors)
     if max_rows is not None and n > max_rows:
         say(
-            f"clusters.near_duplicates: {n:,} pictures are more than max_rows={max_rows:,}, so all count as different."
+            f"clusters.near_duplicates: {n:,} pictures are more than max_rows={max_rows:,}, so none are compared and all"
+            " count as different. Set max_rows=None to compare them."
         )
         return embeddings.select(KEY, duplicate_of=pl.lit(None, dtype=pl.String))
     first = first_near_duplicate(vectors, min_cosine)

@@ -1,6 +1,6 @@
-"""What is over-represented in groups of rows, and whether a grouping follows a known column.
+"""Labels that are over-represented in groups of rows, and associations of a grouping with known columns.
 
-Works on any table with a column of groups; the stage `clusters` offers it for clusters.
+The functions work on any table with a column of groups, such as clusters.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-ALPHA = 0.05
-QUARTERS = 4  # numbers are compared by their quarter
+ALPHA = 0.05  # adjusted p up to which a label names a cluster
+MAX_VALUES = 12  # numeric columns with more values are divided at their quartiles
+Z_95 = 1.959964  # normal quantile of a 95 % interval
 PROFILE = {
     **dict.fromkeys(("attribute", "label"), pl.String),
     **dict.fromkeys(("n", "n_cluster"), pl.Int64),
@@ -32,7 +33,7 @@ RELATIONS = {
 
 
 def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluster") -> pl.DataFrame:
-    """Compare the share of every label inside each cluster with its share in all others.
+    """Compare the share of every label in each cluster with its share in all other clusters.
 
     Parameters
     ----------
@@ -45,10 +46,20 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
 
     Returns
     -------
-    One row per cluster, attribute and label that occurs, none where there are no clusters: `n` and `n_cluster` (faces with the label, and with
-    any), `share`, `share_elsewhere`, their `ratio` with a 95 % interval `ratio_low` and `ratio_high` (Katz et
-    al. 1978, half a face added to each count), `p` (Fisher's exact test, two-sided) and `p_adjusted` (false
-    discovery rate over the whole table, Benjamini & Hochberg 1995).
+    One row per cluster, attribute and label that occurs: the cluster, `attribute`, `label` (String), `n` (Int64, faces
+    with the label), `n_cluster` (Int64, faces with any label), `share`, `share_elsewhere` (Float64), their `ratio` with
+    the 95 % interval `ratio_low` and `ratio_high` (Float64; Katz et al. 1978, with half a face added to each count),
+    `p` (Float64, Fisher's exact test, two-sided) and `p_adjusted` (Float64, false discovery rate over the whole table,
+    Benjamini & Hochberg 1995). No rows if there are no clusters.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> rows = pl.DataFrame({"cluster": [0] * 4 + [1] * 4, "hair": ["red"] * 3 + ["black"] * 5})
+    >>> profile = fs.clusters.profile(rows, ["hair"])
+    >>> profile.filter(label="red").select("cluster", "n", "share", "share_elsewhere").rows()
+    [(0, 3, 0.75, 0.0), (1, 0, 0.0, 0.75)]
     """
     from scipy.stats import false_discovery_control
 
@@ -56,7 +67,7 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
     check_columns(table, *attributes, made_by="the stages before; join clusters to master by image_id")
     rows = []
     for attribute in attributes:
-        known = _grouped(table, by).select(by, label=pl.col(attribute).cast(pl.String)).drop_nulls()
+        known = _rows_in_groups(table, by).select(by, label=pl.col(attribute).cast(pl.String)).drop_nulls()
         sizes = dict(known[by].value_counts().iter_rows())
         totals = dict(known["label"].value_counts().iter_rows())
         counts = {(g, label): n for g, label, n in known.group_by(by, "label").len().iter_rows()}
@@ -65,35 +76,44 @@ def profile(table: pl.DataFrame, attributes: Sequence[str], *, by: str = "cluste
                 n = counts.get((group, label), 0)
                 inside, outside = sizes[group], known.height - sizes[group]
                 rows.append(
-                    (group, attribute, label, n, inside, *_compare((n, inside), (total - n, outside)))
+                    (group, attribute, label, n, inside, *_compare_shares((n, inside), (total - n, outside)))
                 )
     frame = pl.DataFrame(rows, schema={by: table.schema[by], **PROFILE}, orient="row")
     return frame.with_columns(p_adjusted=pl.Series(false_discovery_control(frame["p"]), dtype=pl.Float64))
 
 
 def names(profile: pl.DataFrame, *, n_labels: int = 3, by: str = "cluster") -> pl.DataFrame:
-    """Name clusters by the labels that are over-represented in them beyond chance.
+    """Name each cluster after the labels that are significantly over-represented in it.
 
-    At most one label per attribute, those first whose share exceeds the share elsewhere the most; a
-    cluster without any is "mixed". Labels of a part say of which: `blue` of `eye_color` is "blue eye".
+    A label is used if its adjusted p is 0.05 or less and the interval of its ratio lies above 1. Labels are ordered by
+    the difference between the two shares, and each attribute gives at most one. The label `blue` of the attribute
+    `eye_color` becomes "blue eye". A cluster without such a label is called "mixed".
 
     Parameters
     ----------
     profile
         From :func:`facestats.clusters.profile`.
     n_labels
-        Labels in a name.
+        Highest number of labels in a name.
     by
         Column of groups.
 
     Returns
     -------
     One row per cluster: the cluster and `cluster_name` (String).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> rows = pl.DataFrame({"cluster": [0] * 40 + [1] * 40, "eye_color": ["blue"] * 40 + ["brown"] * 40})
+    >>> fs.clusters.names(fs.clusters.profile(rows, ["eye_color"])).rows()
+    [(0, 'blue eye'), (1, 'brown eye')]
     """
     attribute = pl.col("attribute").str.split("_")
     label = pl.when(attribute.list.len() > 1).then(pl.format("{} {}", "label", attribute.list.first()))
     excess = pl.col("share") - pl.col("share_elsewhere")
-    telling = (
+    names_found = (
         profile.filter(pl.col("p_adjusted") <= ALPHA, pl.col("ratio_low") > 1)
         .sort(excess, descending=True, maintain_order=True)
         .unique([by, "attribute"], keep="first", maintain_order=True)
@@ -101,7 +121,7 @@ def names(profile: pl.DataFrame, *, n_labels: int = 3, by: str = "cluster") -> p
         .agg(label.otherwise("label").head(n_labels).str.join(", ").alias("cluster_name"))
     )
     groups = profile.select(pl.col(by).unique().sort())
-    named = groups.join(telling, on=by, how="left", validate="1:1", maintain_order="left")
+    named = groups.join(names_found, on=by, how="left", validate="1:1", maintain_order="left")
     return named.with_columns(pl.col("cluster_name").fill_null("mixed"))
 
 
@@ -113,36 +133,45 @@ def relations(
     n_permutations: int = 200,
     seed: int = 0,
 ) -> pl.DataFrame:
-    """Ask whether the clusters follow anything known: adjusted mutual information with each column.
+    """Measure the association of the clusters with known columns by adjusted mutual information (AMI).
 
-    0 is what chance gives, 1 is the same partition (Vinh, Epps & Bailey 2010); numbers with more than 12
-    values are compared by quarter. The baseline exchanges the clusters among the faces.
+    0 is expected by chance, 1 is the same partition (Vinh, Epps & Bailey 2010). Numeric columns with more than 12
+    values are divided at their quartiles. For the chance baseline the clusters are permuted among the faces.
 
     Parameters
     ----------
     table
         Rows with the column `by` and `columns`: clusters joined to master.
     columns
-        What is known; rows where it is missing do not count for it.
+        Known columns; rows without a value do not count for that column.
     by
         Column of groups; rows without a group are left out, noise (-1) is a group of its own.
     n_permutations
-        Exchanges for the baseline.
+        Number of permutations for the baseline.
     seed
-        Decides the exchanges.
+        Fixes the permutations.
 
     Returns
     -------
-    One row per column, the most related first: `column`, `n`, `n_values`, `ami`, `chance_mean`, `chance_high`
-    (95th percentile of the baseline) and `p` (share of the baseline that reaches `ami`). Where all faces share one
-    value or one cluster, or none has any, nothing can be followed: `ami` and what comes after it are null, last.
+    One row per column, sorted by `ami`, largest first: `column` (String), `n` (Int64, rows with a value), `n_values`
+    (Int64), `ami`, `chance_mean`, `chance_high` (Float64, mean and 95th percentile of the baseline) and `p` (Float64,
+    share of the permutations that reach `ami`, with the table itself counted as one). Columns in which fewer than two
+    values or two clusters occur come last, with null from `ami` on.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> rows = pl.DataFrame({"cluster": [0, 0, 1, 1] * 5, "hair": ["red", "red", "black", "black"] * 5})
+    >>> fs.clusters.relations(rows, ["hair"], n_permutations=9).select("n", "ami", "p").rows()
+    [(20, 1.0, 0.1)]
     """
     check_columns(table, by, *columns, made_by="fs.cluster_faces and the stages before")
     rng = np.random.default_rng(seed)
     rows: list[tuple[Any, ...]] = []
     for column in columns:
         known = table.select(by, column).drop_nulls()
-        groups, values = known[by].to_numpy(), _codes(known[column])
+        groups, values = known[by].to_numpy(), _category_codes(known[column])
         n_values = len(np.unique(values))
         if min(n_values, len(np.unique(groups))) < 2:
             rows.append((column, known.height, n_values, None, None, None, None))
@@ -155,26 +184,26 @@ def relations(
     return frame.sort("ami", descending=True, nulls_last=True, maintain_order=True)
 
 
-def _grouped(table: pl.DataFrame, by: str) -> pl.DataFrame:
+def _rows_in_groups(table: pl.DataFrame, by: str) -> pl.DataFrame:
     rows = table.drop_nulls(by)
     return rows.filter(pl.col(by) >= 0) if rows[by].dtype.is_integer() else rows
 
 
-def _compare(here: tuple[int, int], elsewhere: tuple[int, int]) -> tuple[float, ...]:
-    """Shares, their ratio with its interval, and p, of two counts and their totals."""
+def _compare_shares(here: tuple[int, int], elsewhere: tuple[int, int]) -> tuple[float, ...]:
+    """Both shares, their ratio with its interval, and p, from two counts and their totals."""
     from scipy.stats import fisher_exact
 
     (n, inside), (n_elsewhere, outside) = here, elsewhere
     a, b = (n + 0.5) / (inside + 0.5), (n_elsewhere + 0.5) / (outside + 0.5)
     error = np.sqrt(1 / (n + 0.5) - 1 / (inside + 0.5) + 1 / (n_elsewhere + 0.5) - 1 / (outside + 0.5))
-    low, high = np.exp(np.log(a / b) + np.array([-1.959964, 1.959964]) * error)
+    low, high = np.exp(np.log(a / b) + np.array([-Z_95, Z_95]) * error)
     p = fisher_exact([[n, inside - n], [n_elsewhere, outside - n_elsewhere]]).pvalue
     return n / inside, n_elsewhere / max(outside, 1), a / b, float(low), float(high), float(p)
 
 
-def _codes(values: pl.Series) -> NDArray[np.int64]:
-    """Values as numbers from 0; many-valued numbers by quarter."""
-    if values.dtype.is_numeric() and values.n_unique() > 3 * QUARTERS:
+def _category_codes(values: pl.Series) -> NDArray[np.int64]:
+    """Number the values from 0; numeric columns of many values are divided at their quartiles."""
+    if values.dtype.is_numeric() and values.n_unique() > MAX_VALUES:
         numbers = values.cast(pl.Float64).to_numpy()
         return np.searchsorted(np.quantile(numbers, [0.25, 0.5, 0.75]), numbers, side="right")
     return np.unique(values.cast(pl.String).to_numpy().astype(str), return_inverse=True)[1]

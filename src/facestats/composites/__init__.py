@@ -1,17 +1,12 @@
-"""Stage 08: average faces, their differences and components, each with the list of its members."""
+"""Stage 08: average faces, differences of groups, and eigenfaces, each with the list of its members."""
 
-from facestats.composites.average import (
-    average_faces,
-    difference,
-    eigenfaces,
-    mirror,
-    morph,
-    sharpness_ratio,
-)
+from facestats.composites.average import average_faces, mirror, morph, sharpness_ratio
+from facestats.composites.difference import difference
+from facestats.composites.eigenfaces import eigenfaces
 from facestats.composites.provenance import read, tabulate
 from facestats.composites.select import groups, select, settings
 
-VERSION = 1  # raise it when the same crops would give another picture
+VERSION = 1  # increase it when the same crops would give a different picture
 
 __all__ = [
     "average_faces",

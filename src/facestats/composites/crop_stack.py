@@ -1,4 +1,4 @@
-"""Aligned faces as pixels and shapes, read a block at a time."""
+"""Aligned crops as pixels and shapes, read in blocks."""
 
 from __future__ import annotations
 
@@ -25,24 +25,25 @@ if TYPE_CHECKING:
     from facestats.composites.warp import Mesh
 
 METHODS = {"mean": ("crop",), "warp": ("crop", "landmarks", "matrix")}
-BLOCK = 64  # faces in memory at a time
-SHOW_FROM = 300  # faces from which on a progress bar is worth its line
+FACES_IN_MEMORY = 64
+BAR_FROM = 300  # faces from which on a progress bar is shown
+BATCH_SIZE = 256  # faces in a batch of resized crops, at least
 
 
 @dataclass(frozen=True)
-class Crops:
-    """The crops of some faces: all of one size, each with what a method needs.
+class CropStack:
+    """The crops of some faces, all of one size; each face has the columns that the method needs.
 
     Parameters
     ----------
     faces
-        Rows of the faces table, none lacking what the method needs.
+        Rows of the faces table without nulls in the needed columns.
     folder
-        Where the crops lie.
+        Folder of the crops.
     size
-        Their height and width.
+        Height and width of the crops.
     excluded
-        How many rows were left out for want of what.
+        Number of rows that were left out, by reason.
     """
 
     faces: pl.DataFrame = field(repr=False)
@@ -56,7 +57,7 @@ class Crops:
         return all(c in self.faces.columns and not self.faces[c].null_count() for c in METHODS["warp"])
 
     def mean_shape(self, shares: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
-        """Mean landmarks in crop pixels, (points, 2); `shares` weigh the faces and sum to one."""
+        """Mean landmarks in crop pixels, (points, 2); `shares` are the weights of the faces and sum to one."""
         n = self.faces.height
         shares = np.full(n, 1 / n) if shares is None else shares
         total = np.zeros(1)
@@ -66,30 +67,32 @@ class Crops:
         return total
 
     def mesh(self) -> Mesh:
-        """Warp onto the mean shape of these faces."""
+        """Mesh for the warp onto the mean shape of these faces."""
         return build_mesh(self.mean_shape(), self.size)
 
     def pixels(self, mesh: Mesh | None = None) -> Iterator[NDArray[np.uint8]]:
-        """Yield the crops in the order of the rows, moved onto the shape of `mesh` if one is given."""
+        """Yield the crops in the order of the rows, warped onto the shape of `mesh` if it is given."""
 
         def read(name: str, shape: NDArray[np.float64] | None) -> NDArray[np.uint8]:
             pixels = _read_crop(self.folder / name, self.size)
             return pixels if mesh is None or shape is None else warp_face(pixels, shape, mesh)
 
         n = self.faces.height
-        with ThreadPoolExecutor(cpu_count()) as pool, progress_bar("composite", n, show=n >= SHOW_FROM):
-            for block in self.faces.iter_slices(BLOCK):
+        with ThreadPoolExecutor(cpu_count()) as pool, progress_bar("composite", n, show=n >= BAR_FROM):
+            for block in self.faces.iter_slices(FACES_IN_MEMORY):
                 shapes = [None] * block.height if mesh is None else list(_shapes(block))
                 for pixels in pool.map(read, block["crop"], shapes):
                     yield pixels
                     advance(1)
 
-    def small_blocks(self, method: str, *, side: int, grey: bool) -> Iterator[NDArray[np.float32]]:
-        """Yield the faces reduced to `side` and flat, (n, values); n is 256 to 511, or all where there are fewer."""
+    def resized_batches(self, method: str, *, side: int, grey: bool) -> Iterator[NDArray[np.float32]]:
+        """Yield batches of 256 to 511 flattened faces of `side` x `side` pixels, (n, values); one batch if fewer."""
         import cv2
 
         n = self.faces.height
-        ends = set(np.cumsum([len(part) for part in np.array_split(np.arange(n), max(1, n // 256))]).tolist())
+        ends = set(
+            np.cumsum([len(part) for part in np.array_split(np.arange(n), max(1, n // BATCH_SIZE))]).tolist()
+        )
         rows = []
         for i, pixels in enumerate(self.pixels(self.mesh() if method == "warp" else None)):
             small = cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA)
@@ -99,15 +102,15 @@ class Crops:
                 rows = []
 
 
-def open_crops(
+def stack_crops(
     faces: pl.DataFrame, crops_dir: str | os.PathLike[str], *, method: str, min_faces: int
-) -> Crops:
-    """Collect the crops of the rows that have what `method` needs.
+) -> CropStack:
+    """Collect the crops of the rows that have all columns that `method` needs.
 
     Raises
     ------
     ValueError
-        If fewer than `min_faces` rows are left; with the count of what is missing.
+        If fewer than `min_faces` rows are left; the message counts what is missing.
     """
     if method not in METHODS:
         msg = f"method must be one of {tuple(METHODS)}, got {method!r}"
@@ -119,13 +122,13 @@ def open_crops(
     if usable.height < max(min_faces, 1):
         lacking = ", ".join(f"{n} {what}" for what, n in excluded.items())
         msg = (
-            f"{usable.height} faces for method {method!r}, but min_faces is {min_faces}: {faces.height} rows were "
-            f"given, {lacking}. Select more faces, or lower min_faces if so few are meant."
+            f"{usable.height} faces are usable for method {method!r}, but min_faces is {min_faces}: {faces.height} rows"
+            f" were given, {lacking}. Select more faces, or lower min_faces if so few faces are intended."
         )
         raise ValueError(msg)
     folder = Path(crops_dir)
     height, width = _read_crop(folder / usable["crop"][0], None).shape[:2]
-    return Crops(usable, folder, (height, width), {what: n for what, n in excluded.items() if n})
+    return CropStack(usable, folder, (height, width), {what: n for what, n in excluded.items() if n})
 
 
 def _shapes(faces: pl.DataFrame) -> NDArray[np.float64]:
@@ -136,6 +139,9 @@ def _read_crop(path: Path, size: tuple[int, int] | None) -> NDArray[np.uint8]:
     pixels = np.asarray(open_crop(path))
     if size is not None and pixels.shape[:2] != size:
         found = f"{pixels.shape[1]}x{pixels.shape[0]}"
-        msg = f"crop {path} is {found}, the first one {size[1]}x{size[0]}. Align all faces to one crop_size."
+        msg = (
+            f"crop {path} is {found} pixels, but the first crop is {size[1]}x{size[0]}. Align all faces with one"
+            " crop size (fs.align_faces)."
+        )
         raise ValueError(msg)
     return pixels

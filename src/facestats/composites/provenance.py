@@ -1,4 +1,4 @@
-"""Pictures that know who is in them: their row of table `composites`, and the same inside the PNG."""
+"""Members and settings of a composite: its row of table `composites`, and the same facts inside its PNG."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 PNG_KEY = "facestats"
-ROW: dict[str, Any] = {
+ROW: dict[str, pl.DataType | type[pl.DataType]] = {
     "composite": pl.String,
     "method": pl.String,
     "n": pl.Int32,
@@ -29,17 +29,17 @@ ROW: dict[str, Any] = {
     "where": pl.String,
     "settings": pl.String,
 }
-MAX_LISTED = 500_000  # characters of member names in a PNG; Pillow refuses to read more than 1 MB
+MAX_LISTED = 500_000  # characters of member names in a PNG: Pillow refuses to read a text of more than 1 MB
 
 
 class PictureWithMembers:
-    """A picture of faces that knows who is in it: a row of table `composites`, and a PNG that carries the same."""
+    """Base of pictures made of faces: they list their members, as a row of table `composites` and inside their PNG."""
 
     method: str
     members: tuple[str, ...]
     settings: dict[str, Any]
 
-    if TYPE_CHECKING:  # a property here would be taken for the default of a field below
+    if TYPE_CHECKING:  # at run time a dataclass below would take such a property for the default of its field
 
         @property
         def weights(self) -> tuple[float, ...]:
@@ -51,11 +51,21 @@ class PictureWithMembers:
 
     @property
     def n(self) -> int:
-        """Number of faces in it."""
+        """Number of faces."""
         return len(self.members)
 
     def to_frame(self, name: str) -> pl.DataFrame:
-        """Return its row in the `composites` table, under the key `name`."""
+        """Describe the picture as a row of table `composites`.
+
+        Parameters
+        ----------
+        name
+            Key of the row.
+
+        Returns
+        -------
+        One row: `composite`, `method`, `n` (Int32), `members` and `weights` (lists), `where` and `settings` (JSON).
+        """
         row = {
             "composite": [name],
             "method": [self.method],
@@ -68,14 +78,28 @@ class PictureWithMembers:
         return check_table(pl.DataFrame(row, schema=ROW), COMPOSITES)
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a PNG that carries members, weights and settings (text chunk `facestats`, JSON).
+        """Write a PNG that contains members, weights and settings (text chunk `facestats`, JSON).
 
-        Beyond half a million characters the names of the members are left to the `composites` table, and
-        their SHA-256 is written instead.
+        If the names of the members have half a million characters or more, their SHA-256 is written instead; table
+        `composites` lists them.
+
+        Parameters
+        ----------
+        path
+            File that ends in ``.png``; its folder is made if it is missing.
+
+        Returns
+        -------
+        The path.
+
+        Raises
+        ------
+        ValueError
+            If the path does not end in ``.png``.
         """
         target = Path(path)
         if target.suffix.lower() != ".png":
-            msg = f"{target} must end in .png: other formats cannot carry the list of members"
+            msg = f"{target} must end in .png: other formats cannot hold the list of members"
             raise ValueError(msg)
         return write_atomically(target, self._repr_png_())
 
@@ -102,30 +126,61 @@ def tabulate(results: Mapping[str, PictureWithMembers]) -> pl.DataFrame:
     Parameters
     ----------
     results
-        Name of each, the key of the table, and what :func:`facestats.average_faces`,
-        :func:`facestats.composites.difference` or :func:`facestats.composites.eigenfaces` gave.
+        Results of :func:`facestats.average_faces`, :func:`facestats.composites.difference` or
+        :func:`facestats.composites.eigenfaces` by name. The name is the key of the table.
 
     Returns
     -------
-    One row per result: `composite` (its name), `method`, `n` (Int32), `members` and `weights` (lists; those of the
-    second group of a difference are negative), `where` (the filter) and `settings` (JSON). No row for no result.
+    One row per result: `composite` (String, the name), `method` (String), `n` (Int32), `members` (List of String),
+    `weights` (List of Float64; negative for the second group of a difference), `where` (String, the filter) and
+    `settings` (String, JSON). No rows if there are no results.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> average = fs.average_faces(project.faces, project.crops_dir)
+    >>> fs.composites.tabulate({"everybody": average}).select("composite", "method", "n").rows()
+    [('everybody', 'mean', 12)]
     """
     return pl.concat([pl.DataFrame(schema=ROW), *(r.to_frame(name) for name, r in results.items())])
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read how a saved composite was made: method, n, settings, members, weights.
+    """Read from a saved picture how it was made.
+
+    Parameters
+    ----------
+    path
+        PNG written by the method `save` of a composite, a difference or eigenfaces.
+
+    Returns
+    -------
+    A dictionary: `method`, `n`, `settings`, `members` and `weights`, or `members_sha256` instead of the last two if
+    there were too many members.
 
     Raises
     ------
     ValueError
-        If the picture was not written by the `save` of a composite, a difference or eigenfaces.
+        If the picture was not written by such a method `save`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> average = fs.average_faces(project.faces, project.crops_dir)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     facts = fs.composites.read(average.save(Path(folder) / "everybody.png"))
+    >>> facts["method"], facts["n"], facts["members"][0]
+    ('mean', 12, 'face_000.png')
     """
     from PIL import Image
 
     with Image.open(path, formats=["PNG"]) as image:
         text = image.info.get(PNG_KEY)
     if text is None:
-        msg = f"{path} does not say how it was made: it was not written by the save of a composite"
+        msg = f"{path} does not say how it was made. Give a PNG written by the method save of a composite."
         raise ValueError(msg)
     return json.loads(text)

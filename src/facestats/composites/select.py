@@ -1,4 +1,4 @@
-"""Strict filters: conditions that name their counts when too few rows fulfil them."""
+"""Strict filters: if too few rows fulfil the conditions, the error gives the count of each condition."""
 
 from __future__ import annotations
 
@@ -16,50 +16,71 @@ if TYPE_CHECKING:
 
 
 def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
-    """Keep the rows that fulfil every condition, or fail naming the count of each; nothing is relaxed.
+    """Keep the rows that fulfil every condition; if there are too few, raise an error that counts each condition.
 
     Parameters
     ----------
     master
-        Any table with the columns that the conditions name.
+        Any table that has the columns named by the conditions.
     min_faces
-        Fewer rows are an error.
+        Smallest allowed number of rows in the result.
     conditions
-        Column and what it must be: one value, a list of allowed values, a tuple ``(low, high)`` of numbers
-        (both included, None for no limit), or None for a missing value.
+        Column and its allowed values: one value, a list of values, a range ``(low, high)`` of numbers as a tuple (both
+        ends included, None for no limit), or None for a missing value.
+
+    Returns
+    -------
+    The rows that fulfil all conditions, with all columns, in the same order.
 
     Raises
     ------
     ValueError
-        If too few rows are left, or a value occurs nowhere in its column.
+        If too few rows are left, or a value does not occur in its column.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> table = pl.DataFrame({"image_id": ["a", "b", "c"], "gender": ["female", "female", "male"], "age": [25, 60, 30]})
+    >>> fs.composites.select(table, gender="female", age=(18, 40))["image_id"].to_list()
+    ['a']
     """
     return select_rows(master, conditions, min_rows=min_faces)[0]
 
 
 def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
-    """Name the groups of one column that are large enough to be averaged or compared.
+    """List the groups of one column that are large enough to be averaged or compared.
 
     Parameters
     ----------
     table
-        Rows with the column `by`: labels or clusters; rows without a value belong to no group.
+        Rows with the column `by`, such as labels or clusters; rows without a value belong to no group.
     by
         Column of groups.
     min_faces
-        Smaller groups are left out, and it is said which.
+        Smallest number of faces in a group. Smaller groups are left out, and a message lists them.
 
     Returns
     -------
-    Title of each group, such as ``gender female``, and its condition, such as ``{"gender": "female"}``, which
-    :func:`facestats.average_faces` takes as `where`; the largest first, of equal ones in the order of values.
+    A dictionary from the title of each group, such as ``gender female``, to its condition, such as
+    ``{"gender": "female"}``, for the parameter `where` of :func:`facestats.average_faces`. The largest group comes
+    first; groups of equal size are in the order of their values.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> table = pl.DataFrame({"image_id": ["a", "b", "c"], "gender": ["male", "female", "female"]})
+    >>> fs.composites.groups(table, "gender")
+    {'gender female': {'gender': 'female'}, 'gender male': {'gender': 'male'}}
     """
     check_columns(table, by, made_by="the stages before; by is the name of a column")
     counts = table.drop_nulls(by).group_by(by).agg(n=pl.len()).sort("n", by, descending=[True, False])
     small = counts.filter(pl.col("n") < min_faces)
     if small.height or counts.is_empty():
-        few = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
-        some = f"{small.height} of {counts.height} groups of {by} have"
-        say(f"composites.groups: {some} fewer than {min_faces} faces and are left out{few}.")
+        listed = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
+        share = f"{small.height} of {counts.height} groups of {by}"
+        say(f"composites.groups: {share} have fewer than {min_faces} faces and are left out{listed}.")
     large = counts.filter(pl.col("n") >= min_faces)[by].to_list()
     return {f"{by} {value}": {by: value} for value in large}
 
@@ -67,22 +88,22 @@ def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dic
 def select_rows(
     table: pl.DataFrame, conditions: Mapping[str, Any], *, min_rows: int, relax: Sequence[str] = ()
 ) -> tuple[pl.DataFrame, list[str]]:
-    """Keep the rows that fulfil all `conditions`; of those named in `relax`, drop as few as needed, in order.
+    """Keep the rows that fulfil all `conditions`; drop conditions named in `relax`, in order, only as far as needed.
 
     Returns
     -------
-    The rows, and the conditions dropped.
+    The rows, and the names of the dropped conditions.
 
     Raises
     ------
     ValueError
-        If fewer than `min_rows` are left, with the count of each condition; or if a value occurs nowhere.
+        If fewer than `min_rows` rows are left (the message counts each condition), or a value does not occur.
     """
     check_columns(table, *conditions, made_by="the stages before; the keys of conditions are columns")
     if unknown := [name for name in relax if name not in conditions]:
-        msg = f"relax names {unknown}, which are no conditions; these are {list(conditions)}"
+        msg = f"relax must name conditions, which are {list(conditions)}; got {unknown}"
         raise ValueError(msg)
-    tests = {name: _test(table, name, value) for name, value in conditions.items()}
+    tests = {name: _condition(table, name, value) for name, value in conditions.items()}
     dropped: list[str] = []
     for name in [None, *relax]:
         dropped += [] if name is None else [name]
@@ -96,17 +117,17 @@ def select_rows(
     )
     msg = (
         f"{rows.height} rows fulfil all conditions, but {min_rows} are needed. Each condition alone:{counts}\n"
-        "Widen one of them, or lower min_faces if so few are meant."
+        "Widen one of the conditions, or lower min_faces if so few faces are intended."
     )
     raise ValueError(msg)
 
 
 def describe(conditions: Mapping[str, Any]) -> str:
-    """Conditions as one line of text."""
-    return ", ".join(_words(name, value) for name, value in conditions.items())
+    """Write conditions as one line of text."""
+    return ", ".join(_describe_condition(name, value) for name, value in conditions.items())
 
 
-def _words(name: str, value: Any) -> str:
+def _describe_condition(name: str, value: Any) -> str:
     if isinstance(value, tuple):
         low, high = value
         return f"{'' if low is None else f'{low} <= '}{name}{'' if high is None else f' <= {high}'}"
@@ -115,11 +136,12 @@ def _words(name: str, value: Any) -> str:
     return f"{name} missing" if value is None else f"{name} = {value}"
 
 
-def _test(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
+def _condition(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
+    """Write one condition as a Polars expression."""
     column = pl.col(name)
     if isinstance(value, tuple):
         if len(value) != 2:
-            msg = f"a tuple is a range (low, high), got {value!r} for {name!r}; use a list for several values"
+            msg = f"a tuple must be a range (low, high), got {value!r} for {name!r}. Use a list for several values."
             raise ValueError(msg)
         low, high = value
         return (pl.lit(value=True) if low is None else column >= low) & (
@@ -130,13 +152,13 @@ def _test(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
     wanted = value if isinstance(value, list) else [value]
     present = set(table[name].drop_nulls().unique().to_list())
     if absent := [v for v in wanted if v not in present]:
-        msg = f"no row has {name} = {absent}; present are {sorted(present, key=str)[:20]}"
+        msg = f"no row has {name} = {absent}; present are {sorted(present, key=str)[:20]}. Use one of them."
         raise ValueError(msg)
     return column.cast(pl.String).is_in(wanted) if isinstance(wanted[0], str) else column.is_in(wanted)
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the settings that decide who is in a composite.
+    """Turn a configuration into the settings that decide which faces are in a composite.
 
     Parameters
     ----------
@@ -145,6 +167,14 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `by`, `min_faces` and `seed`: what table `composites` is recorded with.
+    `by`, `min_faces` and `seed`, which :meth:`facestats.Store.write` records with table `composites`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> fs.composites.settings(cfg)
+    {'by': 'gender', 'min_faces': 8, 'seed': 0}
     """
     return {"by": cfg.composites.by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}

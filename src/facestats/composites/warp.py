@@ -1,23 +1,26 @@
 """Geometry of faces: landmarks in crops, and the piecewise-affine warp of one face shape onto another.
 
-A mesh is triangulated once per target shape; then each face costs one sparse product and one remap.
-Triangles never fold: where a face's own landmarks would turn one over (closed lips, turned heads), the
-landmarks concerned move towards the target shape until none is.
+A mesh is triangulated once per target shape. Each face then costs one sparse product and one remap. Triangles never
+fold: if the landmarks of a face would turn a triangle over (closed lips, turned heads), these landmarks are moved
+towards the target shape until no triangle is folded.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from scipy.sparse import csr_matrix
 
-# The landmarks that are warped: contours that a picture shows (outline, eyes, brows, nose, lips), from the
-# connection lists of Mediapipe FaceMesh, and the centres of the irises. Points on cheeks and beside the
-# outline are left out: they cross it when a head turns. LEFT is left in the picture; RIGHT mirrors it.
+Value = TypeVar("Value", np.uint8, np.float32)
+
+# The landmarks that are warped: the visible contours (outline, eyes, brows, nose, lips), taken from the connection
+# lists of Mediapipe FaceMesh, and the centres of the irises. Points on the cheeks and next to the outline are left
+# out, because they cross the outline when a head turns. LEFT is the left side of the picture; RIGHT mirrors it.
 MIDLINE = (10, 151, 9, 8, 152, 168, 6, 197, 195, 5, 4, 1, 19, 94, 2, 0, 13, 14, 17)
 LEFT = (148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
         7, 33, 133, 144, 145, 153, 154, 155, 157, 158, 159, 160, 161, 163, 173, 246,
@@ -28,7 +31,7 @@ RIGHT = (377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356, 389, 251, 284, 3
          276, 282, 283, 285, 293, 295, 296, 300, 334, 336, 275, 278, 294, 326, 327, 344, 440,
          267, 269, 270, 291, 308, 310, 311, 312, 314, 317, 318, 321, 324, 375, 402, 405, 409, 415, 473)  # fmt: skip
 WARPED = MIDLINE + LEFT + RIGHT
-# inner edge of the upper lip over that of the lower lip
+# pairs of opposite points on the inner edges of the upper and the lower lip
 LIP_PAIRS = (
     (13, 14),
     (82, 87),
@@ -40,55 +43,54 @@ LIP_PAIRS = (
     (310, 318),
     (415, 324),
 )
-LIP_GAP = 0.004  # they stay this share of the crop apart: on closed lips they cross one another by chance
-FRAME_POINTS = 6  # points per side of the frame: they hold the border, so hair and background move too
-MARGIN = 2.0  # landmarks stay this many pixels inside the frame
-# a triangle keeps at least this share of its area in the target shape: 0 would be folded to a line
-MIN_AREA = 0.01
+LIP_GAP = 0.004  # smallest distance of a pair as a share of the crop height: on closed lips the points cross by chance
+FRAME_POINTS = 6  # points per side of the frame, which fix the border while hair and background move
+MARGIN = 2.0  # pixels between the landmarks and the frame
+MIN_AREA = 0.01  # smallest area of a triangle as a share of its area in the target shape; 0 would be a line
 MAX_ROUNDS = 200
 
 
 @dataclass(frozen=True)
 class Mesh:
-    """A triangulated target shape, ready to warp onto.
+    """A triangulated target shape, prepared for warping faces onto it.
 
     Parameters
     ----------
     vertices
-        Target positions in pixels, (n, 2) float64: landmarks, then frame.
+        Target positions in pixels, (n, 2) float64: first the landmarks, then the frame.
     triangles
         Indices into `vertices`, (k, 3), all of positive area.
     areas
         Twice the signed area of each triangle, (k,).
     weights
-        Sparse (height * width, n) barycentric weights: pixel = sum of weights times vertices.
+        Barycentric weights, sparse (height * width, n): position of a pixel = weights times vertices.
     neighbours
         Sparse (n, n) matrix that averages each vertex with its neighbours.
     size
         Height and width in pixels.
     """
 
-    vertices: NDArray[np.float64]
-    triangles: NDArray[np.int64]
-    areas: NDArray[np.float64]
-    weights: Any
-    neighbours: Any
+    vertices: NDArray[np.float64] = field(repr=False)
+    triangles: NDArray[np.int64] = field(repr=False)
+    areas: NDArray[np.float64] = field(repr=False)
+    weights: csr_matrix = field(repr=False)
+    neighbours: csr_matrix = field(repr=False)
     size: tuple[int, int]
 
 
 def crop_shapes(landmarks: NDArray[np.floating], matrices: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Pick the warped landmarks and move them from picture pixels to crop pixels.
+    """Select the landmarks that are warped, and map them from picture pixels to crop pixels.
 
     Parameters
     ----------
     landmarks
-        (n, 478, 2), x to the right, y down.
+        (n, 478, 2), pixels, x to the right, y down.
     matrices
-        (n, 2, 3), from picture to crop.
+        (n, 2, 3), affine maps from picture to crop.
 
     Returns
     -------
-    (n, len(WARPED), 2): the shapes that the other functions take.
+    Shapes, (n, len(WARPED), 2), as the other functions take them.
     """
     points = np.asarray(landmarks, dtype=np.float64)[:, list(WARPED)]
     matrices = np.asarray(matrices, dtype=np.float64)
@@ -96,19 +98,19 @@ def crop_shapes(landmarks: NDArray[np.floating], matrices: NDArray[np.floating])
 
 
 def mirror_shape(shape: NDArray[np.floating], width: int) -> NDArray[np.float64]:
-    """Shape of the mirrored crop: x reversed, left and right landmarks exchanged."""
+    """Mirror a shape: x is reversed, left and right landmarks are exchanged."""
     middle, side = len(MIDLINE), len(LEFT)
     order = [*range(middle), *range(middle + side, middle + 2 * side), *range(middle, middle + side)]
     return np.asarray(shape, dtype=np.float64)[order] * [-1, 1] + [width - 1, 0]
 
 
 def build_mesh(shape: NDArray[np.floating], size: tuple[int, int]) -> Mesh:
-    """Triangulate a target shape with its frame (Delaunay) and prepare the warp onto it.
+    """Triangulate a target shape and its frame (Delaunay), and prepare the warp onto it.
 
     Parameters
     ----------
     shape
-        Landmarks in crop pixels, (len(WARPED), 2), as from :func:`crop_shapes`.
+        Landmarks in crop pixels, (len(WARPED), 2), as returned by :func:`crop_shapes`.
     size
         Height and width of the crop.
     """
@@ -128,14 +130,13 @@ def build_mesh(shape: NDArray[np.floating], size: tuple[int, int]) -> Mesh:
     found = hull.find_simplex(pixels, tol=1e-9)
     affine = hull.transform[found]
     first = np.einsum("nij,nj->ni", affine[:, :2], pixels - affine[:, 2])
-    bary = np.column_stack([first, 1 - first.sum(axis=1)])
+    barycentric = np.column_stack([first, 1 - first.sum(axis=1)])
     starts = np.arange(0, 3 * len(pixels) + 1, 3)
     weights = csr_matrix(
-        (bary.ravel(), hull.simplices[found].ravel(), starts), shape=(len(pixels), len(vertices))
+        (barycentric.ravel(), hull.simplices[found].ravel(), starts), shape=(len(pixels), len(vertices))
     )
-    return Mesh(
-        vertices, triangles[keep], np.abs(areas)[keep], weights, _averaging(triangles, len(vertices)), size
-    )
+    neighbours = _neighbour_mean(triangles, len(vertices))
+    return Mesh(vertices, triangles[keep], np.abs(areas)[keep], weights, neighbours, size)
 
 
 def face_vertices(shape: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float64]:
@@ -144,7 +145,7 @@ def face_vertices(shape: NDArray[np.floating], size: tuple[int, int]) -> NDArray
     points = _part_lips(np.array(shape, dtype=np.float64), LIP_GAP * height)
     points = np.clip(points, MARGIN, np.array([width, height]) - 1 - MARGIN)
     along = np.linspace(0, 1, FRAME_POINTS, endpoint=False)
-    # one pixel outside, so that every pixel centre lies inside a triangle
+    # the frame lies one pixel outside, so that every pixel centre lies inside a triangle
     corners = np.array([[-1, -1], [width, -1], [width, height], [-1, height]], dtype=np.float64)
     sides = np.roll(corners, -1, axis=0) - corners
     frame = (corners[:, None] + along[:, None] * sides[:, None]).reshape(-1, 2)
@@ -152,7 +153,7 @@ def face_vertices(shape: NDArray[np.floating], size: tuple[int, int]) -> NDArray
 
 
 def signed_areas(vertices: NDArray[np.floating], triangles: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Twice the signed area of each triangle; a negative one is folded over."""
+    """Twice the signed area of each triangle; it is negative if the triangle is folded over."""
     a, b, c = (vertices[triangles[:, i]] for i in range(3))
     u, v = b - a, c - a
     return u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]
@@ -161,49 +162,54 @@ def signed_areas(vertices: NDArray[np.floating], triangles: NDArray[np.integer])
 def unfold(vertices: NDArray[np.floating], mesh: Mesh) -> NDArray[np.float64]:
     """Move vertices towards the target until no triangle is folded.
 
-    Each round smooths the displacement around folded triangles, in a region that grows while folds
-    remain; the frame stays, so that in the limit all displacement vanishes and with it every fold.
+    Each round smooths the displacement around folded triangles, in a region that grows while folds remain. The frame
+    does not move, so that the displacement, and with it every fold, vanishes in the limit.
     """
     vertices = np.asarray(vertices, dtype=np.float64)
     limit = MIN_AREA * mesh.areas
-    moved = vertices - mesh.vertices
+    displacement = vertices - mesh.vertices
     active = np.zeros(len(vertices), dtype=bool)
     for n_round in range(MAX_ROUNDS):
-        bad = signed_areas(vertices, mesh.triangles) < limit
-        if not bad.any():
+        folded = signed_areas(vertices, mesh.triangles) < limit
+        if not folded.any():
             return vertices
-        active[mesh.triangles[bad]] = True
+        active[mesh.triangles[folded]] = True
         if n_round % 8 == 7:
             active |= mesh.neighbours @ active > 0
         active[-4 * FRAME_POINTS :] = False
-        moved[active] = mesh.neighbours[active] @ moved
-        vertices = mesh.vertices + moved
-    return mesh.vertices  # a shape that cannot be unfolded is averaged unwarped
+        displacement[active] = mesh.neighbours[active] @ displacement
+        vertices = mesh.vertices + displacement
+    return mesh.vertices  # a face whose shape cannot be unfolded is averaged without warping
 
 
-def warp_face(pixels: NDArray[np.uint8], shape: NDArray[np.floating], mesh: Mesh) -> NDArray[np.uint8]:
-    """Move the face in a crop onto the target shape of `mesh`.
+def warp_face(pixels: NDArray[Value], shape: NDArray[np.floating], mesh: Mesh) -> NDArray[Value]:
+    """Warp the face in a crop onto the target shape of `mesh`.
 
     Parameters
     ----------
     pixels
-        The crop, (height, width, 3) uint8.
+        The crop, (height, width, 3) uint8, or another map of its size, (height, width) float32.
     shape
-        Its landmarks in crop pixels, (len(WARPED), 2).
+        Landmarks of the crop in pixels, (len(WARPED), 2).
     mesh
-        Target, from :func:`build_mesh`.
+        Target shape, from :func:`build_mesh`.
+
+    Returns
+    -------
+    The warped pixels, of the same shape and dtype.
     """
     import cv2
 
     source = unfold(face_vertices(shape, mesh.size), mesh)
-    # remap works in steps of 1/32 pixel; rounding before float32 keeps identities exact and mirrors mirrored
-    where = np.rint(mesh.weights @ (32 * source)).astype(np.float32).reshape(*mesh.size, 2)
-    where *= 1 / 32
-    return cv2.remap(pixels, where, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    # remap works in steps of 1/32 pixel. Rounding to them before float32 keeps an unmoved face exact and makes the
+    # warp of a mirrored face the mirror image of the warp.
+    positions = np.rint(mesh.weights @ (32 * source)).astype(np.float32).reshape(*mesh.size, 2)
+    positions *= 1 / 32
+    return cv2.remap(pixels, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
 
 
 def _part_lips(points: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
-    """Put the inner edges of the lips above one another, at least `gap` apart."""
+    """Place each pair of opposite lip points vertically above one another, at least `gap` apart."""
     upper, lower = np.array([[WARPED.index(i) for i in pair] for pair in LIP_PAIRS]).T
     middle = (points[upper] + points[lower]) / 2
     half = np.maximum(points[lower, 1] - points[upper, 1], gap) / 2
@@ -213,8 +219,8 @@ def _part_lips(points: NDArray[np.float64], gap: float) -> NDArray[np.float64]:
     return points
 
 
-def _averaging(triangles: NDArray[np.integer], n: int) -> Any:
-    """Matrix that averages each vertex with its neighbours."""
+def _neighbour_mean(triangles: NDArray[np.integer], n: int) -> csr_matrix:
+    """Sparse matrix that averages each vertex with its neighbours."""
     from scipy.sparse import coo_matrix, diags, eye
 
     ends = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]], triangles[:, [2, 0]]])

@@ -1,1 +1,1 @@
-"""What every stage stands on: tables, store, settings, pictures, workers, progress."""
+"""Shared foundations: table contracts, settings, model protocols, worker processes, progress, small statistics."""

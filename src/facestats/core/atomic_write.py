@@ -1,4 +1,4 @@
-"""Write a file so that it holds the old content or the new one, never half of it, whatever ends the process."""
+"""Write files atomically: after a crash the file holds its old content or its new content, never part of it."""
 
 from __future__ import annotations
 
@@ -12,51 +12,50 @@ if TYPE_CHECKING:
 
 
 def write_atomically(path: Path, content: bytes | str | Iterable[bytes]) -> Path:
-    """Write `content` to `path`; a text is written in UTF-8.
+    """Write `content` to `path` in one step; text is encoded as UTF-8.
 
     Parameters
     ----------
     path
-        The file; its folder is made if it is missing.
+        The file to write. Its folder is created if it is missing.
     content
-        All of it, or its pieces.
+        The whole content, or an iterable of its pieces.
 
     Returns
     -------
-    The path.
+    `path`.
 
     Raises
     ------
     OSError
-        If the disk refuses; `path` then holds what it held before, and no temporary file stays.
+        If the system cannot write the file. `path` then keeps its old content, and no temporary file remains.
     """
-    pieces = (
-        [content.encode()]
-        if isinstance(content, str)
-        else [content]
-        if isinstance(content, bytes)
-        else content
-    )
+    data = content.encode() if isinstance(content, str) else content
     with replacing(path) as temporary, temporary.open("wb") as stream:
-        stream.writelines(pieces)
+        stream.writelines([data] if isinstance(data, bytes) else data)
     return path
 
 
 @contextmanager
 def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True) -> Iterator[Path]:
-    """Give a temporary name in the same folder to write to; it takes the place of `path` when the block ends well.
+    """Yield a temporary path in the folder of `path`; what the block writes there then replaces `path`.
 
-    What was written is on the disk before it gets the name, and the name is before the block ends. If the block
-    fails, `path` stays as it is and the temporary file is removed.
+    The content reaches the disk before the rename, and the rename reaches the disk before the block ends. If the
+    block raises, `path` stays as it was and the temporary file is deleted.
 
     Parameters
     ----------
     path
-        The file to replace; its folder is made if it is missing.
+        The file to replace. Its folder is created if it is missing.
     temporary
-        Another temporary name; by default a hidden one beside `path`, for this process alone.
+        The temporary path to use; by default a hidden file beside `path` whose name holds the process id.
     durable
-        Whether to wait until the disk has it; not worth the time for what can be made again, such as a crop.
+        Whether to wait until the disk holds the file. Waiting is not worth its time for files that can be made
+        again, such as crops.
+
+    Yields
+    ------
+    The temporary path to write to.
     """
     temporary = temporary or path.with_name(f".{path.name.lstrip('.')[:200]}.{os.getpid()}.tmp")
     try:
@@ -73,7 +72,7 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut (Windows knows no such call)."""
+    """Make the renames in `folder` survive a power failure; does nothing on Windows, which has no such call."""
     if os.name == "nt":
         return
     handle = os.open(folder, os.O_RDONLY)

@@ -1,4 +1,4 @@
-"""What an attribute is: its options, its prompts, and the classifiers that label it; frozen, typed settings."""
+"""Settings of an attribute: its options, its prompts, and the classifiers that label it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Settings(BaseModel):
-    """Base of all settings: frozen, and an unknown key is an error."""
+    """Base class of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
@@ -25,7 +25,11 @@ class OptionSettings(Settings):
 
 
 class AttributeSettings(Settings):
-    """One perceived attribute: where it is looked at, its options in order, and their prompts."""
+    """One perceived attribute: the view it is judged from, its options in order, and their prompts.
+
+    `view` is `face` (the aligned crop) or `full` (the whole picture). Each template holds one ``{}``, which a
+    phrase (`image_templates`) or a predicate (`text_templates`) replaces.
+    """
 
     title: str
     view: Literal["face", "full"] = "face"
@@ -36,21 +40,21 @@ class AttributeSettings(Settings):
 
     @field_validator("image_templates", "text_templates")
     @classmethod
-    def _has_slot(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
+    def _check_slot(cls, templates: tuple[str, ...]) -> tuple[str, ...]:
         if bad := [t for t in templates if t.count("{}") != 1]:
-            msg = f"a template needs exactly one {{}} where the phrase goes; these have not: {bad}"
+            msg = f"a template needs exactly one {{}} in the place of the phrase; correct these templates: {bad}"
             raise ValueError(msg)
         return templates
 
     def image_prompts(self) -> dict[str, list[str]]:
-        """All prompts of each option, templates times phrases."""
+        """Return the prompts of each option: every template with every phrase."""
         return {
             name: [t.format(p) for t in self.image_templates for p in o.image]
             for name, o in self.options.items()
         }
 
     def hypotheses(self) -> dict[str, list[str]]:
-        """All NLI hypotheses of each option, templates times predicates."""
+        """Return the NLI hypotheses of each option: every template with every predicate."""
         return {
             name: [t.format(p) for t in self.text_templates for p in o.text]
             for name, o in self.options.items()
@@ -58,10 +62,10 @@ class AttributeSettings(Settings):
 
 
 class ClassifierSettings(Settings):
-    """A Hugging Face image classifier for one attribute (stage 03), beside the labels from prompts.
+    """A Hugging Face image classifier for one attribute (stage 03); its labels are stored beside those from prompts.
 
-    `model` is a name or a folder; `labels` gives each of its labels an option of the attribute, or null for none;
-    the columns are called `prefix`_attribute.
+    `model` is a name on the hub or a folder. `labels` maps each label of the model to an option of the attribute,
+    or to null if it corresponds to none. The columns are named `prefix`_attribute.
     """
 
     model: str
@@ -75,10 +79,10 @@ class ClassifierSettings(Settings):
 def check_classifiers(
     classifiers: Mapping[str, ClassifierSettings], attributes: Mapping[str, AttributeSettings]
 ) -> None:
-    """Raise ValueError where `classifiers` names an attribute or option that there is not; lists those there are."""
+    """Raise ValueError if `classifiers` names an unknown attribute or option; the message lists the valid ones."""
     for name, settings in classifiers.items():
         if name not in attributes:
-            msg = f"classifiers names the attribute {name!r}; there are {', '.join(attributes)}"
+            msg = f"classifiers names the attribute {name!r}; the attributes are {', '.join(attributes)}"
             raise ValueError(msg)
         options = list(attributes[name].options)
         if unknown := sorted({o for o in settings.labels.values() if o is not None and o not in options}):

@@ -1,4 +1,7 @@
-"""Settings: one YAML file becomes one frozen, typed object; an unknown key is an error that names the nearest."""
+"""Read the settings of a project from one YAML file into a frozen, typed object.
+
+An unknown key is an error that names the nearest valid one.
+"""
 
 from __future__ import annotations
 
@@ -23,23 +26,24 @@ MAX_CONFIG_BYTES = 1_000_000
 
 
 class ConfigError(ValueError):
-    """The configuration cannot be used; the text names file, key, what was found and what is valid."""
+    """The configuration cannot be used; the message names the file, the key, what was found and what is valid."""
 
 
-def _located(path: Path, info: ValidationInfo) -> Path:
+def _resolve_path(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder", Path())
     return Path(os.path.normpath(folder / path.expanduser()))
 
 
-# a path in a file is relative to the folder of that file
-Folder = Annotated[Path, AfterValidator(_located)]
+# a path in a configuration file is relative to the folder of that file
+ProjectPath = Annotated[Path, AfterValidator(_resolve_path)]
 
 
 class FacesSettings(Settings):
-    """Stage 01: find and align.
+    """Stage 01: find and align faces.
 
-    `policy` for several faces in one picture: `largest` takes the largest, `reject` says many_faces.
-    `second_detector` (`none` or `opencv`) looks again at pictures in which FaceMesh finds nothing.
+    `policy` decides about pictures with several faces: `largest` takes the largest face, `reject` gives the picture
+    the status many_faces. `second_detector` (`none` or `opencv`) searches the pictures in which FaceMesh finds no
+    face. `workers` is the number of processes, 0 for one per core.
     """
 
     backend: Literal["facemesh"] = "facemesh"
@@ -54,7 +58,7 @@ class FacesSettings(Settings):
 
 
 class EmbeddingsSettings(Settings):
-    """Stage 02: `model` is ``model/pretrained``, ``hf-hub:org/name`` or ``local-dir:folder`` (open_clip)."""
+    """Stage 02: encode faces. `model` is ``model/pretrained``, ``hf-hub:org/name`` or ``local-dir:folder`` (open_clip)."""
 
     model: str = "ViT-B-32-quickgelu/openai"
     device: str = "auto"
@@ -65,13 +69,13 @@ class EmbeddingsSettings(Settings):
 
 
 class TextLabelsSettings(Settings):
-    """Stage 04: `model` is any Hugging Face sequence classifier trained for NLI, by name or folder.
+    """Stage 04: label texts. `model` is a Hugging Face sequence classifier trained for NLI, by name or folder.
 
-    `window_tokens`: longer texts are cut at sentence ends into windows of this many tokens, as long as what
-    such models were trained on. `batch_size` 0 takes what suits the device. `threshold`, `ask_first` and
-    `lexicon` are those of :func:`facestats.label_texts`; the default threshold is where entailment outweighs
-    contradiction, that of the demo was chosen on captions of known truth (benchmarks/text_ways.py). `vectors`: also
-    store the CLIP vectors of the texts (table `text_embeddings`) and let the audit score what they say.
+    `window_tokens`: longer texts are split at sentence ends into windows of this many tokens, the length such models
+    were trained on. `batch_size` 0 chooses a size that suits the device. `threshold`, `ask_first` and `lexicon` are
+    the parameters of :func:`facestats.label_texts`. At the default threshold entailment outweighs contradiction; the
+    threshold of the demo was chosen on captions of known truth (benchmarks/text_ways.py). `vectors`: also store the
+    CLIP vectors of the texts (table `text_embeddings`), so that the audit scores the labels they give.
     """
 
     model: str = "facebook/bart-large-mnli"
@@ -87,16 +91,16 @@ class TextLabelsSettings(Settings):
 
 
 class RatingsSettings(Settings):
-    """Stage 05: `file` holds the ratings of people, by default ``ratings.csv`` beside the pictures.
+    """Stage 05: predict ratings. `file` holds the ratings by people, by default ``ratings.csv`` beside the pictures.
 
-    `columns` are the vectors that a model reads, `n_shape` the principal components of the aligned landmarks (0:
-    none). Pictures of one `person` (a column of metadata.csv that ``fs.inputs.read_people`` reads) and near-duplicates
-    (`min_cosine` of the last of `columns`) never lie on both sides of a fold; persons do not in stage 03 either.
-    `scale` and `unit` of the ratings; by default the lowest and the highest one given. `level` is the coverage of
-    the prediction intervals.
+    `columns` are the vectors that a model reads; `n_shape` is the number of principal components of the aligned
+    landmarks (0: none). Two kinds of pictures are never divided between training and test: pictures of one `person`
+    (a column of metadata.csv, see ``fs.inputs.read_people``; stage 03 keeps them together too), and near-duplicates
+    (cosine of the last of `columns` >= `min_cosine`). `scale` is the lowest and the highest possible rating, by default
+    those that occur; `unit` is the name of its unit. `level` is the coverage of the prediction intervals.
     """
 
-    file: Folder | None = None
+    file: ProjectPath | None = None
     regressor: Literal["ridge", "mlp"] = "ridge"
     columns: tuple[Literal["embedding", "embedding_full"], ...] = Field(
         ("embedding", "embedding_full"), min_length=1
@@ -111,25 +115,29 @@ class RatingsSettings(Settings):
 
     @property
     def needed(self) -> list[str]:
-        """Columns that a face must have."""
+        """Columns that must not be null in a face that is rated."""
         return [*self.columns, *(["landmarks"] if self.n_shape else [])]
 
 
 class AuditSettings(Settings):
-    """Stage 09: labels are scored against the truth in `file`, by default the metadata beside the pictures.
+    """Stage 09: score labels against the truth in `file`, by default the metadata beside the pictures.
 
-    Scores are split by the attributes in `by` and by their combinations; label sets are made for `coverage`; crops
-    are moved and mirrored for `n_faces` of them.
+    The scores are reported for each group of the attributes in `by` and of their combinations. `coverage` is that of
+    the label sets. `n_faces` is the number of faces whose crops are shifted and mirrored to test stability.
     """
 
-    file: Folder | None = None
+    file: ProjectPath | None = None
     by: tuple[str, ...] = ("gender", "ethnicity")
     coverage: float = Field(0.9, gt=0, lt=1)
     n_faces: int = Field(60, ge=1)
 
 
 class ClustersSettings(Settings):
-    """Stage 07: `kmeans` makes `n_clusters`; `hdbscan` finds groups of `min_cluster_size` or more, the rest is noise."""
+    """Stage 07: cluster faces.
+
+    `kmeans` makes `n_clusters` clusters. `hdbscan` finds clusters of `min_cluster_size` or more faces and marks the
+    other faces as noise. `n_neighbors` is that of UMAP.
+    """
 
     method: Literal["kmeans", "hdbscan"] = "kmeans"
     n_clusters: int = Field(12, ge=2)
@@ -138,25 +146,25 @@ class ClustersSettings(Settings):
 
 
 class CompositesSettings(Settings):
-    """Stage 08: the groups of column `by` are averaged; a composite of fewer than `min_faces` faces is refused."""
+    """Stage 08: average the faces of each group of column `by`; a group needs `min_faces` or more faces."""
 
     by: str = "gender"
     min_faces: int = Field(8, ge=1)
 
 
 class DemoSettings(Settings):
-    """A drawn gallery in place of pictures: how many characters, from which seed."""
+    """A drawn gallery in place of pictures: the number of characters and the seed."""
 
     pictures: int = Field(240, ge=1)
     seed: int = 0
 
 
 class Config(Settings):
-    """All settings of one project; each stage has a section named like its table."""
+    """All settings of one project; each stage has a section that is named like its table."""
 
-    data_dir: Folder = Path("data")
-    raw_dir: Folder
-    labels_file: Folder
+    data_dir: ProjectPath = Path("data")
+    raw_dir: ProjectPath
+    labels_file: ProjectPath
     seed: int = 0
     attributes: dict[str, AttributeSettings] = Field(min_length=1)
     faces: FacesSettings = FacesSettings()
@@ -168,6 +176,20 @@ class Config(Settings):
     composites: CompositesSettings = CompositesSettings()
     audit: AuditSettings = AuditSettings()
     demo: DemoSettings | None = None
+
+    def __repr__(self) -> str:
+        rows = {
+            "data_dir": self.data_dir,
+            "raw_dir": self.raw_dir,
+            "embeddings.model": self.embeddings.model,
+            "text_labels.model": self.text_labels.model,
+            **{f"classifiers.{name}.model": c.model for name, c in self.classifiers.items()},
+            "attributes": len(self.attributes),
+            "seed": self.seed,
+        }
+        return "\n".join(["Config", *(f"  {name}: {value}" for name, value in rows.items())])
+
+    __str__ = __repr__
 
     @property
     def ratings_file(self) -> Path:
@@ -196,12 +218,12 @@ class Config(Settings):
 
     @model_validator(mode="before")
     @classmethod
-    def _usual_places(cls, values: dict[str, Any]) -> dict[str, Any]:
+    def _set_default_paths(cls, values: dict[str, Any]) -> dict[str, Any]:
         raw = Path(str(values.get("raw_dir", Path(str(values.get("data_dir", "data"))) / "raw")))
         return {"raw_dir": raw, "labels_file": raw / "labels.csv", **values}
 
     @model_validator(mode="after")
-    def _classifiers_know_the_options(self) -> Config:
+    def _check_classifiers(self) -> Config:
         check_classifiers(self.classifiers, self.attributes)
         return self
 
@@ -213,30 +235,48 @@ def load_config(path: str | os.PathLike[str] | None = None) -> Config:
     ----------
     path
         A YAML file; by default ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` in the working folder or
-        one above it. Paths inside are relative to the file; ``${package}`` is the installed package.
+        one above it. Paths in the file are relative to its folder; ``${package}`` stands for the folder of the
+        installed package.
+
+    Returns
+    -------
+    The settings, one section per stage (``cfg.faces``, ``cfg.embeddings``, ...), with absolute paths.
 
     Raises
     ------
     ConfigError
-        Naming the file, the key, what was found and what is valid.
+        If the file cannot be read, or a setting is unknown or not allowed. The message names the file, the key,
+        what was found and what is valid.
+
+    Examples
+    --------
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> import facestats as fs
+    >>> attributes = fs.testing.example_project().attributes
+    >>> settings = {"seed": 7, "attributes": {name: a.model_dump() for name, a in attributes.items()}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder, "my.yaml")
+    ...     _ = file.write_text(json.dumps(settings))  # JSON is also YAML
+    ...     cfg = fs.load_config(file)
+    >>> cfg.seed, list(cfg.attributes), cfg.faces.crop_size
+    (7, ['age', 'hair_color'], 512)
     """
     file = find_config(path)
     values = _read_yaml(file)
     context = {"folder": file.resolve().parent}
     if isinstance(values.get("attributes", "attributes.yaml"), str):
         named = context["folder"] / values.get("attributes", "attributes.yaml")
-        fix = (
-            f"Copy config/attributes.yaml of facestats there, or say in {file} where it is: attributes: FILE"
-        )
+        fix = f"Copy config/attributes.yaml of facestats there, or set the path in {file} as attributes: FILE"
         values["attributes"] = _read_yaml(named, fix=fix)
     try:
         return Config.model_validate(values, context=context)
     except ValidationError as error:
-        raise ConfigError(_explain(file, error)) from None
+        raise ConfigError(_describe_errors(file, error)) from None
 
 
 def find_config(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return `path`, else ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` here or in a folder above."""
+    """Return `path`, else ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` in the working folder or one above it."""
     if given := path or os.environ.get("FACESTATS_CONFIG"):
         return Path(given)
     for folder in (Path.cwd(), *Path.cwd().parents):
@@ -253,7 +293,7 @@ def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/defau
         msg = f"{file}: cannot be read ({error.strerror}). {fix}"
         raise ConfigError(msg) from error
     if len(raw) > MAX_CONFIG_BYTES:
-        msg = f"{file}: {len(raw)} bytes is no configuration, the limit is {MAX_CONFIG_BYTES}"
+        msg = f"{file}: the file has {len(raw)} bytes; a configuration has at most {MAX_CONFIG_BYTES}. {fix}"
         raise ConfigError(msg)
     try:
         values = yaml.safe_load(raw.decode("utf-8-sig").replace("${package}", PACKAGE.as_posix()))
@@ -261,32 +301,32 @@ def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/defau
         msg = f"{file}: not readable as YAML in UTF-8: {error}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
-        msg = f"{file}: expected settings as `key: value`, found {type(values).__name__}"
+        msg = f"{file}: expected settings as `key: value`, found {type(values).__name__}. {fix}"
         raise ConfigError(msg)
     return values
 
 
-def _explain(file: Path, error: ValidationError) -> str:
+def _describe_errors(file: Path, error: ValidationError) -> str:
     lines = []
     for problem in error.errors():
         where = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting {where!r}{_nearest(problem['loc'])}")
+            lines.append(f"unknown setting {where!r}{_suggest_key(problem['loc'])}")
         else:
             shown = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
             lines.append(f"{where}: {problem['msg']}{shown}")
     return f"{file}:\n  - " + "\n  - ".join(lines)
 
 
-def _nearest(loc: tuple[int | str, ...]) -> str:
-    """Name the valid key nearest to an unknown one, and all valid ones of its section."""
-    families: dict[str, type[Settings]] = {"attributes": AttributeSettings, "classifiers": ClassifierSettings}
+def _suggest_key(loc: tuple[int | str, ...]) -> str:
+    """Name the valid key that is nearest to the unknown key at `loc`, and all valid keys of its section."""
+    models: dict[str, type[Settings]] = {"attributes": AttributeSettings, "classifiers": ClassifierSettings}
     model: Any = Config
     for part in loc[:-1]:
         field = getattr(model, "model_fields", {}).get(part)
-        model = field.annotation if field else families.get(str(loc[0]), Config)
+        model = field.annotation if field else models.get(str(loc[0]), Config)
         if not (isinstance(model, type) and issubclass(model, Settings)):
-            model = OptionSettings if "options" in loc else families.get(str(loc[0]), Config)
+            model = OptionSettings if "options" in loc else models.get(str(loc[0]), Config)
     valid = sorted(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
     hint = f"; did you mean {close[0]!r}?" if close else ""

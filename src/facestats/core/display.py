@@ -1,4 +1,4 @@
-"""Tables as a notebook shows them: whole sentences, sensible digits, and how many rows there are."""
+"""Display tables in a notebook or a terminal: no text is cut off, numbers have three significant digits."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 import polars as pl
 
 N_ROWS = 20
-N_COLUMNS = 12
+MAX_COLUMNS = 12
 
 
 def show(table: pl.DataFrame, *, n_rows: int = N_ROWS, title: str = "") -> ShownTable:
-    """Show a table in a notebook: nothing is cut off, numbers have three digits.
+    """Show a table in a notebook; no text is cut off, and numbers have three significant digits.
 
     Parameters
     ----------
     table
-        Any frame; more than 12 columns are refused, because nobody can read them: select some.
+        Any frame of at most 12 columns; wider tables are not readable.
     n_rows
-        How many rows to show; the line below says how many there are.
+        Number of rows to show. If the table has more, a line below it says how many.
     title
         A line above the table.
 
     Returns
     -------
-    What a notebook displays; as text in a terminal.
+    An object that a notebook displays as an HTML table and a terminal prints as text.
 
     Raises
     ------
@@ -41,18 +41,24 @@ def show(table: pl.DataFrame, *, n_rows: int = N_ROWS, title: str = "") -> Shown
     label  share
     black  0.612
     brown  0.388
+    >>> captions = fs.testing.example_project().captions
+    >>> fs.show(captions, n_rows=1, title="Captions")
+    Captions
+    image_id      text
+    face_000.png  A child with black hair.
+    1 of 12 rows
     """
-    if table.width > N_COLUMNS:
+    if table.width > MAX_COLUMNS:
         msg = (
-            f"a table of {table.width} columns cannot be read; {N_COLUMNS} are shown at most. Choose some:"
-            f" table.select({table.columns[0]!r}, ...). It has {table.columns}."
+            f"a table of {table.width} columns is not readable; at most {MAX_COLUMNS} are shown. Select some of them:"
+            f" table.select({table.columns[0]!r}, ...). The columns are {table.columns}."
         )
         raise ValueError(msg)
     return ShownTable(table, n_rows, title)
 
 
 class ShownTable:
-    """A table for the eye; :func:`show` makes it."""
+    """A table as text and as HTML; :func:`show` makes it."""
 
     def __init__(self, table: pl.DataFrame, n_rows: int, title: str) -> None:
         self.title, self.columns = title, table.columns
@@ -95,7 +101,9 @@ class ShownTable:
 
 
 def format_value(value: Any) -> str:
-    """Write one value for the eye: three digits, lists with commas, nothing for null."""
+    """Write one value of a table as text: numbers as :func:`format_number`, lists with commas, null as nothing."""
+    if isinstance(value, bytes):
+        return f"{len(value):,} bytes"
     if isinstance(value, (pl.Series, Sequence)) and not isinstance(value, str):
         return ", ".join(format_value(v) for v in value)
     if isinstance(value, bool):
@@ -108,10 +116,10 @@ def format_value(value: Any) -> str:
 
 
 def format_number(value: float) -> str:
-    """Write a number with three digits that count, whole thousands with commas."""
+    """Write a number with three significant digits, or three decimals below 1; thousands are whole, with commas."""
     if value != value:  # noqa: PLR0124 - NaN
         return "not a number"
-    if abs(value) >= 1000 and abs(value) != float("inf"):
+    if 999.5 <= abs(value) < float("inf"):  # from 999.5 on, three significant digits round to 1000
         return f"{value:,.0f}"
     if value and abs(value) < 0.001:
         return f"{value:.1e}"

@@ -1,4 +1,4 @@
-"""Which rows must stay on one side of a test: near-duplicates, and pictures of one person."""
+"""Group the pictures that must stay on one side of a test: near-duplicates, and pictures of one person."""
 
 from __future__ import annotations
 
@@ -16,34 +16,48 @@ if TYPE_CHECKING:
 def group_pictures(
     vectors: NDArray[np.float32], people: NDArray[np.int64] | None, *, min_cosine: float
 ) -> NDArray[np.int64]:
-    """Number the groups that must not be torn apart, (n,).
+    """Number the groups of pictures that must not be divided between training and test.
 
     Parameters
     ----------
     vectors
-        Unit vectors, (n, dim).
+        Unit vectors, (n, dim) float32.
     people
-        Number of the person in each picture, negative where nobody is named; None where no names are known.
+        Number of the person in each picture, (n,), negative where no person is named; None where no names are known.
     min_cosine
-        Similarity from which on two pictures count as the same.
+        Cosine similarity from which on two pictures count as near-duplicates, 0 to 1.
+
+    Returns
+    -------
+    The number of each picture's group, (n,) int64.
     """
     same = first_near_duplicate(vectors, min_cosine).astype(np.int64)
     return join_groups(same) if people is None else join_groups(same, people)
 
 
 def number_people(names: pl.Series) -> NDArray[np.int64]:
-    """Number names, (n,); -1 where there is none."""
+    """Give each name a number, (n,) int64: equal names get equal numbers, null gets -1."""
     return names.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64) - 1
 
 
 def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Merge groupings: rows that share a group in any of them share one in the result; negative is no group."""
+    """Merge groupings of the same rows: rows that share a group in any grouping share one in the result.
+
+    Parameters
+    ----------
+    keys
+        Groupings, each the group number of every row, (n,) int64; a negative number means no group.
+
+    Returns
+    -------
+    The group number of every row in the merged grouping, (n,) int64.
+    """
     n = len(keys[0])
-    rows, columns, width = [], [], n
+    # a graph of rows and groups with an edge from each row to each of its groups: its components are the result
+    rows, nodes, n_nodes = [], [], n
     for key in keys:
         known = np.flatnonzero(key >= 0)
         rows.append(known)
-        columns.append(width + key[known])
-        width += int(key.max(initial=-1)) + 1
-    i, j = np.concatenate(rows), np.concatenate(columns)
-    return number_components(i, j, width)[:n]
+        nodes.append(n_nodes + key[known])
+        n_nodes += int(key.max(initial=-1)) + 1
+    return number_components(np.concatenate(rows), np.concatenate(nodes), n_nodes)[:n]

@@ -1,4 +1,4 @@
-"""The four columns of one attribute: label, score, margin and probabilities."""
+"""The columns of one attribute: label, score, margin and probabilities."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
+
+from facestats.core.tables import TableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,14 +36,15 @@ def label_columns(
     probs
         Probability of each option, (n, n_options).
     score
-        Score of each label, (n,), 0 to 1; by default the probability of the best option.
+        Score of each label, (n,), 0 to 1; by default the probability of the label.
     nulls
-        Rows that stay null, (n,) booleans, by column: ``label``, ``score``, ``margin``, ``probs``.
+        Rows to set to null, (n,) booleans per part: ``label``, ``score``, ``margin``, ``probs``.
 
     Returns
     -------
-    `name` (Enum in the order of `options`), `name_score` and `name_margin` (Float32: lead over the second option,
-    or the probability itself where there is but one option), `name_probs` (Array(Float32, n_options)).
+    `name` (Enum of `options`, the most probable option), `name_score` (Float32), `name_margin` (Float32: the
+    highest probability minus the second highest; with one option, the probability itself) and `name_probs`
+    (Array(Float32, n_options)).
     """
     ranked = np.sort(probs, axis=1)
     second = ranked[:, -2] if len(options) > 1 else np.zeros(len(probs), dtype=probs.dtype)
@@ -54,26 +57,73 @@ def label_columns(
             f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))
         ),
     }
-    return [_blank(series, (nulls or {}).get(part)) for part, series in columns.items()]
+    return [_set_null(series, (nulls or {}).get(part)) for part, series in columns.items()]
 
 
 def spread_rows(columns: Sequence[pl.Series], present: pl.Series) -> list[pl.Series]:
-    """Give the values of the rows that are `present` (Boolean) their places; all others become null."""
+    """Spread the values of the `present` rows (Boolean) over all rows; the other rows become null."""
     n = int(present.sum())
-    places = np.full(len(present), n, dtype=np.uint32)  # one past the end reads as null
+    places = np.full(len(present), n, dtype=np.uint32)  # n is the place of the null that is appended below
     places[present.to_numpy()] = np.arange(n, dtype=np.uint32)
     index = pl.Series(places)
     return [series.extend_constant(None, 1).gather(index) for series in columns]
 
 
 def label_names(table: Rows) -> list[str]:
-    """Names of the attributes that a table labels: columns with `_score` and `_probs` beside them, probes left out."""
+    """Return the attributes that a table labels: columns with `_score` and `_probs` columns, except those of probes."""
     columns = table.collect_schema().names()
     names = [c for c in columns if f"{c}_score" in columns and f"{c}_probs" in columns]
     return [c for c in names if c.removeprefix("probe_") == c or c.removeprefix("probe_") not in names]
 
 
-def _blank(values: pl.Series, where: NDArray[np.bool_] | None) -> pl.Series:
+def mask_low_scores(
+    df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None
+) -> pl.DataFrame:
+    """Set every label whose score is below `threshold` to null; stored tables keep all labels.
+
+    Parameters
+    ----------
+    df
+        A table with label columns `a` and their `a_score`, such as attributes or master.
+    threshold
+        Lowest score to keep, 0 to 1.
+    attributes
+        Attributes to mask; by default every column that has a `_score` column.
+
+    Returns
+    -------
+    The same rows and columns, with null labels where the score is too low or null.
+
+    Raises
+    ------
+    ValueError
+        If `threshold` is not between 0 and 1.
+    TableError
+        If one of `attributes` has no label and score in `df`; the message lists those that have.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> labels = pl.DataFrame({"age": ["child", "elderly"], "age_score": [0.4, 0.9]})
+    >>> fs.attributes.mask_low_scores(labels, 0.5)["age"].to_list()
+    [None, 'elderly']
+    >>> labels = fs.testing.example_project().labels
+    >>> fs.attributes.mask_low_scores(labels, 1.0, attributes=["age"])["age"].null_count()
+    12
+    """
+    if not 0 <= threshold <= 1:
+        msg = f"threshold is a score between 0 and 1, got {threshold}"
+        raise ValueError(msg)
+    found = [c for c in df.columns if f"{c}_score" in df.columns]
+    names = found if attributes is None else attributes
+    if unknown := [a for a in names if a not in found]:
+        msg = f"no labels with scores for {unknown}; the table has them for {found}"
+        raise TableError(msg)
+    return df.with_columns(pl.when(pl.col(f"{a}_score") >= threshold).then(pl.col(a)).alias(a) for a in names)
+
+
+def _set_null(values: pl.Series, where: NDArray[np.bool_] | None) -> pl.Series:
     if where is None or not where.any():
         return values
     return pl.select(pl.when(pl.Series(~where)).then(values).alias(values.name)).to_series()

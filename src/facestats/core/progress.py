@@ -1,6 +1,6 @@
-"""One progress bar for long work: rows, rate, time left, failures.
+"""One progress bar for long work: rows done, rate, time left, failures.
 
-`store.build` opens the bar; stage functions only call :func:`advance`, which does nothing when no bar is open.
+`Store.build` opens the bar. Stage functions only call :func:`advance`, which does nothing while no bar is open.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def progress_bar(label: str, total: int, *, show: bool = True) -> Iterator[None]
 
 
 def advance(rows: int, *, failed: int = 0) -> None:
-    """Move the open bar by `rows`, of which `failed` did not succeed."""
+    """Advance the open bar by `rows`, of which `failed` have a failure status."""
     bar = _current.get()
     if bar is None:
         return
@@ -41,14 +41,14 @@ def advance(rows: int, *, failed: int = 0) -> None:
 
 
 def position() -> int:
-    """Rows done so far on the open bar, 0 when there is none."""
+    """Return the number of rows done on the open bar, 0 if no bar is open."""
     bar = _current.get()
     return 0 if bar is None else int(bar.n)
 
 
 @contextmanager
 def no_bar() -> Iterator[None]:
-    """Hide the open bar from stage functions that are steps of one row's work."""
+    """Hide the open bar from the stage functions that the block calls."""
     token = _current.set(None)
     try:
         yield
@@ -57,13 +57,13 @@ def no_bar() -> Iterator[None]:
 
 
 def say(text: str, *, show: bool = True, file: TextIO | None = None) -> None:
-    """Write one line where the user looks (standard output unless `file` says another), without tearing a bar."""
+    """Print one line above an open bar, to standard output unless `file` is given."""
     if show:
         _tqdm().write(text, file=file)
 
 
 def _tqdm() -> Any:
-    """Import tqdm without its remark that notebook widgets are not installed: the plain bar will do."""
+    """Import tqdm without its warning that notebook widgets are not installed; the plain bar is then used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from tqdm.auto import tqdm

@@ -1,8 +1,8 @@
-"""The shapes of the models that stages accept; `models` and `core.testing` implement them.
+"""The interfaces of the models that stages accept; `facestats.models` and `facestats.testing` implement them.
 
-Every model has a `name` that tells its weights apart from all others (revision or hash included):
-the store recomputes a table when the name changes. Handles are light: they load on first use and
-pickle without their weights, so they travel to worker processes.
+Every model has a `name` that identifies its weights (with their revision or hash): the store recomputes a table
+when the name changes. A model object is a light handle: it loads the weights on first use and pickles without
+them, so that it can be sent to worker processes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Layers: TypeAlias = "list[tuple[NDArray[np.float64], NDArray[np.float64]]]"
 
 
 class ModelError(RuntimeError):
-    """A model cannot be had or used; the text names it, where it was looked for, and what to do."""
+    """A model cannot be loaded or used; the message names it, where it was searched, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +33,15 @@ class Face:
     Parameters
     ----------
     points
-        FaceMesh landmarks, (478, 2) float32, x to the right and y down; None where only a box is known.
+        FaceMesh landmarks, (478, 2) float32, x to the right and y down; None if only a box is known.
     depth
         z of the same points, (478,) float32, in the scale of x, smaller is nearer; None if unknown.
     box
-        x0, y0, x1, y1.
+        Bounding box: x0, y0, x1, y1.
     score
-        Confidence of the detector, 0 to 1; NaN where it gives none.
+        Confidence of the detector, 0 to 1; NaN if the detector gives none.
     detector
-        Name and version of what found the face.
+        Name and version of the detector.
     """
 
     points: NDArray[np.float32] | None
@@ -56,31 +56,30 @@ class Landmarker(Protocol):
 
     @property
     def name(self) -> str:
-        """The model, told apart from all others."""
+        """Name of the model, which identifies its weights."""
 
     def find(self, pixels: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces in an upright RGB picture, (height, width, 3) uint8; none is an empty list."""
+        """Return the faces in an upright RGB picture, (height, width, 3) uint8; an empty list if there is none."""
 
 
 class Encoder(Protocol):
-    """Turns pictures and texts into unit vectors of one shared space.
+    """Encodes pictures and texts as unit vectors of one shared space.
 
-    `dim` is their length, `logit_scale` the factor on cosines before a softmax (the model's own
-    temperature, inverted). `prepare` is the part of the work that needs no weights: it runs in worker
-    processes and must pickle small.
+    `dim` is the number of dimensions; `logit_scale` is the factor on cosines before a softmax (the inverse of the
+    model's temperature). `prepare` needs no weights: it runs in worker processes, so its pickle must be small.
     """
 
     @property
     def name(self) -> str:
-        """The model, told apart from all others."""
+        """Name of the model, which identifies its weights."""
 
     @property
     def dim(self) -> int:
-        """Length of the vectors."""
+        """Number of dimensions of the vectors."""
 
     @property
     def input_side(self) -> int:
-        """Pixels of the longer side of what the model sees: pictures need not be decoded much larger."""
+        """Longer side of the model's input, in pixels; pictures need not be decoded much larger."""
 
     @property
     def logit_scale(self) -> float:
@@ -97,21 +96,21 @@ class Encoder(Protocol):
 
 
 class TextClassifier(Protocol):
-    """Says how far a text entails each of several hypotheses (natural language inference)."""
+    """Estimates whether a text entails each of several hypotheses (natural language inference)."""
 
     @property
     def name(self) -> str:
-        """The model, told apart from all others."""
+        """Name of the model, which identifies its weights."""
 
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
         """Return logits, (n_texts, n_hypotheses, 2) float32: contradiction and entailment."""
 
 
 class ImageClassifier(Protocol):
-    """Says which option of one attribute an aligned face shows.
+    """Estimates which option of one attribute an aligned face shows.
 
-    `options` are those of the attribute, in order; `prefix` starts the names of the columns; `batch_size` pictures
-    are classified at a time.
+    `options` are those of the attribute, in order; `prefix` is the first part of the column names; `batch_size` is
+    the number of pictures per call.
     """
 
     name: str
@@ -120,11 +119,11 @@ class ImageClassifier(Protocol):
     batch_size: int
 
     def classify(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Return the probability of each option, (n, n_options) float32; what is missing to 1 means none of them."""
+        """Return the probability of each option, (n, n_options) float32; 1 minus their sum is that of no option."""
 
 
 class Regressor(Protocol):
-    """Learns a number from features, and chooses its own settings from the training part alone."""
+    """Predicts a number from features; chooses its own settings from the training data alone."""
 
     name: str
 
@@ -136,4 +135,4 @@ class Regressor(Protocol):
         groups: NDArray[np.int64],
         seed: int,
     ) -> Layers:
-        """Fit features (n, p) to a target (n,); rows of one group never lie on both sides of an inner split."""
+        """Fit the target (n,) from features (n, p); inner splits never divide the rows of one of the `groups` (n,)."""

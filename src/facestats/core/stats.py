@@ -1,4 +1,4 @@
-"""Small statistics that several stages and plots share."""
+"""Small statistics that several stages and plots use."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ if TYPE_CHECKING:
 def wilson_interval(
     successes: ArrayLike, totals: ArrayLike, *, level: float = 0.95
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Interval of a proportion (Wilson 1927), sound for small counts and near 0 and 1.
+    """Compute the score interval of a proportion (Wilson 1927), which is valid for small counts and near 0 and 1.
 
     Parameters
     ----------
     successes, totals
-        Counts; where the total is 0 the interval is 0 to 1.
+        Counts, of any common shape; where the total is 0 the interval is 0 to 1.
     level
-        Coverage.
+        Coverage, 0 to 1.
 
     Returns
     -------
-    Lower and upper ends.
+    Lower and upper ends, two float64 arrays of that shape.
     """
     from scipy.stats import norm
 
@@ -35,7 +35,7 @@ def wilson_interval(
     centre = share + z**2 / (2 * safe)
     half = z * np.sqrt(share * (1 - share) / safe + z**2 / (4 * safe**2))
     low, high = (centre - half) / (1 + z**2 / safe), (centre + half) / (1 + z**2 / safe)
-    # the ends are exact where rounding would miss them by a hair: 1 belongs to the interval of n out of n
+    # set the ends of 0 and of n out of n exactly: rounding errors could exclude 0 or 1
     low = np.where((n > 0) & (k > 0), np.clip(low, 0, 1), 0.0)
     return low, np.where((n > 0) & (k < n), np.clip(high, 0, 1), 1.0)
 
@@ -43,23 +43,23 @@ def wilson_interval(
 def smallest_gap(
     n: int, others: int, share: float, *, level: float = 0.05, power: float = 0.8
 ) -> float | None:
-    """How far a share must lie below that of the others for a test to find it.
+    """Compute the smallest difference of two proportions that a test detects with the given power.
 
     Parameters
     ----------
     n, others
-        Size of the group and of the rest.
+        Size of the group, and of the rest.
     share
-        Share among the rest.
+        Proportion in the rest, 0 to 1; that of the group is lower.
     level
-        Two-sided p-value that counts; 0.05 over the number of groups where all of them are compared.
+        Two-sided significance level; for several groups, 0.05 divided by their number.
     power
-        Chance to find it.
+        Probability to detect the difference, 0 to 1.
 
     Returns
     -------
-    The smallest difference, in steps of 0.005 (Fleiss, Levin & Paik 2003, section 4.2); None where even a group in
-    which nothing is right would be missed.
+    The smallest difference, in steps of 0.005 (Fleiss, Levin & Paik 2003, section 4.2); None if the test would not
+    even detect a group with the proportion 0.
     """
     from scipy.stats import norm
 
@@ -74,16 +74,16 @@ def smallest_gap(
 
 
 def cohen_kappa(counts: NDArray[np.integer]) -> float:
-    """Agreement beyond chance (Cohen 1960).
+    """Compute the agreement beyond chance, kappa (Cohen 1960).
 
     Parameters
     ----------
     counts
-        How often each pair of options was given, (n_options, n_options) or with one more column: missing answers.
+        How often each pair of options was given, (n_options, n_options); a further column may count missing answers.
 
     Returns
     -------
-    1 for full agreement, 0 for what chance gives; NaN where only one option occurs.
+    Kappa: 1 is full agreement, 0 is agreement by chance; NaN if only one option occurs or nothing was counted.
     """
     n = counts.sum()
     chance = float((counts.sum(axis=1) * counts[:, : len(counts)].sum(axis=0)).sum() / max(n, 1) ** 2)

@@ -1,4 +1,4 @@
-"""The contract: which columns every table has, and the check that enforces it."""
+"""The contract of every table: its columns and their types, and the check that enforces them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
 FINGERPRINT = "fingerprint"
-TRUE_PREFIX = "true_"  # of columns that hold what is known to be true
-# what an attribute looks at, and the column of its vectors
+TRUE_PREFIX = "true_"  # of columns that hold the known truth
+# the view that an attribute is judged from, and the column of its vectors
 VIEWS = {"face": "embedding", "full": "embedding_full"}
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
 STATUSES = (
@@ -46,35 +46,35 @@ DECODED = ("ok", "ok_first_frame", "no_face", "many_faces")
 
 
 class TableError(ValueError):
-    """A table does not have the columns, types or unique keys it promises."""
+    """A table does not have the columns, types or unique keys that its contract promises."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What one stored table must look like.
+    """The contract of one stored table.
 
     Parameters
     ----------
     name
-        Name of the table, its module, its notebook and its file.
+        Name of the table, and of its package, notebook and file.
     made_by
         The notebook that makes it.
     reads
-        Tables it is made from, the one that gives its rows first; empty for the first stage.
+        Tables that it is made from; the first one gives its rows. Empty for the first stage.
     columns
-        Columns that must be there. ``pl.Array`` or ``pl.Enum`` without parameters allow any of their kind.
+        Required columns and their types. ``pl.Array`` or ``pl.Enum`` without parameters allow any type of that kind.
     open_ended
-        Whether further columns may follow (families that the configuration adds).
+        Whether further columns are allowed, such as those of the attributes in the configuration.
     key
         The column that names a row.
     optional
-        Whether a project may do without it.
+        Whether a project may lack this table.
     files
-        Column that names files below the crops folder: they stay as long as this table names them.
+        Column that names files below the crops folder; these files are kept as long as the table names them.
     earlier_name
-        What the table was called in an earlier release: it is read, and the next version takes its place.
+        Name of the table in an earlier release; a table of that name is read, and the next version replaces it.
     earlier_columns
-        Columns that were called otherwise in an earlier release, and their present names.
+        Names of columns in an earlier release, and their present names.
     """
 
     name: str
@@ -216,23 +216,36 @@ TABLES = {
 
 
 def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Return `df` unchanged if it keeps the promises of `table`.
+    """Check that a frame fulfils the contract of a table.
 
     Parameters
     ----------
     df
-        Table to check.
+        The frame to check.
     table
-        Promise to check it against, e.g. ``fs.tables.EMBEDDINGS``.
+        The contract, for example ``fs.tables.EMBEDDINGS``.
 
     Returns
     -------
-    The same frame, so that the call can end an expression.
+    `df`, unchanged.
 
     Raises
     ------
     TableError
-        With every problem found, not only the first, and the notebook that makes the table.
+        If a column is missing, unknown or of another type, or if a key is null or repeated. The message lists every
+        problem and names the notebook that makes the table.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> faces = fs.testing.example_project().faces
+    >>> fs.tables.check_table(faces, fs.tables.FACES).height
+    12
+    >>> fs.tables.check_table(faces.drop("crop"), fs.tables.FACES)
+    Traceback (most recent call last):
+    facestats.core.tables.TableError: table 'faces' is not valid:
+      - column 'crop' is missing
+    It is made by notebooks/01_faces.ipynb.
     """
     problems = []
     for name, dtype in table.columns.items():
@@ -251,16 +264,16 @@ def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def check_columns(df: pl.DataFrame, *columns: str, made_by: str) -> None:
-    """Raise a TableError that names all of `columns` that `df` lacks and the call that makes them."""
+    """Raise TableError if `df` lacks any of `columns`; the message names them and `made_by`, the call that makes them."""
     if missing := [c for c in columns if c not in df.columns]:
         msg = f"the frame has no column {missing}; it has {df.columns}. They are made by {made_by}."
         raise TableError(msg)
 
 
 def take_rows(rows: Rows, keys: pl.Series) -> pl.DataFrame:
-    """Take the `rows` that `keys`, named like their column, hold; of a lazy table, no others come into memory."""
+    """Collect the rows whose key is in `keys` (a series named like the key column); of a lazy table, load only these."""
     column = pl.col(keys.name)
-    # the bounds pass over whole files
+    # with these bounds Polars skips whole files
     within = column.is_between(pl.lit(keys.min()), pl.lit(keys.max()))
     return rows.lazy().filter(within & column.is_in(keys.implode())).collect()
 
@@ -275,32 +288,3 @@ def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
         example = df.filter(pl.col(key).is_duplicated())[key][0]
         problems.append(f"{n} repeated {key} values, for example {example!r}")
     return problems
-
-
-def mask_low_scores(
-    df: pl.DataFrame, threshold: float, *, attributes: list[str] | None = None
-) -> pl.DataFrame:
-    """Blank every label whose score lies below `threshold`; the stored table keeps them all.
-
-    Parameters
-    ----------
-    df
-        A table with label columns `a` and their `a_score`, such as attributes or master.
-    threshold
-        Lowest score to keep, 0 to 1.
-    attributes
-        Attributes to look at; by default every column that has a `_score` beside it.
-
-    Returns
-    -------
-    The same rows and columns, with null labels where the score is too low.
-    """
-    if not 0 <= threshold <= 1:
-        msg = f"threshold is a score between 0 and 1, got {threshold}"
-        raise ValueError(msg)
-    found = [c for c in df.columns if f"{c}_score" in df.columns]
-    names = found if attributes is None else attributes
-    if unknown := [a for a in names if a not in found]:
-        msg = f"no labels with scores for {unknown}; the table has them for {found}"
-        raise TableError(msg)
-    return df.with_columns(pl.when(pl.col(f"{a}_score") >= threshold).then(pl.col(a)).alias(a) for a in names)

@@ -1,6 +1,6 @@
 """The worker processes of this program: shared by all threads, kept for the next call, replaced when one dies.
 
-They are started afresh, never forked: Mediapipe hangs after a fork.
+They are spawned, not forked, because Mediapipe hangs after a fork.
 """
 
 from __future__ import annotations
@@ -17,53 +17,56 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from loky import ProcessPoolExecutor
 
-_IDLE_SECONDS = 300  # workers that wait longer go home
+_IDLE_SECONDS = 300  # a worker that is idle for longer ends
 
-# one pool for all threads: that of loky's get_reusable_executor belongs to the thread that asked for it
+# number of workers, and the pool; not from get_reusable_executor of loky, which keeps one pool per thread
 _pool: tuple[int, ProcessPoolExecutor] | None = None
 _pool_lock = threading.Lock()
 _ended = False
 
 
 def max_tasks(workers: int) -> int:
-    """Tasks that may be under way: some wait, so that no worker does; in a larger pool only as many as asked for."""
+    """Return how many tasks to submit at once.
+
+    This is one more than twice the workers, so that none idles; in a larger shared pool, no more than `workers`.
+    """
     return workers if _pool is not None and _pool[0] > workers else 2 * workers + 1
 
 
 def shared_pool(workers: int) -> ProcessPoolExecutor:
-    """Return the processes for all threads of this program; who needs more of them than there are, gets a new pool."""
+    """Return the pool of all threads of this program; if it has fewer than `workers` processes, a larger one replaces it."""
     global _pool  # noqa: PLW0603
     with _pool_lock:
         if _pool is None or _pool[0] < workers:
             if _pool is not None:
-                _pool[1].shutdown(wait=False)  # what it has still to do is done
+                _pool[1].shutdown(wait=False)  # it still completes the tasks that were submitted to it
             _pool = (workers, new_pool(workers))
             _stop_at_exit()
         return _pool[1]
 
 
 def new_pool(workers: int) -> ProcessPoolExecutor:
-    """Start processes that end with this one."""
+    """Create a pool whose processes end when this process ends."""
     from loky import ProcessPoolExecutor
 
     if _ended:
-        msg = "the program is ending: no more workers are started"
+        msg = "no workers can be started while the program ends"
         raise RuntimeError(msg)
-    # loky replaces a worker whose memory grew, as large pictures make it; that is no news for the user
+    # loky warns when it replaces a worker whose memory grew; with large pictures this is normal
     warnings.filterwarnings("ignore", message="A worker .* while some jobs", category=UserWarning)
     return ProcessPoolExecutor(
-        workers, timeout=_IDLE_SECONDS, initializer=_depend_on, initargs=(os.getpid(),)
+        workers, timeout=_IDLE_SECONDS, initializer=_prepare_worker, initargs=(os.getpid(),)
     )
 
 
-def _depend_on(parent: int) -> None:
-    """In a worker: leave Ctrl-C to the main process, which then wants no more results, and end when it is gone."""
+def _prepare_worker(parent: int) -> None:
+    """In a worker: ignore Ctrl-C, which the main process handles, and end when the main process has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if os.name != "nt":  # where a process keeps the number of a dead parent
-        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    if os.name != "nt":  # on Windows getppid keeps the number of a parent that has ended
+        threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 
 
-def _end_with(parent: int) -> None:
+def _end_after(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)
@@ -75,20 +78,20 @@ def _stop_at_exit() -> None:
 
 
 def end_workers() -> None:
-    """Stop the shared processes at the end of the program, whatever they do; there will be no others."""
+    """Stop the shared processes at the end of the program, and refuse to start others."""
     global _ended  # noqa: PLW0603
     _ended = True
     stop_workers()
 
 
 def stop_workers() -> None:
-    """Stop the shared processes now, whatever they do; the next task starts new ones."""
+    """Stop the shared processes now, even in the middle of a task; the next task starts new ones."""
     if (pool := _pool) is not None:
         stop_pool(pool[1])
 
 
 def stop_pool(pool: ProcessPoolExecutor) -> None:
-    """Kill the processes of this pool, and of no other that has taken its place since."""
+    """Kill the processes of `pool`, but not those of a pool that has replaced it."""
     global _pool  # noqa: PLW0603
     with _pool_lock:
         current = _pool is not None and _pool[1] is pool
@@ -96,6 +99,6 @@ def stop_pool(pool: ProcessPoolExecutor) -> None:
             _pool = None
     if current:
         pool.shutdown(wait=True, kill_workers=True)
-    else:  # stopped by another thread, or outgrown while one of its tasks hangs
+    else:  # another thread stopped it, or a larger pool replaced it while one of its tasks hangs
         for process in list(pool._processes.values()):
             process.terminate()

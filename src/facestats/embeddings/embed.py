@@ -1,4 +1,4 @@
-"""Stage 02: CLIP vectors of every aligned face and of the whole picture round it."""
+"""Stage 02: CLIP vectors of each aligned face and of the whole picture around it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,13 @@ if TYPE_CHECKING:
     from facestats.core.config import Config
     from facestats.core.protocols import Encoder
 
-AHEAD = 2  # batches that are decoded while one is encoded
+N_BATCHES_AHEAD = 2  # batches that are decoded while one is encoded
+N_ENCODING = 2  # batches that are encoded at the same time
 TASK_SIZE = 8
 
 
 class _Job(NamedTuple):
-    """One picture to encode: its row, the column of its vector, its file, its name in an error, its limit."""
+    """One picture to encode: row and column of its vector, its file, its name in an error, its limit of pixels."""
 
     row: int
     column: str
@@ -50,44 +51,67 @@ def embed_faces(
     batch_size: int = 64,
     workers: int = 0,
 ) -> pl.DataFrame:
-    """Encode every aligned crop, and every whole picture, into a unit vector.
+    """Encode each aligned crop, and each whole picture, as a unit vector.
 
     Parameters
     ----------
     faces
-        Table of stage 01, or any rows of it: `image_id`, `status`, `error`, `crop`; `width` and `height` where
-        pictures beyond 50 megapixels were let through.
+        Table of stage 01, or some rows of it: `image_id`, `status`, `error` and `crop`. Where they are present,
+        `width` and `height` say which pictures above the default limit of 50 megapixels stage 01 accepted; these
+        are accepted again.
     encoder
         CLIP handle, such as ``fs.models.clip(cfg.embeddings)``.
     crops_dir
         Folder of the aligned crops.
     raw_dir
-        Folder of the pictures; None leaves `embedding_full` empty.
+        Folder of the pictures. With None, `embedding_full` stays null.
     batch_size
-        Pictures per call of the encoder.
+        Number of pictures per call of the encoder.
     workers
-        Processes that decode, 0 for half of the cores: the model needs the others.
+        Number of processes that decode pictures; 0 means one per two cores, because the model needs the others.
 
     Returns
     -------
-    One row per row of `faces`, in its order: `image_id`, `status` and `error` (those of `faces`, unless a file
-    cannot be opened now), `embedding` (null without a crop) and `embedding_full` (null where the picture
-    could not be decoded), both Array(Float32, encoder.dim).
+    One row per row of `faces`, in the same order:
+
+    - `image_id` (String),
+    - `status` (Enum) and `error` (String): those of `faces`, unless a picture cannot be opened or encoded now,
+    - `embedding` (Array(Float32, encoder.dim), length one): vector of the crop, null without a crop,
+    - `embedding_full` (the same type): vector of the whole picture, null where it could not be decoded.
+
+    Raises
+    ------
+    TableError
+        If `faces` lacks a column or has an unknown status.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> vectors = fs.embed_faces(project.faces.head(3), project.encoder, project.crops_dir, workers=1)
+    >>> vectors.columns
+    ['image_id', 'status', 'error', 'embedding', 'embedding_full']
+    >>> vectors["embedding"].to_numpy().shape
+    (3, 8)
+    >>> vectors["embedding_full"].null_count()
+    3
     """
     check_columns(faces, KEY, "status", "error", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     jobs = _list_jobs(faces, Path(crops_dir), None if raw_dir is None else Path(raw_dir))
-    left = np.bincount([job.row for job in jobs], minlength=faces.height)
+    n_left = np.bincount([job.row for job in jobs], minlength=faces.height)
     vectors = {
         c: np.full((faces.height, encoder.dim), np.nan, np.float32) for c in ("embedding", "embedding_full")
     }
     failures: dict[int, tuple[str, str]] = {}
-    progress.advance(int((left == 0).sum()))
-    prepared = _prepared(jobs, encoder, batch_size=batch_size, workers=workers or max(1, cpu_count() // 2))
-    encode = partial(_encode, encoder=encoder, vectors=vectors, failures=failures)
-    for batch in _encoded(prepared, encode):
+    progress.advance(int((n_left == 0).sum()))
+    prepared = _prepare_ahead(
+        jobs, encoder, batch_size=batch_size, workers=workers or max(1, cpu_count() // 2)
+    )
+    encode = partial(_encode_batch, encoder=encoder, vectors=vectors, failures=failures)
+    for batch in _encode_in_threads(prepared, encode):
         for job in batch:
-            left[job.row] -= 1
-        done = [job.row for job in batch if left[job.row] == 0]
+            n_left[job.row] -= 1
+        done = [job.row for job in batch if n_left[job.row] == 0]
         progress.advance(len(done), failed=sum(row in failures for row in done))
     failed = pl.DataFrame(
         [(row, *failure) for row, failure in failures.items()],
@@ -108,9 +132,12 @@ def embed_faces(
 
 
 def _list_jobs(faces: pl.DataFrame, crops_dir: Path, raw_dir: Path | None) -> list[_Job]:
-    """List what to encode: all crops, then all pictures; batches follow this order whatever the workers do."""
+    """List what to encode: all crops, then all pictures. Batches keep this order, however many workers there are."""
     if unknown := set(faces["status"].drop_nulls().cast(pl.String)) - set(STATUS.categories):
-        msg = f"unknown status {sorted(unknown)}; the table faces knows {list(STATUS.categories)}"
+        msg = (
+            f"unknown status {sorted(unknown)}; the table faces allows {list(STATUS.categories)}."
+            " Make the table with fs.align_faces (notebooks/01_faces.ipynb)."
+        )
         raise TableError(msg)
     crops = [
         _Job(row, "embedding", str(picture_path(f"{crops_dir}/{crop}")), f"crop {crop}")
@@ -128,27 +155,27 @@ def _list_jobs(faces: pl.DataFrame, crops_dir: Path, raw_dir: Path | None) -> li
     ]
 
 
-def _prepared(
+def _prepare_ahead(
     jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
 ) -> Iterator[tuple[list[_Job], list[Any]]]:
-    """Yield batches of jobs with their prepared pictures (or what went wrong), decoding ahead in a thread."""
-    batches = _batches(jobs, encoder, batch_size=batch_size, workers=workers)
+    """Yield batches of jobs with their prepared pictures or their failures; a thread decodes the next batches."""
+    batches = _prepare_batches(jobs, encoder, batch_size=batch_size, workers=workers)
     with ThreadPoolExecutor(1) as thread:
-        ahead = deque(thread.submit(next, batches, None) for _ in range(AHEAD))
+        ahead = deque(thread.submit(next, batches, None) for _ in range(N_BATCHES_AHEAD))
         while (batch := ahead.popleft().result()) is not None:
             ahead.append(thread.submit(next, batches, None))
             yield batch
 
 
-def _encoded(
+def _encode_in_threads(
     prepared: Iterator[tuple[list[_Job], list[Any]]], encode: Callable[[list[_Job], list[Any]], None]
 ) -> Iterator[list[_Job]]:
-    """Encode two batches at a time, so that no core waits for the end of one; yield them in order when done."""
+    """Encode two batches at a time, so that no core idles while one ends; yield each when it is done, in order."""
     running: deque[tuple[list[_Job], Future[None]]] = deque()
-    with ThreadPoolExecutor(2) as threads:
+    with ThreadPoolExecutor(N_ENCODING) as threads:
         for batch, pictures in prepared:
             running.append((batch, threads.submit(encode, batch, pictures)))
-            if len(running) == 2:
+            if len(running) == N_ENCODING:
                 first, future = running.popleft()
                 future.result()
                 yield first
@@ -157,11 +184,12 @@ def _encoded(
             yield last
 
 
-def _batches(
+def _prepare_batches(
     jobs: list[_Job], encoder: Encoder, *, batch_size: int, workers: int
 ) -> Iterator[tuple[list[_Job], list[Any]]]:
+    """Yield batches of jobs with their prepared pictures or their failures, in the order of the jobs."""
     files = [(job.path, job.max_pixels) for job in jobs]
-    tasks = map_tasks(_prepare, files, workers=workers, task_size=TASK_SIZE, encoder=encoder)
+    tasks = map_tasks(_prepare_files, files, workers=workers, task_size=TASK_SIZE, encoder=encoder)
     pictures: list[Any] = []
     done = 0
     for _, results in tasks:
@@ -173,8 +201,10 @@ def _batches(
             done += len(batch)
 
 
-def _prepare(files: list[tuple[str, int]], *, encoder: Encoder) -> list[NDArray[np.uint8] | tuple[str, str]]:
-    """Decode and prepare pictures in a worker process; a picture that cannot be used is a status and a text."""
+def _prepare_files(
+    files: list[tuple[str, int]], *, encoder: Encoder
+) -> list[NDArray[np.uint8] | tuple[str, str]]:
+    """Decode and prepare pictures in a worker process; a picture that fails gives its status and an error text."""
     out: list[NDArray[np.uint8] | tuple[str, str]] = []
     for path, limit in files:
         try:
@@ -185,7 +215,7 @@ def _prepare(files: list[tuple[str, int]], *, encoder: Encoder) -> list[NDArray[
     return out
 
 
-def _encode(
+def _encode_batch(
     batch: list[_Job],
     pictures: list[Any],
     *,
@@ -193,18 +223,18 @@ def _encode(
     vectors: dict[str, NDArray[np.float32]],
     failures: dict[int, tuple[str, str]],
 ) -> None:
-    """Encode the pictures of one batch into `vectors`, and note in `failures` what could not be."""
-    good: list[int] = []
+    """Write the vectors of one batch into `vectors`, and what went wrong into `failures`."""
+    usable: list[int] = []
     for i, (job, picture) in enumerate(zip(batch, pictures, strict=True)):
         if isinstance(picture, np.ndarray):
-            good.append(i)
+            usable.append(i)
             continue
         status, text = (picture.status, str(picture)) if isinstance(picture, WorkerLostError) else picture
         failures.setdefault(job.row, (status, f"{job.label}: {text}"))
-    if not good:
+    if not usable:
         return
-    encoded = encoder.encode_images(np.stack([pictures[i] for i in good]))
-    for i, vector in zip(good, encoded, strict=True):
+    encoded = encoder.encode_images(np.stack([pictures[i] for i in usable]))
+    for i, vector in zip(usable, encoded, strict=True):
         if np.isfinite(vector).all():
             vectors[batch[i].column][batch[i].row] = vector
         else:
@@ -213,14 +243,14 @@ def _encode(
 
 
 def _to_series(matrix: NDArray[np.float32]) -> pl.Series:
-    """Turn (n, dim) vectors into an Array column, rows of NaN into null."""
+    """Make an Array column of vectors (n, dim); rows of NaN become null."""
     series = pl.Series(matrix, dtype=pl.Array(pl.Float32, matrix.shape[1]))
     empty = pl.Series(np.isnan(matrix[:, 0]))
     return pl.select(pl.when(~empty).then(series)).to_series()
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the keywords of :func:`facestats.embed_faces`.
+    """Return the settings of a configuration as keyword arguments of :func:`facestats.embed_faces`.
 
     Parameters
     ----------
@@ -229,6 +259,14 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `batch_size` and `workers`.
+    A dictionary with `batch_size` and `workers`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> fs.embeddings.settings(cfg)
+    {'batch_size': 64, 'workers': 0}
     """
     return {"batch_size": cfg.embeddings.batch_size, "workers": cfg.embeddings.workers}

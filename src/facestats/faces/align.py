@@ -1,4 +1,4 @@
-"""Stage 01: find the face in every picture, align it, write the crop, measure its quality."""
+"""Stage 01: find the face in each picture, align it, write the crop, and measure its quality."""
 
 from __future__ import annotations
 
@@ -20,14 +20,10 @@ from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
 from facestats.pictures.crops import crop_name
 from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
 from facestats.pictures.geometry import (
-    PUPILS,
-    TEMPLATE,
     align_matrix,
     crop_face,
     eye_distance,
-    fit_similarity,
     head_pose,
-    transform_points,
 )
 from facestats.pictures.paths import picture_path
 
@@ -39,8 +35,6 @@ if TYPE_CHECKING:
 
     from facestats.core.config import Config
     from facestats.core.protocols import Face, Landmarker
-
-__all__ = ["PUPILS", "TEMPLATE", "align_faces", "crop_face", "fit_similarity", "transform_points"]
 
 JPEG_QUALITY = 95
 _POLICIES = ("largest", "reject")
@@ -56,47 +50,82 @@ def align_faces(
     max_pixels: int = MAX_PIXELS,
     workers: int = 0,
 ) -> pl.DataFrame:
-    """Find and align the face in every picture; write the aligned faces as JPEG files.
+    """Find and align the face in each picture, and write the aligned faces as JPEG files.
+
+    A similarity transform carries the landmarks onto a mean face (:func:`facestats.pictures.geometry.align_matrix`):
+    the face is rotated, scaled and shifted, and its proportions stay as they are.
 
     Parameters
     ----------
     images
-        Pictures as :func:`list_images` lists them; rows with a status of their own pass through.
+        Pictures as :func:`facestats.list_images` lists them. Rows that already have a status pass through unopened.
     landmarker
-        Finds faces; used in worker processes, so it must pickle.
+        Finds faces and landmarks, such as ``fs.models.landmarker(cfg.faces)``. It runs in worker processes, so it
+        must pickle.
     crops_dir
-        Folder for the crops.
+        Folder for the crops; it is made if it is missing.
     size
-        Side of a crop in pixels; the pupils of a mean face lie at 0.48 of it, 0.227 apart.
+        Side of a crop in pixels. In a mean face, the pupils lie at 0.48 of it from the top and 0.227 of it apart.
     policy
-        For several faces: `largest` takes the largest, `reject` gives the status many_faces.
+        What to do with several faces in one picture: ``largest`` takes the largest one, ``reject`` gives the row the
+        status ``many_faces``.
     max_pixels
-        Pictures with more pixels are not decoded.
+        Pictures with more pixels are not decoded; their status is ``too_large``.
     workers
-        Number of processes, 0 for one per core; the result does not depend on it.
+        Number of processes; 0 means one per core. The result does not depend on it.
 
     Returns
     -------
-    The table `faces` (``tables.FACES``), one row per row of `images`, in the same order. `error` says why
-    there is no face; `landmarks`, `box` and `eye_distance_px` are in pixels of the upright picture, `matrix`
-    leads from there to the crop, `crop` is a path below `crops_dir`; yaw, pitch and roll as
-    :func:`core.geometry.head_pose` signs them.
+    The table `faces`, one row per row of `images`, in the same order:
+
+    - `image_id` (String), `status` (Enum of ``fs.tables.STATUSES``), `error` (String: why there is no face),
+    - `sha256` (String), `bytes` (Int64), `width` and `height` (Int32), `format` (String): the file,
+    - `n_faces` (Int32), `detector` (String), `score` (Float32, 0 to 1, null where the detector gives none),
+    - `box` (Array(Float32, 4): x0, y0, x1, y1) and `landmarks` (Array(Float32, (478, 2)): x, y), in pixels of the
+      upright picture,
+    - `yaw`, `pitch` and `roll` (Float32, degrees; the signs are those of
+      :func:`facestats.pictures.geometry.head_pose`),
+    - `eye_distance_px` (Float32, pixels), `sharpness` (Float32, variance of the Laplacian of the crop),
+    - `matrix` (Array(Float64, (2, 3))): carries points of the picture to points of the crop,
+    - `crop` (String): path of the crop below `crops_dir`.
+
+    Raises
+    ------
+    TableError
+        If `images` lacks a column.
+    ValueError
+        If `policy` is unknown.
+    ModelError
+        If the landmark model is missing or cannot be loaded.
+    OSError
+        If a crop cannot be written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> images = fs.list_images(project.raw_dir).head(2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     faces = fs.align_faces(images, project.landmarker, folder, size=64, workers=1)
+    >>> faces.select("image_id", "status", "n_faces").rows()
+    [('face_000.png', 'ok', 1), ('face_001.png', 'ok', 1)]
     """
     check_columns(images, KEY, "path", made_by="fs.list_images")
     if policy not in _POLICIES:
-        msg = f"policy is one of {', '.join(_POLICIES)}; got {policy!r}"
+        msg = f"policy must be one of {', '.join(_POLICIES)}; got {policy!r}"
         raise ValueError(msg)
     folder = Path(crops_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    rows: list[dict[str, Any]] = [_listed(row) for row in images.iter_rows(named=True)]
+    rows: list[dict[str, Any]] = [_unopened_row(row) for row in images.iter_rows(named=True)]
     todo = [i for i, row in enumerate(rows) if row["status"] is None]
     advance(len(rows) - len(todo), failed=len(rows) - len(todo))
     items = [(rows[i][KEY], path) for i, path in zip(todo, images["path"].gather(todo), strict=True)]
     tasks = map_tasks(
-        _align_all,
+        _align_task,
         items,
         workers=workers,
-        # small inputs still keep every worker busy
+        # tasks of a small input are shorter, so that every worker gets some
         task_size=max(1, min(8, len(items) // (2 * (workers or cpu_count())))),
         landmarker=landmarker,
         crops_dir=folder,
@@ -104,23 +133,23 @@ def align_faces(
         policy=policy,
         max_pixels=max_pixels,
     )
-    with closing(tasks):  # whatever happens, no crop is written afterwards
+    with closing(tasks):  # after an error, no worker writes another crop
         for start, results in tasks:
             done = todo[start : start + len(results)]
             for i, result in zip(done, results, strict=True):
-                lost = isinstance(result, WorkerLostError)
-                rows[i] |= {"status": result.status, "error": str(result)} if lost else result
+                worker_lost = isinstance(result, WorkerLostError)
+                rows[i] |= {"status": result.status, "error": str(result)} if worker_lost else result
             advance(len(results), failed=sum(rows[i]["crop"] is None for i in done))
-    return _table(rows)
+    return _to_table(rows)
 
 
-def _listed(row: dict[str, Any]) -> dict[str, Any]:
-    """A row of the table before the picture is opened."""
+def _unopened_row(row: dict[str, Any]) -> dict[str, Any]:
+    """Row of the table before the picture is opened."""
     return dict.fromkeys(FACES.columns) | {name: row.get(name) for name in (KEY, "status", "error")}
 
 
-def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
-    """Rows as a frame of the promised types; arrays of many values go in by numpy, not value by value."""
+def _to_table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
+    """Make a frame of the types in ``FACES``; arrays with many values go through NumPy, which is much faster."""
     series = []
     for name, dtype in FACES.columns.items():
         values = [row[name] for row in rows]
@@ -134,11 +163,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
     return pl.DataFrame(series)
 
 
-def _align_all(items: Sequence[tuple[str, str]], **settings: Any) -> list[dict[str, Any]]:
-    """Work of one task, in a worker process."""
+def _align_task(items: Sequence[tuple[str, str]], **settings: Any) -> list[dict[str, Any]]:
+    """Align the pictures of one task, in a worker process."""
     import cv2
 
-    cv2.setNumThreads(1)  # the processes share the cores among themselves
+    cv2.setNumThreads(1)  # the worker processes already use all cores
     return [_align_one(image_id, path, **settings) for image_id, path in items]
 
 
@@ -152,6 +181,7 @@ def _align_one(
     policy: str,
     max_pixels: int,
 ) -> dict[str, Any]:
+    """Columns of one picture: what was found, or why nothing was."""
     import cv2
 
     row: dict[str, Any] = {}
@@ -164,11 +194,13 @@ def _align_one(
         faces = landmarker.find(pixels)
         row |= {"n_faces": len(faces)}
         face = _choose(faces, policy)
-        row |= _aligned(image_id, face, pixels, crops_dir=crops_dir, size=size) | {"status": picture.status}
+        row |= _write_aligned(image_id, face, pixels, crops_dir=crops_dir, size=size) | {
+            "status": picture.status
+        }
     except PictureError as error:
         row |= {"status": error.status, "error": str(error)}
     except ModelError:
-        raise  # nothing is wrong with the picture
+        raise  # the picture is not the cause, so the whole run must stop
     except MemoryError:
         row |= {"status": "decode_memory", "error": "not enough memory for this picture; make it smaller"}
     except (RuntimeError, ValueError, cv2.error) as error:
@@ -178,7 +210,7 @@ def _align_one(
 
 
 def _choose(faces: Sequence[Face], policy: str) -> Face:
-    """The largest face, the leftmost of equals; raises PictureError if there is none or one too many."""
+    """Return the largest face, the leftmost of equal ones; PictureError where none may be taken."""
     if not faces:
         raise PictureError(status="no_face", text="no face was found in the picture")
     if policy == "reject" and len(faces) > 1:
@@ -193,16 +225,16 @@ def _choose(faces: Sequence[Face], policy: str) -> Face:
     return min(faces, key=rank)
 
 
-def _aligned(
+def _write_aligned(
     image_id: str, face: Face, pixels: NDArray[np.uint8], *, crops_dir: Path, size: int
 ) -> dict[str, Any]:
-    """Columns of a found face; writes its crop."""
+    """Write the crop of a face, and return the columns that describe the face."""
     import cv2
     from PIL import Image
 
     matrix = align_matrix(face.points, face.box, size=size)
     crop = crop_face(pixels, matrix, size)
-    edges = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
+    laplacian = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
     name = crop_name(image_id, matrix.tobytes() + crop.tobytes())
     _write_jpeg(Image.fromarray(crop), crops_dir / name)
     row = {
@@ -210,12 +242,12 @@ def _aligned(
         "score": None if np.isnan(face.score) else float(face.score),
         "box": [float(v) for v in face.box],
         # variance of the Laplacian (Pech-Pacheco et al. 2000, ICPR 3:314-317)
-        "sharpness": float(cv2.meanStdDev(edges)[1].item() ** 2),
+        "sharpness": float(cv2.meanStdDev(laplacian)[1].item() ** 2),
         "matrix": matrix,
         "crop": name,
     }
     if face.points is not None:
-        missing = ((0, N_LANDMARKS - len(face.points)), (0, 0))  # a model without irises
+        missing = ((0, N_LANDMARKS - len(face.points)), (0, 0))  # some models find no irises
         row["landmarks"] = np.pad(face.points.astype(np.float32), missing, constant_values=np.nan)
         row["eye_distance_px"] = eye_distance(face.points)
         if face.depth is not None:
@@ -224,7 +256,7 @@ def _aligned(
 
 
 def _write_jpeg(image: Image.Image, path: Path) -> None:
-    """Write a file whole or not at all."""
+    """Write the whole file, or leave none."""
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     temporary = path.with_name(
@@ -235,13 +267,13 @@ def _write_jpeg(image: Image.Image, path: Path) -> None:
             tmp.write_bytes(buffer.getvalue())
     except OSError as error:
         error.add_note(
-            f"The crop {path} could not be written: free space or permission is missing. Then run again."
+            f"The crop {path} could not be written. Free some space or correct the permissions, then run again."
         )
         raise
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the keywords of :func:`facestats.align_faces`.
+    """Return the settings of a configuration as keyword arguments of :func:`facestats.align_faces`.
 
     Parameters
     ----------
@@ -250,7 +282,15 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `size`, `policy`, `max_pixels` and `workers`.
+    A dictionary with `size`, `policy`, `max_pixels` and `workers`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> fs.faces.settings(cfg)
+    {'size': 512, 'policy': 'largest', 'max_pixels': 50000000, 'workers': 0}
     """
     section = cfg.faces
     return {

@@ -1,4 +1,4 @@
-"""What people say of pictures: answers, truth, and whom to ask next."""
+"""What people say about pictures: their answers, known truth, and which pictures to ask about next."""
 
 from facestats.human_labels.answers_file import LabelError, write
 from facestats.human_labels.labels import read

@@ -1,4 +1,4 @@
-"""The file of answers: a CSV that grows by one whole line at a time, whatever kills the process that writes."""
+"""The file of answers: a CSV that gets one whole line at a time, so that a killed process loses no earlier answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 COLUMNS = (KEY, "attribute", "value", "labeller", "time", "reason")
-NEEDED = COLUMNS[:3]
+REQUIRED = COLUMNS[:3]
 REASONS = ("low_margin", "conflict", "random")
-_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")  # byte order marks
 
 
 class LabelError(ValueError):
-    """A file of labels cannot be used; the text names the file, the line, and what is valid."""
+    """A file of labels cannot be used; the message names the file, the line, and the valid values."""
 
 
 def write(
@@ -43,28 +43,43 @@ def write(
 ) -> None:
     """Append one answer to a file of labels; it is on the disk when the call returns.
 
-    A process killed at any moment leaves whole lines, and at most one half line at the end, which the next call
-    of this function or of :func:`facestats.human_labels.read` takes out.
+    If the process is killed, all earlier lines stay whole. At most the last line is incomplete; the next call of this
+    function or of :func:`facestats.human_labels.read` removes it.
 
     Parameters
     ----------
     file
-        CSV, made with its folder if missing; other columns than those of :func:`facestats.human_labels.read` stay empty.
+        CSV file; it is created, with its folder, if it is missing. Columns other than those that
+        :func:`facestats.human_labels.read` reads stay empty in the new line.
     image_id
-        Which picture.
+        Key of the picture.
     attribute
-        Which attribute, such as ``hair_color``.
+        Name of the attribute, such as ``hair_color``.
     value
-        Which option; None withdraws what this labeller said before.
+        Name of the option. None withdraws the earlier answer of this labeller.
     labeller
-        Who says so.
+        Name of the person who answers.
     reason
-        Why the picture was asked: low_margin, conflict, random.
+        Why this picture was chosen: ``low_margin``, ``conflict``, ``random``, or None if it was not chosen by
+        :func:`facestats.human_labels.sample`.
 
     Raises
     ------
     LabelError
-        If the file is none of labels, or cannot be written.
+        If `reason` is unknown, a name contains a line break, or the file is not a file of labels or cannot be
+        written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = f"{folder}/labels.csv"
+    ...     fs.human_labels.write(file, "face_000.png", attribute="age", value="child", labeller="anna")
+    ...     labels = fs.human_labels.read(file, project.attributes)
+    >>> labels.select("image_id", "value", "n_labellers").rows()
+    [('face_000.png', 'child', 1)]
     """
     path = Path(file)
     if reason is not None and reason not in REASONS:
@@ -72,47 +87,48 @@ def write(
         raise LabelError(msg)
     names = (image_id, attribute, value, labeller)
     if any(len(str(part).splitlines()) > 1 for part in names):
-        msg = f"a name with a line break cannot be labelled: {names}. Rename it first."
+        msg = f"a name contains a line break and cannot be written to CSV: {names}. Rename the picture or option first."
         raise LabelError(msg)
     fields: dict[str, str | None] = {KEY: image_id, "attribute": attribute, "value": value}
     now = datetime.now(UTC).isoformat(timespec="microseconds")
     fields |= {"labeller": labeller, "time": now, "reason": reason}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(path):
-            _mend(path)
+        with _lock(path):
+            _repair_last_line(path)
             head, separator = _header(path)
-            text = "" if head else _line(COLUMNS, ",")
-            line = _line([fields.get(name) or "" for name in head or COLUMNS], separator)
+            text = "" if head else _format_line(COLUMNS, ",")
+            line = _format_line([fields.get(name) or "" for name in head or COLUMNS], separator)
             _append(path, (text + line).encode())
     except OSError as error:
-        msg = f"{path}: the label could not be written ({error}). Free some space or mend the permissions."
+        msg = f"{path}: the label could not be written ({error}). Free some space or correct the permissions."
         raise LabelError(msg) from error
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield number and fields of every line, after mending the end of the file.
+    """Yield the number and the fields of each line, after repairing the last line of the file.
 
     Raises
     ------
     LabelError
-        If the file is no text, lacks a column, or a line has too many or too few fields.
+        If the file is not text, lacks a column, or has a line with too many or too few fields.
     """
-    with suppress(OSError), _locked(path):  # a folder that may only be read
-        _mend(path)
+    with suppress(OSError), _lock(path):  # a read-only folder cannot be repaired, but it can be read
+        _repair_last_line(path)
     try:
         text = decode_text(path)
         reader = csv.reader(io.StringIO(text), delimiter=_separator(text))
         head = [name.strip() for name in next(reader, [])]
-        if missing := [name for name in NEEDED if head and name not in head]:
-            msg = f"{path} has the columns {head}; it lacks {missing}"
+        if missing := [name for name in REQUIRED if head and name not in head]:
+            msg = f"{path} has the columns {head}; it lacks {missing}. Add them, or give a file of labels."
             raise LabelError(msg)
         for fields in reader:
             if not any(fields):
                 continue
             if len(fields) != len(head):
                 msg = (
-                    f"{path}, line {reader.line_num}: {len(fields)} fields for the {len(head)} columns {head}"
+                    f"{path}, line {reader.line_num}: {len(fields)} fields for the {len(head)} columns {head}."
+                    " Correct the line, or delete it."
                 )
                 raise LabelError(msg)
             yield reader.line_num, {n: field.strip() for n, field in zip(head, fields, strict=True)}
@@ -122,42 +138,43 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Read an ISO 8601 time, UTC where it names no zone; None for an empty text, else ValueError."""
+    """Parse an ISO 8601 time, taken as UTC without a zone; None for an empty text, ValueError for any other."""
     if not text:
         return None
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
-def _mend(path: Path) -> None:
-    """Give the file whole lines: end the last one, or take it out if it is only half there."""
+def _repair_last_line(path: Path) -> None:
+    """Make the file end with a whole line: complete the line end, or remove a line that is only partly there."""
     if not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:
         start = file.read(2)
         file.seek(-1, os.SEEK_END)
-        if file.read() == b"\n" or start in _UTF16:  # UTF-16: a person's editor wrote it
+        if file.read() == b"\n" or start in _UTF16:  # `write` adds nothing to UTF-16
             return
     before, end, last = path.read_bytes().rpartition(b"\n")
-    ours = _has_columns(before) if end else _line(COLUMNS, ",").encode().startswith(last)
-    if not ours:
-        return  # left as it is, the reader says what is wrong with it
-    if end and _is_whole(before.decode(errors="replace"), last.decode(errors="replace")):
+    is_ours = _has_columns(before) if end else _format_line(COLUMNS, ",").encode().startswith(last)
+    if not is_ours:
+        return  # not a file of labels: it stays as it is, and the reader reports what is wrong
+    if end and _is_complete(before.decode(errors="replace"), last.decode(errors="replace")):
         _append(path, b"\n")
         return
-    log.warning("%s: the last line was only half written and is taken out: %r", path, last)
+    log.warning("%s: the last line was only half written and is removed: %r", path, last)
     with path.open("r+b") as stream:
         stream.truncate(len(before) + len(end))
         os.fsync(stream.fileno())
 
 
 def _has_columns(data: bytes) -> bool:
+    """Return whether the first line names the required columns."""
     head = data.partition(b"\n")[0].decode("utf-8-sig", "replace")
-    return all(name in head for name in NEEDED)
+    return all(name in head for name in REQUIRED)
 
 
-def _is_whole(before: str, last: str) -> bool:
-    """Whether a line without an end, below those `before`, has all that the columns ask for."""
+def _is_complete(before: str, last: str) -> bool:
+    """Return whether `last`, a line without a line end, has a valid field for each column of the file."""
     separator = _separator(before)
     head = next(csv.reader([before.partition("\n")[0]], delimiter=separator), [])
     fields = next(csv.reader([last], delimiter=separator), [])
@@ -170,19 +187,19 @@ def _is_whole(before: str, last: str) -> bool:
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    """Columns and separator of a file; no columns where it is new."""
+    """Read the columns and the separator of a file; a new file has no columns."""
     if not path.is_file() or path.stat().st_size == 0:
         return [], ","
     with path.open("rb") as file:
         first = file.readline()
     if first[:2] in _UTF16:
-        msg = f"{path} is UTF-16; save it as UTF-8 before labels are added"
+        msg = f"{path} is UTF-16, and labels can be added to UTF-8 only. Save it as UTF-8."
         raise LabelError(msg)
     head = first.decode("utf-8-sig", "replace").rstrip("\r\n")
     separator = _separator(head)
     names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
-    if missing := [name for name in (*NEEDED, "labeller") if name not in names]:
-        msg = f"{path} has the columns {names}; labels cannot be added without {missing}"
+    if missing := [name for name in (*REQUIRED, "labeller") if name not in names]:
+        msg = f"{path} has the columns {names}; labels cannot be added without {missing}. Add them, or give another file."
         raise LabelError(msg)
     return names, separator
 
@@ -191,20 +208,20 @@ def _separator(text: str) -> str:
     return max(",;\t", key=text.partition("\n")[0].count)
 
 
-def _line(fields: Sequence[str], separator: str) -> str:
+def _format_line(fields: Sequence[str], separator: str) -> str:
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerow(fields)
     return out.getvalue()
 
 
 def _append(path: Path, data: bytes) -> None:
-    """Add bytes in one call of the system, and wait until the disk has them."""
+    """Append bytes in one system call, and wait until they are on the disk."""
     with path.open("ab", buffering=0) as file:
         if file.write(data) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(file.fileno())
 
 
-def _locked(path: Path) -> FileLock:
-    # hidden: beside pictures it must not look like one of the user's files
+def _lock(path: Path) -> FileLock:
+    # the name is hidden, because the file may lie beside the user's pictures
     return FileLock(path.with_name(f".{path.name}.lock"), timeout=10)

@@ -1,4 +1,4 @@
-"""Labels given by people: their answers checked against the options, and what they add up to."""
+"""Labels given by people: their answers are checked against the options and combined by majority."""
 
 from __future__ import annotations
 
@@ -37,83 +37,104 @@ def read(
     truth: pl.DataFrame | None = None,
     people: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Read what people said of pictures, one row per picture and attribute.
+    """Read what people said about pictures, as one row per picture and attribute.
 
-    Of several answers of one labeller the latest counts, an empty one withdraws those before it; between
-    labellers the majority. A last line that a killed process left half written is taken out of the file.
+    The latest answer of each labeller counts; an empty one withdraws the earlier ones. Between labellers, the
+    majority counts. If a killed process left an incomplete last line, it is removed from the file.
 
     Parameters
     ----------
     file
-        CSV with the columns `image_id`, `attribute`, `value` and, where known, `labeller`, `time` (ISO 8601) and
-        `reason` (why the row was asked: low_margin, conflict, random). A file that does not exist has no labels.
+        CSV with the columns `image_id`, `attribute`, `value` and, optionally, `labeller`, `time` (ISO 8601) and
+        `reason` (why the picture was chosen: ``low_margin``, ``conflict``, ``random``). A missing file has no labels.
     attributes
         ``cfg.attributes``: the valid attributes and options.
     truth
-        From :func:`facestats.human_labels.read_truth`: it counts as one more labeller.
+        From :func:`facestats.human_labels.read_truth`. It counts as one more labeller.
     people
-        From :func:`facestats.inputs.read_people`: who is in which picture.
+        From :func:`facestats.inputs.read_people`: the person in each picture.
 
     Returns
     -------
-    `image_id`, `attribute`, `value` (String; null where as many labellers say one thing as another),
-    `agreement` (Float32: share of the labellers that said so; null in a tie), `n_labellers` (Int32), `reason`
-    (String, of the first answer; null where the picture was not picked by :func:`facestats.human_labels.sample`), in the order of
-    picture and attribute; `person` (String, null where nobody is named) where `people` name any.
+    Rows sorted by picture and attribute:
+
+    - `image_id` and `attribute` (String),
+    - `value` (String, null in a tie between labellers),
+    - `agreement` (Float32, share of the labellers who gave `value`, null in a tie),
+    - `n_labellers` (Int32),
+    - `reason` (String, the first one given; null where :func:`facestats.human_labels.sample` did not choose the
+      picture),
+    - where `people` names persons, also `person` (String, null where nobody is named).
 
     Raises
     ------
     LabelError
-        At an unknown attribute or option, or a line that cannot be read: with line, value and valid ones.
+        If an attribute or option is unknown, or a line cannot be read. The message names the line, the value and the
+        valid ones.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> labels = fs.human_labels.read("no_file.csv", project.attributes, truth=project.truth)
+    >>> labels.columns
+    ['image_id', 'attribute', 'value', 'agreement', 'n_labellers', 'reason']
+    >>> labels.row(0)
+    ('face_000.png', 'age', 'child', 1.0, 1, None)
     """
     path = Path(file)
     rows = list(_read_answers(path, attributes)) if path.is_file() else []
     frames = [pl.DataFrame(rows, schema=_SCHEMA, orient="row")]
     if truth is not None:
-        frames.append(_long(truth))
-    labels = _count(pl.concat(frames))
+        frames.append(_truth_to_answers(truth))
+    labels = _count_votes(pl.concat(frames))
     if ties := labels["value"].null_count():
         first = labels.filter(pl.col("value").is_null()).row(0, named=True)
         log.warning(
-            "%s: the labellers are evenly split on %d labels, such as %s of %s; these stay without a value",
+            "%s: the labellers are evenly split on %d labels, such as %s of %s; the value of these is null",
             path,
             ties,
             first["attribute"],
             first[KEY],
         )
-    if people is None or people.columns == [KEY]:  # no column of the metadata tells them apart
+    if people is None or people.columns == [KEY]:  # the metadata has no column of persons
         return labels
     known = people.select(KEY, person=pl.exclude(KEY).cast(pl.String))
     return labels.join(known, on=KEY, how="left", validate="m:1", maintain_order="left")
 
 
 def answered(file: str | os.PathLike[str], attribute: str, *, labeller: str) -> set[str]:
-    """Pictures of which `labeller` has said something about `attribute` that still stands."""
-    path, said = Path(file), {}
+    """Return the pictures about which `labeller` has an answer for `attribute` that is not withdrawn."""
+    path, latest = Path(file), {}
     if path.is_file():
         for _, row in read_lines(path):
             if row["attribute"] == attribute and row.get("labeller", "") == labeller:
-                said[row[KEY]] = row["value"]
-    return {image_id for image_id, value in said.items() if value}
+                latest[row[KEY]] = row["value"]
+    return {image_id for image_id, value in latest.items() if value}
 
 
 def _read_answers(path: Path, attributes: Mapping[str, AttributeSettings]) -> Iterator[tuple]:
-    """Yield checked rows in the order of the file."""
+    """Yield the checked answers in the order of the file."""
     for number, row in read_lines(path):
         where = f"{path}, line {number}"
-        _check(where, row["attribute"], row["value"], attributes)
+        _check_option(where, row["attribute"], row["value"], attributes)
         if not row[KEY]:
-            msg = f"{where}: no {KEY}"
+            msg = f"{where}: no {KEY}. Fill it in, or delete the line."
             raise LabelError(msg)
         reason = row.get("reason") or None
         if reason is not None and reason not in REASONS:
-            msg = f"{where}: reason {reason!r} is none of {', '.join(REASONS)}"
+            msg = (
+                f"{where}: reason {reason!r} is none of {', '.join(REASONS)}. Correct it, or leave it empty."
+            )
             raise LabelError(msg)
-        time = _time(where, row.get("time", ""))
+        time = _check_time(where, row.get("time", ""))
         yield row[KEY], row["attribute"], row["value"] or None, row.get("labeller", ""), time, reason
 
 
-def _check(where: str, attribute: str, value: str, attributes: Mapping[str, AttributeSettings]) -> None:
+def _check_option(
+    where: str, attribute: str, value: str, attributes: Mapping[str, AttributeSettings]
+) -> None:
+    """Raise LabelError unless the attribute and its option are valid."""
     if attribute not in attributes:
         msg = f"{where}: there is no attribute {attribute!r}; valid are {', '.join(attributes)}"
         raise LabelError(msg)
@@ -123,16 +144,17 @@ def _check(where: str, attribute: str, value: str, attributes: Mapping[str, Attr
         raise LabelError(msg)
 
 
-def _time(where: str, text: str) -> datetime | None:
+def _check_time(where: str, text: str) -> datetime | None:
+    """Parse a time; LabelError, which names the line, unless it is valid or empty."""
     try:
         return parse_time(text)
     except ValueError as error:
-        msg = f"{where}: {text!r} is no time; write it like 2025-01-31T12:00:00+00:00, or leave it empty"
+        msg = f"{where}: {text!r} is not a time; write it like 2025-01-31T12:00:00+00:00, or leave it empty"
         raise LabelError(msg) from error
 
 
-def _long(truth: pl.DataFrame) -> pl.DataFrame:
-    """Turn `true_` columns into answers."""
+def _truth_to_answers(truth: pl.DataFrame) -> pl.DataFrame:
+    """Turn columns with the prefix `true_` into answers of a labeller named truth."""
     columns = [c for c in truth.columns if c.startswith(TRUE_PREFIX)]
     texts = truth.select(KEY, pl.col(columns).cast(pl.String))
     return (
@@ -148,17 +170,17 @@ def _long(truth: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _count(answers: pl.DataFrame) -> pl.DataFrame:
-    """Turn answers, in the order they were given, into one row per picture and attribute."""
+def _count_votes(answers: pl.DataFrame) -> pl.DataFrame:
+    """Combine answers, in the order they were given, into one row per picture and attribute."""
     by = [KEY, "attribute"]
     ordered = answers.sort("time", nulls_last=False, maintain_order=True)
     latest = ordered.group_by(*by, "labeller", maintain_order=True).last().drop_nulls("value")
     votes = latest.group_by(*by, "value").agg(votes=pl.len().cast(pl.Int32))
     total, best = pl.col("votes").sum().over(by), pl.col("votes").max().over(by)
-    won = votes.with_columns(n_labellers=total, best=best).filter(pl.col("votes") == pl.col("best"))
+    winners = votes.with_columns(n_labellers=total, best=best).filter(pl.col("votes") == pl.col("best"))
     tied = pl.len().over(by) > 1
     share = (pl.col("votes") / pl.col("n_labellers")).cast(pl.Float32)
-    counted = won.select(
+    counted = winners.select(
         *by,
         value=pl.when(~tied).then("value"),
         agreement=pl.when(~tied).then(share),

@@ -1,4 +1,4 @@
-"""What comes from outside: lists of pictures, captions, data sets, metadata."""
+"""The inputs of a project: lists of pictures, captions, data sets, metadata."""
 
 from facestats.inputs.captions import list_captions
 from facestats.inputs.datasets import read_dataset

@@ -1,9 +1,8 @@
-"""Where texts come from: captions beside pictures, tables of texts, and data sets of the Hugging Face hub."""
+"""Find texts: captions beside pictures, tables of texts, and data sets of the Hugging Face hub."""
 
 from __future__ import annotations
 
 import logging
-import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import polars as pl
 from facestats.core.tables import KEY
 from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
 from facestats.inputs.listing import list_images
+from facestats.inputs.metadata import metadata_files, picture_id
 from facestats.inputs.textfiles import (
     READERS,
     TEXT_COLUMNS,
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _IDS = (KEY, "file_name", "id")
 
 
@@ -39,34 +38,41 @@ def list_captions(
     split: str | None = None,
     encoding: str | None = None,
 ) -> pl.DataFrame:
-    """Find texts: the caption of every picture below a folder, a table of texts, or a data set.
+    """List texts: the caption of every picture below a folder, a table of texts, or a data set.
 
     Parameters
     ----------
     source
-        - A folder of pictures. Captions stand in ``metadata.csv``, ``.jsonl`` or ``.parquet`` anywhere below,
-          with `file_name` relative to that file (the convention of Hugging Face imagefolder), or in a text
-          file of the picture's own name: ``anna.txt`` beside ``anna.jpg``.
-        - A file of texts without pictures: ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``, or ``.txt`` with one
-          per line. Its column `image_id`, `file_name` or `id` names the rows; without one, their content does.
-        - A data set of the Hugging Face hub (``org/name``) or a local folder of one, streamed.
+        - A folder of pictures. Captions are read from ``metadata.csv``, ``.jsonl`` or ``.parquet`` anywhere below it,
+          with `file_name` relative to that file (the convention of Hugging Face imagefolder), or from a text file
+          named like the picture: ``anna.txt`` beside ``anna.jpg``.
+        - A file of texts without pictures: ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``, or ``.txt`` with one text
+          per line. Its column `image_id`, `file_name` or `id` names the rows; without one, a hash of the text does.
+        - A data set of the Hugging Face hub (``org/name``) or a local folder of one, which is streamed.
     text
-        Column of the texts; by default the first of `text`, `caption`, `description`, ... that is there.
+        Column of the texts; by default the first existing one of `text`, `caption`, `description`, ...
     split
-        Part of a data set, such as ``train``; the first by default.
+        Split of a data set, such as ``train``; by default the first.
     encoding
-        Of files that are neither UTF-8 (with or without BOM) nor UTF-16, such as ``latin-1``.
+        Encoding of files that are neither UTF-8 nor UTF-16 with a byte order mark, such as ``latin-1``.
 
     Returns
     -------
-    `image_id` and `text` (String, null where there is none), in a fixed order; for a folder of pictures
-    one row per picture of :func:`list_images`.
+    `image_id` and `text` (String, null where there is none). For a folder of pictures, one row per picture, in the
+    order of :func:`list_images`; otherwise, one row per text, in the order of the source.
 
     Raises
     ------
     CaptionError
-        If a file cannot be read (names file and line), has no column of texts (lists the columns), repeats a
-        name, or gives a picture two captions.
+        If a file cannot be read, has no column of texts, repeats a name, or a picture has two captions. The message
+        names the file and the line, the columns, or the picture.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> captions = fs.list_captions(fs.testing.example_project().raw_dir)
+    >>> captions.head(2).rows()
+    [('face_000.png', 'A child with black hair.'), ('face_001.png', 'A elderly with red hair.')]
     """
     path = Path(source).expanduser()
     if path.is_file():
@@ -86,8 +92,8 @@ def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.
         return texts.select(content_ids(texts["text"]).alias(KEY), "text")
     ids = frame[names].cast(pl.String)
     if ids.null_count() or ids.is_duplicated().any():
-        found = "an empty one" if ids.null_count() else f"{ids.filter(ids.is_duplicated())[0]!r} twice"
-        msg = f"{file}: the column {names!r} must name every text once; it holds {found}"
+        found = "an empty name" if ids.null_count() else f"{ids.filter(ids.is_duplicated())[0]!r} twice"
+        msg = f"{file}: the column {names!r} must give every text its own name; it holds {found}"
         raise CaptionError(msg)
     return texts.select(ids.alias(KEY), "text")
 
@@ -112,31 +118,23 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
     return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
 
 
-def metadata_files(root: Path) -> list[Path]:
-    """List the metadata files below a folder of pictures, hidden folders left out, sorted."""
-    hidden = (p for name in METADATA for p in root.rglob(name))
-    visible = [p for p in hidden if not any(part.startswith(".") for part in p.relative_to(root).parts)]
-    return sorted(p for p in visible if p.is_file())
-
-
 def _read_metadata(
     root: Path, file: Path, text: str | None, encoding: str | None
 ) -> Iterator[tuple[str, str | None, str]]:
-    """Yield image_id, text and source of every line of a metadata file."""
+    """Yield `image_id`, text and source of every row of a metadata file."""
     frame = READERS[file.suffix](file, encoding)
     if "file_name" not in frame.columns:
-        msg = f"{file} has the columns {frame.columns}; needed are file_name, and text or caption"
+        msg = f"{file} has the columns {frame.columns}; it needs file_name, and text or caption"
         raise CaptionError(msg)
     others = [c for c in frame.columns if c != "file_name"]
     column = pick_column(others, text, usual=TEXT_COLUMNS, where=file)
-    folder = file.parent.relative_to(root).as_posix()
     names = frame.select(pl.col("file_name").cast(pl.String), pl.col(column).cast(pl.String))
     for name, caption in names.drop_nulls("file_name").iter_rows():
-        path = posixpath.normpath(posixpath.join(folder, name.replace("\\", "/")))
-        yield path, caption, file.relative_to(root).as_posix()
+        yield picture_id(root, file, name), caption, file.relative_to(root).as_posix()
 
 
 def _sidecars(root: Path, pictures: pl.Series, encoding: str | None) -> Iterator[tuple[str, str, str]]:
+    """Yield `image_id`, text and source of every text file that is named like a picture."""
     for name in pictures:
         file = picture_path(f"{root}/{name}").with_suffix(".txt")
         if file.is_file():

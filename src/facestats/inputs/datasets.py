@@ -1,4 +1,4 @@
-"""Hugging Face data sets, by name or local folder, streamed: pictures as bytes, texts as they are."""
+"""Stream Hugging Face data sets, by name or from a local folder: encoded pictures and texts."""
 
 from __future__ import annotations
 
@@ -22,19 +22,22 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IMAGE_COLUMNS = ("image", "img", "picture", "photo", "face")
-_DATA = ("*.parquet", "*.arrow", "*.tar", "*.json", "*.jsonl", "*.csv", "dataset_infos.json", "README.md")
-_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
+_DATA_FILES = ("*.parquet", "*.arrow", "*.tar")
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[\w.-]+)?")
 BATCH = 1000
 
 
 def is_dataset(source: str | os.PathLike[str]) -> bool:
-    """Tell whether `source` names a data set: no file or folder here, or a folder of data without pictures."""
+    """Return whether `source` is a data set: a name like ``org/name`` that is no local path, or a folder of data files.
+
+    A folder that holds pictures as files is not a data set here, but a folder of pictures.
+    """
     path = Path(source).expanduser()
     if not path.exists():
-        return isinstance(source, str) and bool(_NAME.fullmatch(source)) and source.count("/") == 1
+        return isinstance(source, str) and bool(_HUB_NAME.fullmatch(source)) and source.count("/") == 1
     if not path.is_dir():
         return False
-    data = any(True for pattern in _DATA[:3] for _ in path.rglob(pattern))
+    data = any(True for pattern in _DATA_FILES for _ in path.rglob(pattern))
     return data and not any(_is_picture(file) for file in path.rglob("*") if file.is_file())
 
 
@@ -47,30 +50,40 @@ def read_dataset(
     n_rows: int | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[pl.DataFrame]:
-    """Read a data set batch by batch; no picture is decoded, so that none can end the stream.
+    """Read a data set in batches; pictures are not decoded, so that a broken one does not end the stream.
 
     Parameters
     ----------
     source
-        ``org/name`` on the hub, or a local folder (imagefolder, Parquet, CSV, JSON Lines, WebDataset).
+        ``org/name`` on the Hugging Face hub, or a local folder (imagefolder, Parquet, CSV, JSON Lines, WebDataset).
     split
-        Such as ``train``; by default the first there is, which is said.
+        Split to read, such as ``train``; by default the first one, which is then logged.
     text, image
-        Columns; by default guessed by name and type, which is said. A data set may have only one of them.
+        Columns of the texts and the pictures; by default guessed by name and type, which is then logged. A data set
+        may have only one of the two.
     n_rows
-        Rows to read at most.
+        Largest number of rows to read; by default all.
     batch_size
-        Rows of a frame at most: pictures of several MB each are held in memory together.
+        Largest number of rows per frame; their encoded pictures are in memory together.
 
     Yields
     ------
-    Frames of `image_id` (the picture's path within the data set, else named by content), `text` (String)
-    and `image` (Binary, the encoded file).
+    Frames of `image_id` (String: the picture's path within the data set, or a hash of its content), `text` (String)
+    and `image` (Binary: the encoded file).
 
     Raises
     ------
     CaptionError
-        If the data set cannot be had, or lacks a column that was asked for; lists the columns.
+        If the data set cannot be opened, or lacks a split or column that was asked for; the message lists those that
+        exist.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> folder = str(fs.testing.example_project().raw_dir)
+    >>> batch = next(fs.read_dataset(folder, n_rows=2))
+    >>> batch.schema.names(), batch.height
+    (['image_id', 'text', 'image'], 2)
     """
     rows = _open(source, split)
     columns = list(rows.features or next(iter(rows), {}))
@@ -84,11 +97,11 @@ def read_dataset(
     seen: dict[str, int] = {}
     source_rows: Iterable[dict[str, Any]] = itertools.islice(_iterate(rows, source), n_rows)
     for batch in _batched(source_rows, batch_size):
-        yield _frame(batch, picture, words, root=source, seen=seen)
+        yield _to_frame(batch, picture, words, root=source, seen=seen)
 
 
 def content_ids(values: pl.Series) -> pl.Series:
-    """Name values by their content (16 hexadecimal digits of SHA-256); repeats get a number behind."""
+    """Name values by the first 16 hexadecimal digits of their SHA-256; repeated values get a number as suffix."""
     names = pl.Series("id", [_digest(v) for v in values], dtype=pl.String)
     numbered = pl.DataFrame({"id": names}).select(
         pl.when(pl.int_range(pl.len()).over("id") > 0)
@@ -105,11 +118,11 @@ def _digest(value: str | bytes | None) -> str:
 
 
 def _open(source: str, split: str | None) -> Any:
-    """Open a data set as a stream; one split of it."""
+    """Open one split of a data set as a stream."""
     try:
         import datasets
     except ImportError as error:
-        error.add_note("Data sets need the library datasets: pip install datasets")
+        error.add_note("Reading data sets needs the library datasets: pip install datasets")
         raise
     folder = Path(source).expanduser()
     datasets.disable_progress_bars()
@@ -123,8 +136,8 @@ def _open(source: str, split: str | None) -> Any:
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         msg = (
-            f"the data set {source!r} cannot be opened: {first}. Give the name it has on the Hugging Face hub"
-            " (org/name), or a local folder; without network, only what HF_HOME already holds can be read."
+            f"the data set {source!r} cannot be opened: {first}. Give its name on the Hugging Face hub (org/name), or a"
+            " local folder; without network, only data sets that are already in HF_HOME can be read."
         )
         raise CaptionError(msg) from error
     if not isinstance(opened, dict):
@@ -134,7 +147,7 @@ def _open(source: str, split: str | None) -> Any:
         msg = f"the data set {source!r} has no split {split!r}; it has {list(opened)}"
         raise CaptionError(msg)
     if len(opened) > 1 and split is None:
-        log.info("%s: split %r taken from %s", source, name, list(opened))
+        log.info("%s: reading split %r of %s", source, name, list(opened))
     return opened[name]
 
 
@@ -145,7 +158,7 @@ def _image_column(rows: Any, columns: list[str], wanted: str | None, source: str
     named = [c for c in columns if c.lower() in IMAGE_COLUMNS]
     found = next(iter(kinds or named), None)
     if found is not None:
-        log.info("%s: pictures from column %r of %s", source, found, columns)
+        log.info("%s: reading pictures from column %r of %s", source, found, columns)
     return found
 
 
@@ -156,14 +169,14 @@ def _text_column(columns: list[str], wanted: str | None, source: str, *, needed:
 
 
 def _iterate(rows: Any, source: str) -> Iterator[dict[str, Any]]:
-    """Yield rows; what breaks in the middle is said with the number of rows read."""
+    """Yield rows; if reading fails, raise CaptionError with the number of rows read."""
     n = 0
     try:
         for row in rows:
             yield row
             n += 1
     except (OSError, ValueError, RuntimeError) as error:
-        msg = f"the data set {source!r} ended after {n} rows: {error}. Run again to go on."
+        msg = f"the data set {source!r} could not be read after {n} rows: {error}. Run again to continue."
         raise CaptionError(msg) from error
 
 
@@ -173,7 +186,7 @@ def _batched(rows: Iterable[dict[str, Any]], size: int) -> Iterator[tuple[dict[s
         yield batch
 
 
-def _frame(
+def _to_frame(
     batch: tuple[dict[str, Any], ...],
     picture: str | None,
     words: str | None,
@@ -181,12 +194,12 @@ def _frame(
     root: str,
     seen: dict[str, int],
 ) -> pl.DataFrame:
-    """Turn rows into a frame, with a name for each that no other row has."""
+    """Turn rows into a frame with unique names; `seen` counts the names of all batches."""
     ids, texts, pictures = [], [], []
     for row in batch:
-        content, path = _picture(row[picture]) if picture else (None, None)
+        content, path = _encoded_picture(row[picture]) if picture else (None, None)
         text = as_text(row[words]) if words else None
-        name = _name(path, root) or _digest(content if content is not None else text)
+        name = _name_in_dataset(path, root) or _digest(content if content is not None else text)
         seen[name] = seen.get(name, 0) + 1
         ids.append(name if seen[name] == 1 else f"{name}-{seen[name]}")
         texts.append(text)
@@ -195,8 +208,8 @@ def _frame(
     return pl.DataFrame({KEY: ids, "text": texts, "image": pictures}, schema=schema)
 
 
-def _picture(value: Any) -> tuple[bytes | None, str | None]:
-    """Bytes and path of a picture that was not decoded; no bytes where the file cannot be read."""
+def _encoded_picture(value: Any) -> tuple[bytes | None, str | None]:
+    """Return the bytes and the path of an encoded picture; the bytes are None if the file cannot be read."""
     if not isinstance(value, dict):
         return None, None
     content, path = value.get("bytes"), value.get("path")
@@ -208,8 +221,8 @@ def _picture(value: Any) -> tuple[bytes | None, str | None]:
     return content, path
 
 
-def _name(path: str | None, root: str) -> str | None:
-    """Name of a picture by its path within the data set; None where the path says nothing."""
+def _name_in_dataset(path: str | None, root: str) -> str | None:
+    """Name a picture by its path within the data set; None if the path lies outside of it."""
     if not path:
         return None
     folder = Path(root).expanduser()

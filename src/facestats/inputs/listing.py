@@ -1,4 +1,4 @@
-"""List the pictures of a folder, whatever else lies in it; nothing is opened that could hang or lead away."""
+"""List the pictures of a folder; pipes, devices and links that leave the folder are listed, but never opened."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SCHEMA: dict[str, pl.DataType | type[pl.DataType]] = {
 
 @dataclass(frozen=True)
 class _Unusable:
-    """Why a name cannot be opened."""
+    """A path that cannot be opened, and why."""
 
     status: str
     error: str
@@ -72,28 +72,35 @@ _Found = os.stat_result | _Unusable
 
 
 def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -> pl.DataFrame:
-    """List every picture below `folder`, in the order of its key; decodes none of them.
-
-    A file counts by its suffix, or by its first bytes where the suffix is unknown; hidden files and folders
-    do not count. A link to a folder inside `folder` is not followed: its pictures are listed where they lie.
+    """List every picture below `folder`; no picture is decoded.
 
     Parameters
     ----------
     folder
-        Folder to walk, nested folders included; nothing is written into it.
+        Folder of the pictures, subfolders included; nothing is written into it. Hidden files are left out.
     follow_links
         Whether to accept symbolic links that leave `folder`.
 
     Returns
     -------
-    `image_id` (String, posix path below `folder`; bytes that are not UTF-8 are percent-encoded), `path`
-    (String), `bytes` and `mtime_ns` (Int64: a picture is done again when one of them changes), `status`
-    and `error` (null unless the file cannot even be opened: a pipe, a broken link, a closed folder, ...).
+    One row per picture, sorted by key: `image_id` (String, posix path below `folder`; bytes that are not UTF-8 are
+    percent-encoded), `path` (String), `bytes` and `mtime_ns` (Int64; if one of them changes, stage 01 computes the
+    picture again), `status` (Enum) and `error` (String), which are null unless the file cannot be opened: a pipe, a
+    broken link, a folder without permission.
 
     Raises
     ------
     FileNotFoundError
         If `folder` does not exist or holds no picture.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> images = fs.list_images(fs.testing.example_project().raw_dir)
+    >>> images.columns
+    ['image_id', 'path', 'bytes', 'mtime_ns', 'status', 'error']
+    >>> images["image_id"].head(2).to_list()
+    ['face_000.png', 'face_001.png']
     """
     root = Path(os.path.realpath(folder))
     if not root.is_dir():
@@ -105,9 +112,14 @@ def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -
         row = _list_row(root, path, found)
         if row is None:
             others += 1
-        elif row[0] in rows:  # a name that is not UTF-8 and one that is literally its encoding
+        elif row[0] in rows:  # a name that is not UTF-8, and another one that is literally its encoding
             name = f"{row[0]} (second file of this name)"
-            rows[name] = (name, *row[1:4], "unreadable", "its name cannot be told from another; rename it")
+            rows[name] = (
+                name,
+                *row[1:4],
+                "unreadable",
+                "another file has the same name once it is encoded; rename it",
+            )
         else:
             rows[row[0]] = row
     if not rows:
@@ -117,7 +129,7 @@ def list_images(folder: str | os.PathLike[str], *, follow_links: bool = False) -
 
 
 def _walk(root: Path, *, follow_links: bool) -> Iterator[tuple[Path, _Found]]:
-    """Yield every visible file below `root` once, with its status as a file or the reason it has none."""
+    """Yield every visible file below `root` once, with its stat result or the reason why there is none."""
     seen: set[tuple[int, int]] = set()
     folders = [root]
     while folders:
@@ -134,38 +146,38 @@ def _walk(root: Path, *, follow_links: bool) -> Iterator[tuple[Path, _Found]]:
                 _Unusable(status, f"the folder could not be opened: {error.strerror}", is_folder=True),
             )
             continue
-        if (info.st_dev, info.st_ino) in seen:  # reached before, through a link
+        if (info.st_dev, info.st_ino) in seen:  # visited before, through a link
             continue
         seen.add((info.st_dev, info.st_ino))
         for entry in entries:
             if entry.name.startswith("."):
                 continue
             path = Path(entry.path)
-            found = _look(entry, root, follow_links=follow_links)
+            found = _inspect(entry, root, follow_links=follow_links)
             if isinstance(found, os.stat_result) and stat.S_ISDIR(found.st_mode):
                 folders.append(path)
             elif found is not None:
                 yield path, found
 
 
-def _look(entry: os.DirEntry[str], root: Path, *, follow_links: bool) -> _Found | None:
-    """What lies under a name; None for a link to a folder that is listed where it lies."""
+def _inspect(entry: os.DirEntry[str], root: Path, *, follow_links: bool) -> _Found | None:
+    """Return the stat result of a directory entry; None for a link to a folder below `root`, which is listed there."""
     if not entry.is_symlink():
         return entry.stat(follow_symlinks=False)
     inside = Path(os.path.realpath(entry.path)).is_relative_to(root)
     try:
         found = Path(entry.path).stat()
     except FileNotFoundError:
-        return _Unusable("unreadable", "link points to nothing")
+        return _Unusable("unreadable", "the link points to nothing")
     except OSError as error:
-        return _Unusable("unreadable", f"link cannot be followed: {error.strerror}")
+        return _Unusable("unreadable", f"the link cannot be followed: {error.strerror}")
     if not inside and not follow_links:
-        return _Unusable("not_regular_file", "link leaves the folder of pictures; see follow_links")
+        return _Unusable("not_regular_file", "the link leaves the folder of pictures; see follow_links")
     return None if inside and stat.S_ISDIR(found.st_mode) else found
 
 
 def _list_row(root: Path, path: Path, found: _Found) -> tuple | None:
-    """One row of the listing, or None if the file is no picture."""
+    """Return one row of the listing, or None if the file is not a picture."""
     name, where = (path_text(p) for p in (path.relative_to(root).as_posix(), path))
     known = path.suffix.lower() in SUFFIXES
     if isinstance(found, _Unusable):

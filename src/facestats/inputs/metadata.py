@@ -1,4 +1,4 @@
-"""What `metadata.csv` (or .jsonl, .parquet) beside the pictures says: who is in them, licence and consent."""
+"""Read the metadata beside the pictures (`metadata.csv`, .jsonl or .parquet): persons, licence, consent."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
-from facestats.inputs.captions import metadata_files
 from facestats.inputs.textfiles import READERS
 
 if TYPE_CHECKING:
     import os
 
+METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 _RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
 
 
 def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
-    """Count what the metadata beside the pictures says of licence, consent and origin.
+    """Count the values that the metadata beside the pictures holds about licence, consent and origin.
 
     Returns
     -------
-    `column`, `value` (null where a picture says nothing) and `n`; no rows where there is no such column.
+    `column` and `value` (String, null where a picture has none) and `n` (UInt32); no rows without such a column.
     """
     frame = read_metadata(Path(folder))
     parts = [
@@ -38,24 +38,36 @@ def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
 
 
 def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFrame:
-    """Read who is in which picture, so that all pictures of one person stay together in a test.
+    """Read which person each picture shows, so that a test never divides the pictures of one person.
 
     Parameters
     ----------
     folder
         Folder of pictures with ``metadata.csv`` (or .jsonl, .parquet).
     column
-        Its column that names the person: ``cfg.ratings.person``; None reads nothing.
+        The metadata column that names the person: ``cfg.ratings.person``; None reads nothing.
 
     Returns
     -------
-    `image_id` and `column` (String, null where nobody is named), a row per picture in the metadata; without
-    a `column`, `image_id` alone and no rows.
+    `image_id` and `column` (String, null where no person is named), one row per picture in the metadata. If
+    `column` is None, `image_id` alone and no rows.
 
     Raises
     ------
     TableError
-        If there is no such column, or a picture is named twice.
+        If there is no such column, or a picture has two rows.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> metadata = pl.DataFrame({"file_name": ["1.jpg", "2.jpg"], "person": ["Anna", None]})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     metadata.write_csv(f"{folder}/metadata.csv")
+    ...     people = fs.inputs.read_people(folder, "person")
+    >>> people.rows()
+    [('1.jpg', 'Anna'), ('2.jpg', None)]
     """
     if column is None:
         return pl.DataFrame(schema={KEY: pl.String})
@@ -75,21 +87,33 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
 
 
 def read_metadata(folder: Path) -> pl.DataFrame:
-    """Bind all metadata files below a folder, with `image_id` from `file_name`."""
+    """Concatenate all metadata files below a folder; `image_id` is made from `file_name`, all columns are String."""
     frames = []
     for file in metadata_files(folder):
-        place = file.parent.relative_to(folder).as_posix()
         frame = name_rows(READERS[file.suffix](file, None), file)
-        ids = [posixpath.normpath(posixpath.join(place, str(name).replace("\\", "/"))) for name in frame[KEY]]
+        ids = [picture_id(folder, file, str(name)) for name in frame[KEY]]
         frames.append(frame.with_columns(pl.Series(KEY, ids)).cast(pl.String))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={KEY: pl.String})
 
 
+def metadata_files(root: Path) -> list[Path]:
+    """List the metadata files below a folder of pictures, sorted; hidden folders are left out."""
+    files = (p for name in METADATA for p in root.rglob(name))
+    visible = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
+    return sorted(p for p in visible if p.is_file())
+
+
+def picture_id(root: Path, file: Path, name: str) -> str:
+    """Return the `image_id` below `root` of the picture that the metadata `file` calls `name`, relative to itself."""
+    place = file.parent.relative_to(root).as_posix()
+    return posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
+
+
 def name_rows(frame: pl.DataFrame, file: Path) -> pl.DataFrame:
-    """Return the frame with its `file_name` as `image_id`; a TableError if it has neither."""
+    """Rename the column `file_name` to `image_id`; raise TableError if the frame has neither."""
     if KEY in frame.columns:
         return frame
     if "file_name" not in frame.columns:
-        msg = f"{file} has neither {KEY} nor file_name; it has {frame.columns}"
+        msg = f"{file} has neither the column {KEY} nor file_name; it has {frame.columns}"
         raise TableError(msg)
     return frame.rename({"file_name": KEY})

@@ -1,1 +1,1 @@
-"""Pixels: decoding, paths, the geometry of faces, crops."""
+"""Pixels: decoding, paths as text, the geometry of faces, crops."""

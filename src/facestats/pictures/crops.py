@@ -1,4 +1,4 @@
-"""Aligned crops as files: their names, and reading them."""
+"""Files of aligned crops: name them, read them, reduce them to thumbnails."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-# crops as `crop_name` names them, and what a killed worker was writing: nothing else is ever removed
+# crops with a name from `crop_name`, and the temporary files of killed workers; no other file is ever removed
 CROP_FILE = re.compile(r".+\.[0-9a-f]{8}\.jpg|\.[0-9a-f]{16}\.\d+\.tmp", re.DOTALL)
-_LONGEST_NAME = 255  # bytes, on all common file systems
+_MAX_NAME_BYTES = 255  # limit of all common file systems
 
 
 def crop_name(image_id: str, content: bytes) -> str:
-    """Posix path of a crop below `crops_dir`; different pictures, and different crops of one, never share one.
+    """Return the posix path of a crop below `crops_dir`, which no other picture and no other crop of it shares.
 
-    The name is the picture's with a hash of the crop's `content` and `.jpg` behind it: `a.png` and `a.jpg` differ,
-    and a crop of another size leaves the one alone that a stored table names. Where that would be too long, lead
-    out of the folder, or be a folder of other crops, a hash stands for the picture's name.
+    The path is `image_id`, a hash of the crop's `content`, and `.jpg`. Thus the crops of `a.png` and `a.jpg` differ,
+    and a crop of another size does not overwrite the crop that a stored table names. A hash replaces `image_id` where
+    the path would be too long, leave the folder, or use the name of a crop as the name of a folder.
     """
     end = f".{hashlib.blake2b(content, digest_size=4).hexdigest()}.jpg"
     path = PurePosixPath(image_id + end)
-    plain = str(path) == image_id + end and not path.is_absolute() and ".." not in path.parts
-    short = all(len(os.fsencode(part)) <= _LONGEST_NAME for part in path.parts)
-    clear = not any(part.endswith(".jpg") for part in path.parts[:-1])
-    if plain and short and clear:
+    inside = str(path) == image_id + end and not path.is_absolute() and ".." not in path.parts
+    short = all(len(os.fsencode(part)) <= _MAX_NAME_BYTES for part in path.parts)
+    in_crop = any(part.endswith(".jpg") for part in path.parts[:-1])
+    if inside and short and not in_crop:
         return image_id + end
     return hashlib.sha256(os.fsencode(image_id)).hexdigest() + end
 
 
 def open_crop(path: Path, *, at_least: int | None = None) -> Image:
-    """Open a crop; one that cannot be read is a ValueError that says what to run."""
+    """Open a crop; raise ValueError if it cannot be read. `at_least` is that of :func:`decode_picture`."""
     try:
         return open_picture(path, at_least=at_least).image
     except PictureError as error:
@@ -54,7 +54,20 @@ def open_crop(path: Path, *, at_least: int | None = None) -> Image:
 def read_thumbnails(
     crops: Sequence[str | None], crops_dir: str | os.PathLike[str], *, side: int
 ) -> list[bytes | None]:
-    """Reduce crops to JPEGs of at most `side` pixels; None where there is no crop.
+    """Reduce crops to JPEGs of at most `side` pixels.
+
+    Parameters
+    ----------
+    crops
+        Posix paths below `crops_dir`; None where there is no crop.
+    crops_dir
+        Folder of the crops.
+    side
+        Longer side of a thumbnail in pixels.
+
+    Returns
+    -------
+    The encoded JPEGs, None where there is no crop.
 
     Raises
     ------
@@ -76,7 +89,7 @@ def read_thumbnails(
 
 
 def accepted_pixels(faces: pl.DataFrame) -> list[int]:
-    """Limit of pixels for each row of the faces table: what stage 01 let through is let through again."""
+    """Return the pixel limit for each row of the faces table: at least the size that stage 01 accepted."""
     if not {"width", "height"} <= set(faces.columns):
         return [MAX_PIXELS] * faces.height
     area = pl.col("width").cast(pl.Int64) * pl.col("height").cast(pl.Int64)

@@ -1,8 +1,8 @@
-"""Decode pictures from anywhere, trusted or not.
+"""Decode pictures from any source, trusted or not.
 
-The rules, each measured against thousands of hostile files: Pillow alone decodes, from an allow-list of
-formats; the size is checked before a pixel is loaded; pictures come upright, in RGB, 8 bits, first frame.
-Whoever decodes untrusted bytes does so in a worker process (`core.workers`) that may die.
+These rules were tested with thousands of hostile files. Only Pillow decodes, and only the formats of an allow-list.
+The size is checked before any pixel is loaded. The result is upright, RGB, 8 bits, and the first frame.
+Untrusted bytes must be decoded in a worker process (`core.workers`), because the decoder may crash.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100_000_000
 MIN_SIDE = 16
-MAX_PASSED = 5_000_000_000  # pixels that the scans of a JPEG may pass over: about 5 s, and 100 scans of 50 MP
-_MATTE = (128, 128, 128)  # transparent pixels lie on mid-grey, whatever colour hides beneath them
+MAX_SCANNED = 5_000_000_000  # pixels times scans of a JPEG: about 5 s of decoding, 100 scans of 50 MP
+_MATTE = (128, 128, 128)  # mid-grey replaces transparent pixels, whose own colour is arbitrary
 
-# first bytes of what is found under a picture's name (WHATWG MIME Sniffing; ISO 14496-12 for ftyp)
+# first bytes of files that occur among pictures (WHATWG MIME Sniffing; ISO 14496-12 for ftyp)
 _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF....WEBP", "picture", "a picture"),
     (rb"P[1-6]\s+(\d|#)", "picture", "a PPM picture"),
@@ -59,7 +59,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\x80[\x02-\x05]", "not_image", "a Python pickle"),
 )
 
-# what Pillow raises on broken files, found by feeding it thousands; MemoryError and bombs come first
+# exceptions of Pillow on broken files, found with thousands of them; MemoryError and bombs are handled before
 _BROKEN = (
     ArithmeticError,
     AssertionError,
@@ -77,7 +77,7 @@ _BROKEN = (
 
 
 class PictureError(ValueError):
-    """A picture that cannot be used; `status` is one of `tables.STATUSES`, the text names the cause."""
+    """A picture cannot be used; `status` is one of `tables.STATUSES`, the message names the cause."""
 
     def __init__(self, status: str, text: str) -> None:
         super().__init__(text)
@@ -86,7 +86,7 @@ class PictureError(ValueError):
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: `image` upright RGB, `format` as Pillow names it, `status` ok or ok_first_frame."""
+    """A decoded picture: an upright RGB `image`, the `format` in Pillow's terms, `status` ok or ok_first_frame."""
 
     image: Image.Image
     format: str
@@ -94,7 +94,7 @@ class Picture:
 
 
 def read_picture_bytes(path: Path) -> bytes:
-    """Read a file that may be anything; raises PictureError with the status to store."""
+    """Read a file of any kind; raise PictureError with the status to store if it is not a readable regular file."""
     try:
         info = path.stat()
         if not stat.S_ISREG(info.st_mode):
@@ -109,10 +109,10 @@ def read_picture_bytes(path: Path) -> bytes:
         data = path.read_bytes()
         after = path.stat()
     except FileNotFoundError as error:
-        raise PictureError(status="vanished", text="file was listed, but is gone") from error
+        raise PictureError(status="vanished", text="file was listed, but does not exist any more") from error
     except PermissionError as error:
         raise PictureError(status="permission_denied", text="no permission to read the file") from error
-    except (OSError, ValueError) as error:  # ValueError: a path that no file can have
+    except (OSError, ValueError) as error:  # ValueError: an impossible path
         if isinstance(error, PictureError):
             raise
         reason = getattr(error, "strerror", None) or error
@@ -132,22 +132,26 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
     data
         Content of a picture file in one of `FORMATS`.
     max_pixels
-        Width times height above which the picture is refused before a pixel is loaded.
+        Largest width times height; a larger picture is refused before any pixel is loaded.
     at_least
-        Shorter side that is enough, in pixels: a JPEG is then reduced by 2, 4 or 8 while it is decoded (in the
-        frequency domain, Pillow's draft), in a fraction of the time. None decodes all of it.
+        Shorter side in pixels that is sufficient. A JPEG is then reduced by 2, 4 or 8 while it is decoded (in the
+        frequency domain, Pillow's draft mode), which takes a fraction of the time. None decodes in full size.
+
+    Returns
+    -------
+    The picture.
 
     Raises
     ------
     PictureError
-        With the status to store and a sentence naming the cause.
+        With the status to store, and a message that names the cause.
     """
     from PIL import Image, UnidentifiedImageError
 
     if not data:
         raise PictureError(status="empty", text="file has 0 bytes; download or copy it again")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Pillow warns of odd metadata; pixels are never lost to metadata
+        warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which does not affect the pixels
         try:
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, max_pixels)
@@ -172,7 +176,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
             raise
         except _BROKEN as error:
             raise _broken(data, error) from error
-    # an MPO is a photograph with a preview behind it, not an animation
+    # an MPO is a photograph followed by a preview, not an animation
     return Picture(rgb, kind, "ok_first_frame" if animated and kind != "MPO" else "ok")
 
 
@@ -184,7 +188,7 @@ def open_picture(
 
 
 def kind_of_file(mode: int) -> str:
-    """Say what a file is that is no regular one, from its `st_mode`."""
+    """Name the kind of a file that is not a regular file, from its `st_mode`."""
     kinds = {
         stat.S_IFIFO: "a pipe",
         stat.S_IFSOCK: "a socket",
@@ -195,7 +199,7 @@ def kind_of_file(mode: int) -> str:
 
 
 def sniff(head: bytes) -> tuple[str, str]:
-    """Say what a file is from its first bytes: `picture` or the status of what is none, and its name."""
+    """Identify a file by its first bytes: return `picture`, or the status of another kind of file, and its name."""
     for pattern, status, text in _MAGIC:
         if re.match(pattern, head, re.DOTALL):
             return status, text
@@ -206,7 +210,7 @@ def _is_text(head: bytes) -> bool:
     try:
         text = head.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # else a character cut in two at the end
+        if error.start < len(head) - 3:  # a later error is a character that is cut at the end
             return False
         text = head[: error.start].decode("utf-8-sig")
     return all(c.isprintable() or c.isspace() for c in text)
@@ -225,7 +229,7 @@ def _unidentified(data: bytes) -> PictureError:
 
 
 def _broken(data: bytes, error: Exception) -> PictureError:
-    if sniff(data[:512])[0] != "picture":  # a text may begin like a picture
+    if sniff(data[:512])[0] != "picture":  # a text can start like a picture
         return _unidentified(data)
     text = "".join(c if c.isprintable() else " " for c in str(error))[:200]
     if "truncated" in text or "Truncated" in text or "unrecognized data stream" in text:
@@ -237,20 +241,22 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     width, height = size
     if width * height > max_pixels:
         text = (
-            f"{width}x{height} = {width * height / 1e6:.0f} MP, limit {max_pixels / 1e6:g} MP; scale it down"
+            f"the picture has {width}x{height} = {width * height / 1e6:.0f} MP, limit {max_pixels / 1e6:g} MP;"
+            " scale it down"
         )
         raise PictureError(status="too_large", text=text)
     if min(size) < MIN_SIDE:
         raise PictureError(
-            status="too_small", text=f"{width}x{height} pixels, the shorter side needs {MIN_SIDE}"
+            status="too_small",
+            text=f"the picture has {width}x{height} pixels, the shorter side needs {MIN_SIDE}",
         )
 
 
 def _check_scans(data: bytes, size: tuple[int, int]) -> None:
     width, height = size
-    most = MAX_PASSED // max(width * height, 100_000)  # a scan of nothing takes time, too
+    most = MAX_SCANNED // max(width * height, 100_000)  # a scan of a tiny picture takes time as well
     if count_scans(data, enough=most + 1) > most:
-        text = f"{width}x{height} pixels in more than {most} scans take minutes to decode; save it anew"
+        text = f"the picture has {width}x{height} pixels in more than {most} scans, too slow to decode; save it anew"
         raise PictureError(status="too_large", text=text)
 
 
@@ -258,14 +264,14 @@ def _is_animated(image: Image.Image) -> bool:
     try:
         return bool(getattr(image, "is_animated", False))
     except _BROKEN:
-        return False  # the frames behind the first are broken; the first is all that counts
+        return False  # later frames are broken, but only the first one is used
 
 
 def _turn_upright(image: Image.Image) -> None:
-    """Apply the EXIF orientation; in place, because a copy of a photograph costs as much as its decoding."""
+    """Apply the EXIF orientation in place, because a copy of a photograph costs as much as its decoding."""
     from PIL import ImageOps
 
-    # broken metadata never costs the pixels
+    # a picture with broken metadata is still used, as it is
     with suppress(*_BROKEN):
         ImageOps.exif_transpose(image, in_place=True)
 
@@ -277,13 +283,15 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         levels = np.asarray(image)
         if levels.min() < 0 or levels.max() > 65535:
             raise PictureError(
-                status="unsupported_format", text="32-bit grey levels beyond 65535; save it with 8 or 16 bits"
+                status="unsupported_format",
+                text="the picture has grey levels outside 0 to 65535; save it with 8 or 16 bits",
             )
-        # 65535 / 257 = 255: Pillow's own convert would clip instead of scaling
+        # 65535 / 257 = 255; Pillow's convert clips the values instead of scaling them
         image = Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
     if image.mode in {"F", "LAB", "HSV"}:
         raise PictureError(
-            status="unsupported_format", text=f"pixels of mode {image.mode}; save it as 8-bit RGB"
+            status="unsupported_format",
+            text=f"the pixels have mode {image.mode}; save the picture as 8-bit RGB",
         )
     if image.has_transparency_data:
         front = image.convert("RGBA")

@@ -1,6 +1,6 @@
-"""Where a face lies: similarity transforms, the template all faces are aligned to, crops and head pose.
+"""Geometry of faces: similarity transforms, the alignment template, crops and head pose.
 
-Coordinates are pixels, x to the right and y down, with pixel centres at whole numbers.
+Coordinates are in pixels, x to the right and y down, with pixel centres at whole numbers.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 IRISES = (468, 473)  # centres of the left and the right iris in the picture
 EYE_CORNERS = ((33, 133), (362, 263))
 
-# Landmarks that are aligned and where they go, in fractions of the side of a crop: the eye corners, the base
-# of the nose (it moves less than the tip when a head turns or nods) and the mouth corners.
+# Landmarks used for the alignment and their target positions, in fractions of the side of a crop: the eye corners,
+# the base of the nose (it moves less than the tip when a head turns or nods) and the mouth corners.
 # Source: symmetrised mean shape (generalised Procrustes analysis, Gower 1975) of the 102 London and 100 3DSK
 # faces (DeBruine and Jones 2017, 2020; CC-BY 4.0), scaled so that the pupils of London fall on PUPILS.
 TEMPLATE = {
@@ -29,11 +29,11 @@ TEMPLATE = {
     291: (0.5869, 0.7266),
 }
 PUPILS = ((0.5 - 58 / 512, 0.48), (0.5 + 58 / 512, 0.48))
-# mean extent of all landmarks of those faces, for a face of which only a box is known
+# mean extent of all landmarks of those faces, for faces of which only a box is known
 TEMPLATE_BOX = (0.254, 0.297, 0.746, 0.878)
 
-# The same mean shape in three dimensions, in pupil distances, z away from the viewer: points of the skull,
-# which no expression moves. A mean London or 3DSK face looks straight ahead by this definition.
+# The same mean shape in three dimensions, in pupil distances, z away from the viewer: only points that no facial
+# expression moves. By this definition the mean London and 3DSK face looks straight ahead.
 _HEAD = {
     33: (-0.6997, -0.106, 0.0183),
     133: (-0.267, -0.0718, -0.0666),
@@ -49,9 +49,9 @@ _HEAD = {
 
 
 def fit_similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
-    """Fit the rotation, scale and shift that carry points onto others with the least squared error.
+    """Fit the rotation, scale and shift that map points onto others with the least squared error.
 
-    Never a reflection. Umeyama (1991), IEEE TPAMI 13:376-380, equations 40 to 42.
+    The result is never a reflection. Umeyama (1991), IEEE TPAMI 13:376-380, equations 40 to 42.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
     Raises
     ------
     ValueError
-        If the points do not correspond, or all source points are one.
+        If the shapes differ, or all source points are equal, or a value is not finite.
     """
     a, b = np.asarray(source, dtype=np.float64), np.asarray(target, dtype=np.float64)
     if a.shape != b.shape or a.ndim != 2 or a.shape[1] != 2 or len(a) < 2:
@@ -83,13 +83,13 @@ def fit_similarity(source: ArrayLike, target: ArrayLike) -> NDArray[np.float64]:
 
 
 def transform_points(points: ArrayLike, matrix: ArrayLike) -> NDArray[np.float64]:
-    """Carry points (n, 2) through a matrix (2, 3), for example from the picture to the crop."""
+    """Apply a matrix (2, 3) to points (n, 2), for example to map them from the picture to the crop."""
     m = np.asarray(matrix, dtype=np.float64)
     return np.asarray(points, dtype=np.float64) @ m[:, :2].T + m[:, 2]
 
 
 def align_matrix(points: NDArray[np.float32] | None, box: ArrayLike, *, size: int) -> NDArray[np.float64]:
-    """Matrix (2, 3) float64 from picture to crop, from landmarks or, where there are none, from the box."""
+    """Return the matrix (2, 3) float64 from picture to crop, fitted to landmarks or, if these are None, to the box."""
     if points is not None:
         return fit_similarity(points[list(TEMPLATE)], np.array(list(TEMPLATE.values())) * size - 0.5)
     return fit_similarity(_corners(box), _corners(np.array(TEMPLATE_BOX) * size - 0.5))
@@ -98,8 +98,8 @@ def align_matrix(points: NDArray[np.float32] | None, box: ArrayLike, *, size: in
 def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArray[np.uint8]:
     """Warp a picture into an aligned crop; the same arguments give the same bits.
 
-    A face larger than the crop is first reduced by a whole factor with an area filter, else it would alias.
-    Where the crop reaches beyond the picture, its edge is continued: a mirrored one would show more eyes.
+    A face larger than the crop is first reduced by a whole factor with an area filter, to avoid aliasing. Where the
+    crop extends beyond the picture, the edge pixels are repeated; a mirrored edge could show further eyes.
 
     Parameters
     ----------
@@ -125,21 +125,21 @@ def crop_face(pixels: NDArray[np.uint8], matrix: ArrayLike, size: int) -> NDArra
         # pixel i of the reduced part covers pixels corner + i * factor ... + factor - 1 of the picture
         m[:, 2] += m[:, :2] @ (corner + (factor - 1) / 2)
         m[:, :2] *= factor
-    # enlarged faces look better by cubic interpolation; reduced ones do not, and it takes three times as long
+    # cubic interpolation improves enlarged faces; reduced ones gain nothing, and it takes three times as long
     flags = cv2.INTER_LINEAR if np.linalg.det(m[:, :2]) < 1 else cv2.INTER_CUBIC
     return cv2.warpAffine(pixels, m, (size, size), flags=flags, borderMode=cv2.BORDER_REPLICATE)
 
 
 def head_pose(points: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Measure how a head is turned, from landmarks with depth.
+    """Measure the pose of a head from landmarks with depth.
 
-    The rotation that carries a mean frontal head onto the face (orthogonal Procrustes; Schoenemann 1966),
-    split into roll in the picture, then pitch, then yaw.
+    Fits the rotation that maps a mean frontal head onto the face (orthogonal Procrustes; Schoenemann 1966) and
+    splits it into roll in the picture, then pitch, then yaw.
 
     Parameters
     ----------
     points, depth
-        Landmarks (478, 2) and their z (478,), smaller is nearer.
+        Landmarks (478, 2) in pixels and their z (478,), smaller is nearer.
 
     Returns
     -------
@@ -159,7 +159,7 @@ def head_pose(points: NDArray[np.float32], depth: NDArray[np.float32]) -> tuple[
 
 
 def eye_distance(points: NDArray[np.float32]) -> float:
-    """Distance of the iris centres in pixels; of the middles of the eye corners where there are no irises."""
+    """Return the distance of the iris centres in pixels; without irises, that of the midpoints of the eye corners."""
     irises = points[list(IRISES)] if len(points) > max(IRISES) else points[np.array(EYE_CORNERS)].mean(axis=1)
     return float(np.linalg.norm(irises[1] - irises[0]))
 
@@ -172,10 +172,10 @@ def _corners(box: ArrayLike) -> NDArray[np.float64]:
 def _needed_part(
     pixels: NDArray[np.uint8], matrix: NDArray[np.float64], *, size: int, factor: int
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The part of the picture that a crop shows, whole factors wide, and its upper left corner."""
+    """Return the part of the picture that a crop shows, a multiple of `factor` wide and high, and its upper left corner."""
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
     shown = transform_points(_corners((0, 0, size - 1, size - 1)), inverse)
-    # some more all round for the filter; a crop outside the picture still needs an edge to continue
+    # a margin on all sides for the filter; a crop outside the picture still needs edge pixels to repeat
     limit = np.array(pixels.shape[1::-1]) // factor * factor
     low = np.clip(
         (np.floor(shown.min(axis=0) / factor) - 2) * factor, 0, np.maximum(limit - factor, 0)

@@ -1,4 +1,4 @@
-"""Paths as text: names that are not UTF-8 are percent-encoded, and found again."""
+"""Paths as text: bytes of a name that are not UTF-8 are percent-encoded, and decoded again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
-    """Write a path as text, as :func:`list_images` does; one that is not UTF-8 is percent-encoded where it must be."""
+    """Write a path as text; if it is not UTF-8, percent-encode the offending bytes and each percent sign."""
     raw = os.fsencode(path)
     try:
         return raw.decode("utf-8")
@@ -19,7 +19,7 @@ def path_text(path: str | os.PathLike[str]) -> str:
 
 
 def picture_path(text: str) -> Path:
-    """Turn a `path` of :func:`list_images` back into a path that can be opened."""
+    """Turn the text of :func:`path_text` back into a path that can be opened."""
     if "%" in text and not os.path.lexists(text):
         return Path(os.fsdecode(unquote_to_bytes(text)))
     return Path(text)

@@ -1,10 +1,10 @@
-"""Stage 05: ratings by people: how far raters agree, and a model of their mean."""
+"""Stage 05: ratings by people: the agreement of the raters, and a model of their mean rating."""
 
 from facestats.ratings.file import read
 from facestats.ratings.fit import fit_ratings, load_model, rate_faces, residuals, settings
 from facestats.ratings.reliability import average, rater_effects, reliability
 
-VERSION = 1  # raise it when the same vectors and ratings would give another table
+VERSION = 1  # increase it when the same vectors and ratings would give a different table
 
 __all__ = [
     "average",

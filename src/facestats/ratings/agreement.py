@@ -1,4 +1,4 @@
-"""How far raters agree: from a matrix of ratings, faces by raters, NaN where a rater did not see a face."""
+"""How far raters agree, computed from a matrix of ratings: faces by raters, NaN where a rater did not see a face."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-RCOND = 1e-10  # far above rounding, far below what the sparsest panel gives
+RCOND = 1e-10  # far above rounding errors, far below the smallest singular value of a sparse panel
 MIN_COMMON = 3  # faces that two columns must share before they are correlated
+LOGIT_LIMIT = 1e-4  # shares are kept this far from 0 and 1 before the logit is taken
 
 
 @dataclass(frozen=True)
-class Variances:
-    """Where ratings vary: between faces, between raters (severity), and the rest (taste and noise).
+class VarianceComponents:
+    """How the variance of ratings divides into faces, raters (severity) and the rest (taste and noise).
 
     Parameters
     ----------
     faces, raters, rest
         Variance components, squared scale points; none below zero.
     per_face
-        Harmonic mean of the number of ratings a face has.
+        Harmonic mean of the number of ratings per face.
     """
 
     faces: float
@@ -36,28 +37,28 @@ class Variances:
     per_face: float
 
     def icc(self, k: float = 1.0) -> float:
-        """Absolute agreement of the mean of `k` random raters: ICC(2,1), ICC(2,k)."""
-        return _ratio(self.faces, (self.raters + self.rest) / k)
+        """Absolute agreement of the mean of `k` random raters: ICC(2,1) or ICC(2,k)."""
+        return _signal_share(self.faces, (self.raters + self.rest) / k)
 
     def consistency(self, k: float) -> float:
-        """Reliability of the mean of the same `k` raters on all faces: ICC(C,k), severity left out."""
-        return _ratio(self.faces, self.rest / k)
+        """Reliability of the mean of the same `k` raters on all faces, ICC(C,k): severity does not count."""
+        return _signal_share(self.faces, self.rest / k)
 
     def ceiling(self) -> float:
-        """Highest correlation that anything can have, in expectation, with the mean ratings at hand."""
+        """Highest correlation with the mean ratings that any prediction can be expected to reach."""
         return float(np.sqrt(self.consistency(self.per_face)))
 
 
-def _ratio(signal: float, noise: float) -> float:
+def _signal_share(signal: float, noise: float) -> float:
     return signal / (signal + noise) if signal + noise > 0 else np.nan
 
 
 def find_panels(ratings: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Number the panels: raters and faces that hang together through shared faces and raters.
+    """Number the panels: groups of raters and faces that are connected through shared faces and raters.
 
     Returns
     -------
-    Panel of each face and of each rater, from 0 on; one panel where everybody can be compared with everybody.
+    Panel of each face and of each rater, from 0 on. There is one panel if everybody can be compared with everybody.
     """
     seen = np.isfinite(ratings)
     if seen.all(axis=0).any() and seen.any(axis=0).all():  # one rater saw all faces
@@ -68,15 +69,15 @@ def find_panels(ratings: NDArray[np.float64]) -> tuple[NDArray[np.int64], NDArra
 
 
 def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Fit rating = face + severity by least squares, so that who saw whom does not matter.
+    """Fit rating = face + severity by least squares, so that the means do not depend on who saw which face.
 
-    Panels that share neither face nor rater say nothing of each other: severity averages zero in each, and the
-    faces of two panels differ as their plain means do.
+    Panels that share neither faces nor raters cannot be compared. The severity therefore averages zero within each
+    panel, and the faces of two panels differ as their plain means do.
 
     Parameters
     ----------
     ratings
-        (faces, raters), NaN where missing; every row and column holds a rating.
+        (faces, raters), NaN where missing; every row and every column holds at least one rating.
 
     Returns
     -------
@@ -84,28 +85,28 @@ def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     """
     seen = np.isfinite(ratings)
     filled, weight = np.where(seen, ratings, 0.0), seen.astype(np.float64)
-    turned = len(ratings) < ratings.shape[1]  # the smaller side is solved for: its system is the smaller one
-    if turned:
+    transposed = len(ratings) < ratings.shape[1]  # solve for the smaller side: its system is the smaller one
+    if transposed:
         filled, weight = filled.T, weight.T
     per_row = weight.sum(axis=1, keepdims=True)
-    # normal equations of the columns after the rows are swept out; singular by one constant for each panel
+    # normal equations of the columns after the rows are eliminated; singular by one constant per panel
     system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / per_row)
     right = (filled - weight * (filled.sum(axis=1, keepdims=True) / per_row)).sum(axis=0)
     columns = np.linalg.pinv(system, rcond=RCOND, hermitian=True) @ right
     rows = (filled - weight * columns).sum(axis=1) / per_row[:, 0]
-    faces, severity = (columns, rows) if turned else (rows, columns)
-    of_face, of_rater = find_panels(ratings)
-    shift = np.bincount(of_rater, severity) / np.bincount(of_rater)
-    return faces + shift[of_face], severity - shift[of_rater]
+    faces, severity = (columns, rows) if transposed else (rows, columns)
+    panel_of_face, panel_of_rater = find_panels(ratings)
+    shift = np.bincount(panel_of_rater, severity) / np.bincount(panel_of_rater)
+    return faces + shift[panel_of_face], severity - shift[panel_of_rater]
 
 
-def split_variance(ratings: NDArray[np.float64]) -> Variances:
+def split_variance(ratings: NDArray[np.float64]) -> VarianceComponents:
     """Estimate the variance components of faces, raters and the rest; cells may be missing.
 
-    Henderson's method III for two crossed random factors (Searle, Casella & McCulloch 1992, section 5.5): a
-    factor's sum of squares after the other one is set equal to its expectation. On a full table this is the
-    analysis of variance of Shrout & Fleiss (1979) and McGraw & Wong (1996). Each panel that shares nothing with the
-    others takes a degree of freedom less.
+    Henderson's method III for two crossed random factors (Searle, Casella & McCulloch 1992, section 5.5): the sum
+    of squares of one factor, adjusted for the other, is set equal to its expectation. On a complete table this is
+    the analysis of variance of Shrout & Fleiss (1979) and McGraw & Wong (1996). Each further panel costs one degree
+    of freedom.
 
     Raises
     ------
@@ -118,27 +119,28 @@ def split_variance(ratings: NDArray[np.float64]) -> Variances:
     free = n - a - b + panels
     if a < 2 or b < 2 or free < 1:
         msg = (
-            f"{n} ratings of {a} faces by {b} raters cannot be split into faces, raters and noise: at least two"
-            " faces and two raters are needed, and more ratings than faces and raters together."
+            f"{n} ratings of {a} faces by {b} raters cannot be split into faces, raters and noise. At least two"
+            " faces and two raters are needed, and more ratings than faces and raters together. Add ratings, or"
+            " leave out raters who rated few faces."
         )
         raise ValueError(msg)
     faces, severity = additive_effects(ratings)
     rest = _sum_of_squares(ratings - faces[:, None] - severity)
-    about_raters = _sum_of_squares(ratings - np.nanmean(ratings, axis=0))
-    about_faces = _sum_of_squares(ratings - np.nanmean(ratings, axis=1, keepdims=True))
+    within_raters = _sum_of_squares(ratings - np.nanmean(ratings, axis=0))
+    within_faces = _sum_of_squares(ratings - np.nanmean(ratings, axis=1, keepdims=True))
     noise = rest / free
-    between_faces = (about_raters - rest - (a - panels) * noise) / (n - b)
-    between_raters = (about_faces - rest - (b - panels) * noise) / (n - a)
+    between_faces = (within_raters - rest - (a - panels) * noise) / (n - b)
+    between_raters = (within_faces - rest - (b - panels) * noise) / (n - a)
     per_face = 1 / np.mean(1 / seen.sum(axis=1))
-    return Variances(max(between_faces, 0.0), max(between_raters, 0.0), noise, float(per_face))
+    return VarianceComponents(max(between_faces, 0.0), max(between_raters, 0.0), noise, float(per_face))
 
 
 def _sum_of_squares(values: NDArray[np.float64]) -> float:
     return float(np.nansum(values**2))
 
 
-def rest_means(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean of all other raters for every cell, severity taken out; NaN where nobody else saw the face."""
+def other_raters_mean(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Mean of all other raters for every cell, without their severity; NaN where nobody else saw the face."""
     _, severity = additive_effects(ratings)
     level = ratings - severity
     seen = np.isfinite(level)
@@ -150,20 +152,22 @@ def rest_means(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def rater_agreement(ratings: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Correlation of each rater with the mean of the others; NaN for raters who never vary."""
-    rest = rest_means(ratings)
-    return np.array([correlate(ratings[:, j], rest[:, j]) for j in range(ratings.shape[1])])
+    """Correlation of each rater with the mean of the others; NaN for raters who always give the same rating."""
+    others = other_raters_mean(ratings)
+    return np.array([correlate(ratings[:, j], others[:, j]) for j in range(ratings.shape[1])])
 
 
 def split_half(ratings: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArray[np.float64]:
-    """Correlate the means of random halves of the raters; 2r / (1 + r) of it is the reliability of all of them.
+    """Correlate the means of two random halves of the raters.
+
+    From such a correlation r, 2r / (1 + r) is the reliability of all raters together (Spearman 1910, Brown 1910).
 
     Parameters
     ----------
     ratings
         (faces, raters), NaN where missing.
     n_splits
-        Random splits of the raters into halves.
+        Number of random splits.
     seed
         Fixes the splits.
 
@@ -187,7 +191,7 @@ def split_half(ratings: NDArray[np.float64], *, n_splits: int, seed: int) -> NDA
 
 
 def correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    """Pearson correlation over the places where both are known; NaN if either does not vary."""
+    """Pearson correlation over the places where both are known; NaN if either is constant."""
     both = np.isfinite(x) & np.isfinite(y)
     if both.sum() < MIN_COMMON:
         return np.nan
@@ -197,7 +201,7 @@ def correlate(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 
 def fisher_interval(r: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Interval of a correlation of `n` pairs (Fisher 1921); NaN below four pairs."""
+    """Confidence interval of a correlation over `n` pairs (Fisher 1921); NaN for fewer than four pairs."""
     from scipy.stats import norm
 
     if not np.isfinite(r) or n < 4:
@@ -218,61 +222,61 @@ def resample_faces(
     out = []
     for _ in range(n_resamples):
         drawn = ratings[rng.integers(0, len(ratings), len(ratings))]
-        kept = drawn[:, np.isfinite(drawn).any(axis=0)]  # a rater of few faces may not be drawn
-        out.append(measure(kept))
+        rated = drawn[
+            :, np.isfinite(drawn).any(axis=0)
+        ]  # a resample may hold no face of a rater of few faces
+        out.append(measure(rated))
     return np.array(out)
-
-
-EDGE = 1e-4  # nearer to 0 or 1 the logit says nothing
 
 
 def icc_intervals(
     ratings: NDArray[np.float64], *, n_resamples: int, seed: int, level: float = 0.95
 ) -> tuple[tuple[float, float], tuple[float, float]]:
-    """Intervals of ICC(2,1) and ICC(2,k) by a parametric bootstrap.
+    """Confidence intervals of ICC(2,1) and ICC(2,k) by a parametric bootstrap.
 
-    Resampling the faces alone would take the raters at hand for all there are. Here faces, raters and the rest are
-    drawn anew from the estimated components, in the same seen cells, and estimated again; basic limits on the logit
-    scale (Davison & Hinkley 1997, section 5.2), or those of the draws themselves where draws lie at 0.
+    A bootstrap of the faces alone would treat the raters at hand as the only possible ones. Here new faces, raters
+    and noise are simulated from the estimated components, in the same observed cells, and the coefficients are
+    estimated again. The limits are basic bootstrap limits on the logit scale (Davison & Hinkley 1997, section 5.2);
+    where simulated values reach 0, they are the quantiles of the simulated values themselves.
 
     Parameters
     ----------
     ratings
         (faces, raters), NaN where missing.
     n_resamples
-        Draws.
+        Number of simulated tables.
     seed
-        Fixes them.
+        Fixes the simulation.
     level
-        Coverage.
+        Coverage, 0 to 1.
 
     Returns
     -------
-    (low, high) of each.
+    (low, high) of each coefficient.
     """
     from scipy.special import expit
 
     rng, found = np.random.default_rng(seed), split_variance(ratings)
     blank = np.where(np.isfinite(ratings), 0.0, np.nan)
     ks = np.array([1.0, found.per_face])
-    drawn = np.empty((n_resamples, 2))
+    simulated = np.empty((n_resamples, 2))
     for i in range(n_resamples):
         faces = np.sqrt(found.faces) * rng.standard_normal((len(ratings), 1))
         raters = np.sqrt(found.raters) * rng.standard_normal(ratings.shape[1])
         rest = np.sqrt(found.rest) * rng.standard_normal(ratings.shape)
         again = split_variance(blank + faces + raters + rest)
-        drawn[i] = [again.icc(k) for k in ks]
+        simulated[i] = [again.icc(k) for k in ks]
     out = []
-    for value, column in zip((found.icc(k) for k in ks), drawn.T, strict=True):
-        ends = np.nanquantile(_edge_logit(column), [(1 - level) / 2, (1 + level) / 2])
-        low, high = 2 * _edge_logit(value) - ends[::-1]
-        if ends[0] <= _edge_logit(0.0):  # mirrored, a draw of 0 would be a limit near 1
-            low, high = ends
-        out.append((0.0 if low <= _edge_logit(0.0) else float(expit(low)), float(expit(high))))
+    for value, column in zip((found.icc(k) for k in ks), simulated.T, strict=True):
+        ends = np.nanquantile(_clipped_logit(column), [(1 - level) / 2, (1 + level) / 2])
+        low, high = 2 * _clipped_logit(value) - ends[::-1]
+        if ends[0] <= _clipped_logit(0.0):
+            low, high = ends  # a basic limit mirrors the simulated values: one of 0 would give a limit near 1
+        out.append((0.0 if low <= _clipped_logit(0.0) else float(expit(low)), float(expit(high))))
     return out[0], out[1]
 
 
-def _edge_logit(share: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def _clipped_logit(share: NDArray[np.float64] | float) -> NDArray[np.float64]:
     from scipy.special import logit
 
-    return logit(np.clip(share, EDGE, 1 - EDGE))
+    return logit(np.clip(share, LOGIT_LIMIT, 1 - LOGIT_LIMIT))

@@ -1,4 +1,4 @@
-"""Read ratings that people gave; ratings that a model gave are refused."""
+"""Read ratings that people gave, and refuse ratings that a model made."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from facestats.inputs.textfiles import CaptionError, read_table
 if TYPE_CHECKING:
     import os
 
-COLUMNS = (KEY, "rater_id", "rating")
+REQUIRED = (KEY, "rater_id", "rating")
 TRAIT = "attractiveness"
-# columns that the tables of this package put beside a value that a model made
+# names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
+# words in a rater_id that name a model rather than a person
 _MODEL_WORDS = frozenset(
     [
         "ai",
@@ -52,39 +53,48 @@ _MODEL_WORDS = frozenset(
 
 
 def read(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -> pl.DataFrame:
-    """Read single ratings in long form, one row per face, rater and trait.
+    """Read single ratings in long form: one row per face, rater and trait.
 
-    A target must come from people. Refused are: files without `rater_id` (a mean has no rater); tables of this
-    package (Parquet with its footer); columns that accompany a model's values (`..._score`, `_probs`,
-    `_margin`, `_sd`, `_ood`, `_pred`, `_predicted`, `_prediction`, `fingerprint`); and raters who are models:
-    a `rater_id` with one of the words ai, bart, bert, bot, classifier, claude, clip, cnn, facestats, gemini,
-    gpt, llama, llm, mlp, model, net, network, openclip, predicted, prediction, predictor, regressor, resnet,
-    ridge, scorer, siglip, vit, or in the form ``org/name``.
+    A model may only be trained on ratings by people. The function therefore refuses means without a `rater_id`,
+    tables of this package, columns that accompany the values of a model (names that end in `_score`, `_scores`,
+    `_probs`, `_margin`, `_sd`, `_ood`, `_pred`, `_predicted` or `_prediction`, and `fingerprint`), and raters who
+    are named like a model (words such as clip, gpt, bot or classifier, or the form ``organisation/name``).
 
     Parameters
     ----------
     source
-        A file (CSV, TSV, JSON Lines, Parquet) or a frame with `image_id` (or `file_name`), `rater_id`,
-        `rating` (a number) and, where there are several, `trait`; other columns stay.
+        A file (CSV, TSV, JSON Lines or Parquet) or a frame, with `image_id` (or `file_name`), `rater_id`, `rating`
+        (a number) and, if several traits were rated, `trait`. Other columns are kept.
     trait
-        Name of the trait where there is no such column.
+        Name of the trait, used if there is no column `trait`.
 
     Returns
     -------
-    `image_id`, `rater_id`, `trait` (String), `rating` (Float64), then the other columns, sorted.
+    `image_id`, `rater_id`, `trait` (String), `rating` (Float64), then the other columns; sorted by the first three.
 
     Raises
     ------
     TableError
-        If a column is missing, a rating is no number, a rater rates a face twice, or a model made the ratings.
+        If a column is missing, a rating is not a number, a rater rates a face twice, or a model made the ratings.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ratings = fs.ratings.read(project.raw_dir / "ratings.csv")
+    >>> ratings.columns
+    ['image_id', 'rater_id', 'trait', 'rating']
+    >>> ratings.height, ratings["rater_id"].n_unique()
+    (48, 4)
     """
     frame, where = (source, "the frame") if isinstance(source, pl.DataFrame) else _read(Path(source))
     if KEY not in frame.columns and "file_name" in frame.columns:
         frame = frame.rename({"file_name": KEY})
     _refuse_model_columns(frame, where)
-    if missing := [c for c in COLUMNS if c not in frame.columns]:
+    if missing := [c for c in REQUIRED if c not in frame.columns]:
         msg = (
-            f"{where} has no column {missing}; it has {frame.columns}. Ratings have a row per face and rater."
+            f"{where} has no column {missing}; it has {frame.columns}. Give one row per face and rater, with the"
+            f" columns {list(REQUIRED)}."
         )
         raise TableError(msg)
     if "trait" not in frame.columns:
@@ -103,7 +113,7 @@ def _read(file: Path) -> tuple[pl.DataFrame, str]:
     if file.suffix.lower() == ".parquet" and file.is_file():
         footer = pl.read_parquet_metadata(file)
         if "facestats" in footer:
-            msg = f"{file} is a table that this package made, not ratings by people; give the file of the ratings"
+            msg = f"{file} is a table made by this package, not ratings by people. Give the file of the ratings."
             raise TableError(msg)
     try:
         return read_table(file), str(file)
@@ -114,8 +124,8 @@ def _read(file: Path) -> tuple[pl.DataFrame, str]:
 def _refuse_model_columns(frame: pl.DataFrame, where: str) -> None:
     if bad := [c for c in frame.columns if _MODEL_COLUMNS.match(c)]:
         msg = (
-            f"{where} has the columns {bad}, which accompany what a model says. A model is never trained on a"
-            " model's output: give the single ratings of people, or drop these columns if people made the rest."
+            f"{where} has the columns {bad}, which accompany the values of a model. A model is never trained on a"
+            " model's output. Give single ratings by people, or drop these columns if people gave the ratings."
         )
         raise TableError(msg)
 
@@ -125,8 +135,8 @@ def _refuse_models(raters: pl.Series, where: str) -> None:
         words = set(re.split(r"[^a-z]+", rater.lower()))
         if words & _MODEL_WORDS or re.fullmatch(r"[\w.-]+/[\w.-]+", rater):
             msg = (
-                f"{where}: rater {rater!r} is named like a model. A model is never trained on a model's output:"
-                " leave these rows out, or rename the rater if it is a person."
+                f"{where}: rater {rater!r} is named like a model. A model is never trained on a model's output."
+                " Leave these rows out, or rename the rater if it is a person."
             )
             raise TableError(msg)
 
@@ -137,13 +147,13 @@ def _check_rows(frame: pl.DataFrame, keys: tuple[str, ...], where: str) -> None:
         bad = column.is_null() if name == "rater_id" else ~column.is_finite().fill_null(value=False)
         if n := int(bad.sum()):
             row = frame.filter(bad).row(0, named=True)
-            msg = f"{where}: {n} rows have no usable {name}, for example that of {row[KEY]!r}; leave them out"
+            msg = f"{where}: {n} rows have no usable {name}, for example the row of {row[KEY]!r}. Leave them out."
             raise TableError(msg)
     twice = frame.filter(frame.select(keys).is_duplicated())
     if twice.height:
         row = twice.row(0, named=True)
         msg = (
-            f"{where}: {row['rater_id']!r} rates {row[KEY]!r} twice for {row['trait']!r}. Keep one of them, or"
-            " name the occasions as traits of their own."
+            f"{where}: {row['rater_id']!r} rates {row[KEY]!r} twice for {row['trait']!r}. Keep one of the two"
+            " ratings, or give each occasion its own trait."
         )
         raise TableError(msg)

@@ -1,4 +1,4 @@
-"""Stage 05: ratings by people (attractiveness or anything else): how far they agree, and a model of their mean."""
+"""Stage 05: train a model of the mean rating by people, test it on held-out faces, and apply it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from facestats.core.tables import KEY, Rows, TableError, check_columns, take_row
 from facestats.ratings.agreement import additive_effects
 from facestats.ratings.file import read as read_ratings
 from facestats.ratings.held_out import held_out_r, score_held_out
-from facestats.ratings.model import REFERENCE, RatingsModel, same_encoder
+from facestats.ratings.model import REFERENCE_QUANTILES, RatingsModel, same_encoder
 from facestats.ratings.regression import (
     SHAPE,
     cross_validate,
@@ -42,26 +42,35 @@ _EMBEDDED = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
 
 @dataclass(frozen=True)
 class RatingsFit:
-    """A trained model and what cross-validation said of it.
+    """A trained model, and its held-out predictions from cross-validation.
 
     Parameters
     ----------
     model
-        Trained on all faces; ``model.save(folder)`` keeps it.
+        Trained on all faces; ``model.save(folder)`` stores it.
     held_out
-        Per face `image_id`, `rating` (mean of the raters), `predicted` by a model that saw neither the face nor its
-        group, `residual` (rating minus predicted), `low` and `high` (interval of the prediction), `fold`, and
+        One row per face: `image_id`, `rating` (mean of the raters), `predicted` (by a model that saw neither the face
+        nor its group), `residual` (rating minus predicted), `low` and `high` (prediction interval), `fold`, and
         `baseline` (mean rating of the faces that this model was trained on).
     skill
-        `measure`, `value`, `low`, `high`: `r` (correlation with the ratings, both less `baseline`, so that a model
-        that learnt nothing has about 0), `rmse` and `skill` (share of the squared error of `baseline` that the
-        prediction takes away; below 0 it adds some) of the held-out predictions (95 % bootstrap over groups),
-        beside `single_rater` and `ceiling` of :func:`facestats.ratings.reliability`.
+        `measure`, `value`, `low`, `high`. Measures of the held-out predictions, with 95 % bootstrap intervals over
+        groups: `r` (correlation with the ratings after `baseline` is subtracted from both; about 0 for a model that
+        learnt nothing), `rmse` (scale points) and `skill` (share by which the squared error is smaller than that of
+        `baseline`; negative if it is larger). For comparison: `single_rater` and `ceiling` of
+        :func:`facestats.ratings.reliability`.
     """
 
     model: RatingsModel
     held_out: pl.DataFrame
     skill: pl.DataFrame
+
+    def __repr__(self) -> str:
+        found = {m: (value, low, high) for m, value, low, high in self.skill.iter_rows()}
+        value, low, high = found["r"]
+        return (
+            f"RatingsFit({self.model.trait}, {self.held_out.height:,} faces, held-out r {value:.2f}"
+            f" [{low:.2f}, {high:.2f}], ceiling {found['ceiling'][0]:.2f})"
+        )
 
 
 def fit_ratings(
@@ -76,44 +85,66 @@ def fit_ratings(
 ) -> RatingsFit:
     """Train a model of the mean rating on stored vectors, and test it on faces that it has not seen.
 
-    Nested cross-validation: features and the regressor's settings are learnt inside each training part. Pictures
-    of one person, and near-duplicates, never lie on both sides.
+    Nested cross-validation: features and settings of the regressor are learnt within each training part. Pictures of
+    one person, and near-duplicates, are never divided between training and test.
 
     Parameters
     ----------
     embeddings
-        Table of stage 02, lazy or not; with `landmarks` of stage 01 joined where ``settings.n_shape`` is above 0, and the
-        column ``settings.person`` of :func:`facestats.inputs.read_people` where that is set.
+        Table of stage 02, lazy or not. Join `landmarks` of stage 01 if ``settings.n_shape`` is above 0, and the column
+        ``settings.person`` of :func:`facestats.inputs.read_people` if it is set.
     ratings
-        As :func:`facestats.ratings.read` returns them: models as raters are refused here too.
-    regressor, encoder
-        ``fs.models.ridge()`` or ``fs.models.mlp()``; the encoder that made the vectors, or its name.
+        As returned by :func:`facestats.ratings.read`; ratings made by a model are refused here too.
+    regressor
+        ``fs.models.ridge()`` or ``fs.models.mlp()``.
+    encoder
+        Encoder that made the vectors, or its name.
     trait
-        Which one; may be left out where there is only one.
+        Name of the trait; may be omitted if there is only one.
     settings
         ``cfg.ratings``: features, groups, folds, scale and unit.
     seed
-        Fixes the folds.
+        Fixes folds, training and resamples.
+
+    Returns
+    -------
+    The model, its held-out predictions and their skill: see :class:`facestats.ratings.fit.RatingsFit`.
 
     Raises
     ------
     ValueError
         If fewer than 20 faces have both vectors and ratings, or a model made the ratings.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> from facestats.core.config import RatingsSettings
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(30, 8)).astype(np.float32)
+    >>> x /= np.linalg.norm(x, axis=1, keepdims=True)
+    >>> vectors = pl.DataFrame({"image_id": [str(i) for i in range(30)], "embedding": x})
+    >>> rows = [(str(i), f"rater_{j}", 4 + 5 * x[i, 0] + rng.normal()) for i in range(30) for j in range(4)]
+    >>> ratings = pl.DataFrame(rows, schema=["image_id", "rater_id", "rating"], orient="row")
+    >>> settings = RatingsSettings(columns=("embedding",), n_shape=0)
+    >>> fs.fit_ratings(vectors, ratings, fs.models.ridge(), encoder="clip@1", settings=settings)
+    RatingsFit(attractiveness, 30 faces, held-out r 0.94 [0.89, 0.97], ceiling 0.95)
     """
     chosen = settings or RatingsSettings()
     trait, matrix, images, _ = pick_trait(read_ratings(ratings), trait)
     rows = _rated_rows(embeddings, pl.DataFrame({KEY: images, "rating": additive_effects(matrix)[0]}), chosen)
-    blocks, keys = _blocks(rows, chosen.needed), _groups(rows, chosen)
+    blocks, groups = _columns_as_arrays(rows, chosen.needed), _groups(rows, chosen)
     y = rows["rating"].to_numpy()
-    held = cross_validate(
-        regressor, blocks, y, groups=keys, n_shape=chosen.n_shape, n_folds=chosen.n_folds, seed=seed
+    held_out = cross_validate(
+        regressor, blocks, y, groups=groups, n_shape=chosen.n_shape, n_folds=chosen.n_folds, seed=seed
     )
     features = fit_features(blocks, n_shape=chosen.n_shape)
-    layers = regressor.fit(features.apply(blocks), y, groups=keys, seed=seed)
-    spread, sd = fit_spread(y - held.predicted, held.distance)
-    width = held_out_quantile((y - held.predicted) / sd, chosen.level)
-    skill = score_held_out(matrix, y, held, keys, seed=seed)
-    names = {m: f"held_out_{m}" for m in ("r", "rmse", "skill")}
+    layers = regressor.fit(features.apply(blocks), y, groups=groups, seed=seed)
+    spread, sd = fit_spread(y - held_out.predicted, held_out.distance)
+    width = held_out_quantile((y - held_out.predicted) / sd, chosen.level)
+    skill = score_held_out(matrix, y, held_out, groups, seed=seed)
+    fact_names = {m: f"held_out_{m}" for m in ("r", "rmse", "skill")}
     model = RatingsModel(
         trait=trait,
         unit=chosen.unit,
@@ -125,61 +156,82 @@ def fit_ratings(
         spread=(float(spread[0]), float(spread[1])),
         width=width,
         level=chosen.level,
-        reference=tuple(float(q) for q in np.quantile(held.distance, REFERENCE)),
+        reference=tuple(float(q) for q in np.quantile(held_out.distance, REFERENCE_QUANTILES)),
         facts={"regressor": regressor.name, "n_faces": rows.height, "n_raters": matrix.shape[1]}
-        | {names.get(m, m): round(v, 4) for m, v in skill.select("measure", "value").iter_rows()},
+        | {fact_names.get(m, m): round(v, 4) for m, v in skill.select("measure", "value").iter_rows()},
     )
-    return RatingsFit(model, _held_out(rows, held, width * sd), skill)
+    return RatingsFit(model, _held_out_table(rows, held_out, width * sd), skill)
 
 
-def _held_out(rows: pl.DataFrame, held: HeldOut, half: NDArray[np.float64]) -> pl.DataFrame:
-    """Ratings beside what cross-validation predicted, with the interval of half width `half`."""
+def _held_out_table(rows: pl.DataFrame, held_out: HeldOut, half: NDArray[np.float64]) -> pl.DataFrame:
+    """Ratings beside their held-out predictions, with intervals of half width `half`."""
     return rows.select(KEY, "rating").with_columns(
-        predicted=held.predicted,
-        residual=rows["rating"].to_numpy() - held.predicted,
-        low=held.predicted - half,
-        high=held.predicted + half,
-        fold=pl.Series(held.fold, dtype=pl.Int32),
-        baseline=held.baseline,
+        predicted=held_out.predicted,
+        residual=rows["rating"].to_numpy() - held_out.predicted,
+        low=held_out.predicted - half,
+        high=held_out.predicted + half,
+        fold=pl.Series(held_out.fold, dtype=pl.Int32),
+        baseline=held_out.baseline,
     )
 
 
 def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
-    """Predict the mean rating of every face by a trained model.
+    """Predict the mean rating of every face with a trained model.
 
     Parameters
     ----------
     embeddings
-        Table of stage 02; with `landmarks` joined where ``model.needs_landmarks``.
+        Table of stage 02; join `landmarks` of stage 01 if ``model.needs_landmarks``.
     model
         From :func:`fit_ratings` or :func:`facestats.ratings.load_model`.
 
     Returns
     -------
-    `image_id` and, for the trait `t`: `t` (Float32, scale points, null without a vector), `t_sd` (standard deviation
-    of the prediction), `t_low` and `t_high` (interval of the level the model was trained for), `t_ood` (Boolean: farther
-    from the training faces than 99 % of held-out ones; such a prediction means little).
+    All rows: `image_id` and, for a trait `t`: `t` (Float32, scale points, null without a vector), `t_sd` (Float32,
+    standard deviation of the prediction), `t_low` and `t_high` (Float32, interval with the coverage that the model was
+    trained for) and `t_ood` (Boolean: farther from the training faces than 99 % of the held-out faces; such a
+    prediction is unreliable).
 
     Raises
     ------
     TableError
         If a column is missing or has another dimension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> from facestats.core.config import RatingsSettings
+    >>> rng = np.random.default_rng(0)
+    >>> x = rng.normal(size=(30, 8)).astype(np.float32)
+    >>> x /= np.linalg.norm(x, axis=1, keepdims=True)
+    >>> vectors = pl.DataFrame({"image_id": [str(i) for i in range(30)], "embedding": x})
+    >>> rows = [(str(i), f"rater_{j}", 4 + 5 * x[i, 0] + rng.normal()) for i in range(30) for j in range(4)]
+    >>> ratings = pl.DataFrame(rows, schema=["image_id", "rater_id", "rating"], orient="row")
+    >>> settings = RatingsSettings(columns=("embedding",), n_shape=0)
+    >>> fit = fs.fit_ratings(vectors, ratings, fs.models.ridge(), encoder="clip@1", settings=settings)
+    >>> fs.ratings.rate_faces(vectors, fit.model).columns[1:]
+    ['attractiveness', 'attractiveness_sd', 'attractiveness_low', 'attractiveness_high', 'attractiveness_ood']
     """
     needed = [*model.dims, *([SHAPE] if model.needs_landmarks else [])]
     check_columns(embeddings, KEY, *needed, made_by=f"{_EMBEDDED}; landmarks by fs.align_faces")
     for column, dim in model.dims.items():
-        dtype = embeddings.schema[column]
-        if not isinstance(dtype, pl.Array) or dtype.size != dim:
-            msg = f"{column} is {dtype}, but {model.name} reads {dim} dimensions made by {model.encoder!r}"
+        stored = embeddings.schema[column]
+        if not isinstance(stored, pl.Array) or stored.size != dim:
+            msg = (
+                f"{column} is {stored}, but {model.name} reads {dim} dimensions made by {model.encoder!r}. Embed the"
+                " faces with that encoder, or train a model on these vectors (fs.fit_ratings)."
+            )
             raise TableError(msg)
     known = embeddings.select(KEY, *needed).drop_nulls(needed)
-    found = model.predict(_blocks(known, needed)) if known.height else {}
-    kinds = {"value": pl.Float32, "sd": pl.Float32, "low": pl.Float32, "high": pl.Float32, "ood": pl.Boolean}
+    found = model.predict(_columns_as_arrays(known, needed)) if known.height else {}
+    dtypes = {"value": pl.Float32, "sd": pl.Float32, "low": pl.Float32, "high": pl.Float32, "ood": pl.Boolean}
     columns = {
         model.trait if name == "value" else f"{model.trait}_{name}": pl.Series(
-            found.get(name, []), dtype=kind
+            found.get(name, []), dtype=dtype
         )
-        for name, kind in kinds.items()
+        for name, dtype in dtypes.items()
     }
     progress.advance(embeddings.height)
     return embeddings.select(KEY).join(
@@ -188,47 +240,71 @@ def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
 
 
 def load_model(folder: str | os.PathLike[str], *, encoder: Encoder | str) -> RatingsModel:
-    """Read a saved model, and refuse it for vectors of another encoder.
+    """Read a saved model, and refuse it if it was trained on vectors of another encoder.
 
     Parameters
     ----------
     folder
-        Where ``model.save`` put it.
+        Folder that ``model.save`` wrote.
     encoder
-        The encoder that made the vectors at hand, or its name.
+        Encoder that made the vectors to be rated, or its name. The precision (last word of the name) may differ.
+
+    Returns
+    -------
+    The model, for :func:`facestats.ratings.rate_faces`.
 
     Raises
     ------
     ModelError
-        If the files cannot be read, or the model was trained on another encoder's vectors.
+        If the files cannot be read, or if the model was trained on vectors of another encoder.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> fs.ratings.load_model(project.folder / "models", encoder=project.encoder)
+    Traceback (most recent call last):
+        ...
+    facestats.core.protocols.ModelError: there is no ratings model in ...
     """
     model = RatingsModel.load(folder)
     name = encoder if isinstance(encoder, str) else encoder.name
     if not same_encoder(model.encoder, name):
         msg = (
-            f"the ratings model in {folder} reads vectors of {model.encoder!r}, but these are of {name!r}, whose"
-            " numbers mean something else. Embed with the first, or train a model on these (fs.fit_ratings)."
+            f"the ratings model in {folder} reads vectors of {model.encoder!r}, but these are of {name!r} and cannot be"
+            " compared. Embed the faces with the first encoder, or train a model on these vectors (fs.fit_ratings)."
         )
         raise ModelError(msg)
     return model
 
 
 def residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.DataFrame:
-    """Say for each group whether held-out predictions are too high or too low.
+    """Measure for each group of faces whether the held-out predictions are too high or too low.
 
     Parameters
     ----------
     held_out
         ``fit.held_out`` with the column `by` joined.
     by
-        Column of groups.
+        Column of groups; rows without a group are left out.
     level
-        Coverage of the t intervals.
+        Coverage of the t intervals, 0 to 1.
 
     Returns
     -------
-    `group`, `n`, `residual` (mean of rating minus predicted, scale points: above 0, the model rates the group too low),
-    `low`, `high`, and `r` (held-out correlation inside the group, as in ``fit.skill``; null below three faces); groups in order.
+    One row per group, sorted: `group` (String), `n` (Int64), `residual` (Float64, mean of rating minus predicted, scale
+    points; above 0, the model rates the group too low), `low`, `high` (Float64, interval of `residual`, null for a single
+    face) and `r` (Float64, held-out correlation within the group as in ``fit.skill``; null for fewer than three faces).
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> held_out = pl.DataFrame({"rating": [3.0, 5.0, 2.0, 4.0], "predicted": [2.5, 4.0, 2.5, 4.5]})
+    >>> held_out = held_out.with_columns(residual=pl.col("rating") - pl.col("predicted"), baseline=pl.lit(3.5))
+    >>> groups = held_out.with_columns(gender=pl.Series(["female", "female", "male", "male"]))
+    >>> fs.ratings.residuals(groups, "gender").select("group", "n", "residual").rows()
+    [('female', 2, 0.75), ('male', 2, -0.5)]
     """
     from scipy.stats import t as student
 
@@ -255,19 +331,19 @@ def _rated_rows(embeddings: Rows, target: pl.DataFrame, settings: RatingsSetting
     rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")
     if rows.height < MIN_FACES:
         msg = (
-            f"{rows.height} rated faces have {settings.needed}, {MIN_FACES} are needed; {target.height} faces are"
-            " rated. Does image_id name the same pictures in both tables?"
+            f"{rows.height} of {target.height} rated faces have {settings.needed}, but {MIN_FACES} are needed. Rate or"
+            " embed more faces, and check that image_id names the same pictures in both tables."
         )
         raise ValueError(msg)
     return rows
 
 
-def _blocks(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+def _columns_as_arrays(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, NDArray[np.floating]]:
     return {column: rows[column].to_numpy() for column in columns}
 
 
 def _groups(rows: pl.DataFrame, settings: RatingsSettings) -> NDArray[np.int64]:
-    """Number the groups that must stay together: near-duplicates, and pictures of one person."""
+    """Number the groups that must stay in one fold: near-duplicates, and pictures of one person."""
     vectors = rows[settings.columns[-1]].to_numpy().astype(np.float32)
     people = number_people(rows[settings.person]) if settings.person else None
     return group_pictures(vectors, people, min_cosine=settings.min_cosine)
@@ -284,5 +360,13 @@ def settings(cfg: Config) -> dict[str, Any]:
     Returns
     -------
     `settings` and `seed`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
+    >>> list(fs.ratings.settings(cfg))
+    ['settings', 'seed']
     """
     return {"settings": cfg.ratings, "seed": cfg.seed}

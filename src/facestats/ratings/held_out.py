@@ -1,4 +1,4 @@
-"""How far held-out predictions go beyond the mean of the training faces, which says nothing about a face."""
+"""How much better held-out predictions are than the mean rating of the training faces."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ if TYPE_CHECKING:
 
     from facestats.ratings.regression import HeldOut
 
-RESAMPLES = 1000
+N_RESAMPLES = 1000
 
 
 def score_held_out(
     matrix: NDArray[np.float64],
     target: NDArray[np.float64],
-    held: HeldOut,
+    held_out: HeldOut,
     groups: NDArray[np.int64],
     *,
     seed: int,
 ) -> pl.DataFrame:
-    """Correlation, error and skill of held-out predictions beside what the raters allow.
+    """Compute correlation, error and skill of held-out predictions, beside the limits set by the raters.
 
     Parameters
     ----------
     matrix
         Single ratings, (faces, raters), NaN where missing.
-    target, held
-        Mean rating of each face, and what cross-validation said of it.
+    target, held_out
+        Mean rating of each face, and its prediction from cross-validation.
     groups
-        Number of each face's group; the 95 % bootstrap intervals resample whole groups.
+        Number of the group of each face; the 95 % bootstrap intervals resample whole groups.
     seed
         Fixes the resamples.
 
@@ -44,13 +44,13 @@ def score_held_out(
     """
     rng = np.random.default_rng(seed)
     members = [np.flatnonzero(groups == g) for g in np.unique(groups)]
-    drawn = []
-    for _ in range(RESAMPLES):
+    resampled = []
+    for _ in range(N_RESAMPLES):
         rows = np.concatenate([members[i] for i in rng.integers(0, len(members), len(members))])
-        drawn.append(_measures(target[rows], held.predicted[rows], held.baseline[rows]))
-    low, high = np.nanquantile(np.array(drawn), [0.025, 0.975], axis=0)
-    value = _measures(target, held.predicted, held.baseline)
-    rows_out = [
+        resampled.append(_measures(target[rows], held_out.predicted[rows], held_out.baseline[rows]))
+    low, high = np.nanquantile(np.array(resampled), [0.025, 0.975], axis=0)
+    value = _measures(target, held_out.predicted, held_out.baseline)
+    measures = [
         ("single_rater", float(np.nanmean(rater_agreement(matrix))), None, None),
         ("r", value[0], low[0], high[0]),
         ("ceiling", split_variance(matrix).ceiling(), None, None),
@@ -58,16 +58,17 @@ def score_held_out(
         ("skill", value[2], low[2], high[2]),
     ]
     schema = {"measure": pl.String, "value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-    return pl.DataFrame(rows_out, schema=schema, orient="row")
+    return pl.DataFrame(measures, schema=schema, orient="row")
 
 
 def held_out_r(
     target: NDArray[np.float64], predicted: NDArray[np.float64], baseline: NDArray[np.float64]
 ) -> float:
-    """Correlation of rating and prediction, both less the mean of the training faces; 0 if all predictions are it.
+    """Correlate rating and prediction after subtracting the mean rating of the training faces from both.
 
-    A face is not in its own training mean: a high one lowers it. Predictions that are nothing but this mean would
-    correlate with the ratings far below zero if folds were pooled as they are.
+    A held-out face is missing from its own training mean, so a high rating goes with a low mean. Without the
+    subtraction, a model that only predicts this mean would show a clearly negative correlation over all folds. Such
+    a model gets 0 here.
     """
     r = correlate(target - baseline, predicted - baseline)
     return r if np.isfinite(r) or len(target) < MIN_COMMON else 0.0
@@ -76,7 +77,7 @@ def held_out_r(
 def _measures(
     target: NDArray[np.float64], predicted: NDArray[np.float64], baseline: NDArray[np.float64]
 ) -> tuple[float, float, float]:
-    """Correlation, root mean square error, and the share of the squared error that the prediction takes away."""
-    squared, plain = ((target - predicted) ** 2).mean(), ((target - baseline) ** 2).mean()
-    skill = 1 - squared / plain if plain > 0 else np.nan
-    return held_out_r(target, predicted, baseline), float(np.sqrt(squared)), float(skill)
+    """Correlation, root mean square error, and the share by which the prediction reduces the baseline's squared error."""
+    error, baseline_error = ((target - predicted) ** 2).mean(), ((target - baseline) ** 2).mean()
+    skill = 1 - error / baseline_error if baseline_error > 0 else np.nan
+    return held_out_r(target, predicted, baseline), float(np.sqrt(error)), float(skill)

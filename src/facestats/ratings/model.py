@@ -1,4 +1,4 @@
-"""A trained ratings model: what it needs, what it says, and how it is kept, as safetensors and JSON in a folder."""
+"""A trained model of ratings, stored as safetensors and JSON in a folder."""
 
 from __future__ import annotations
 
@@ -25,33 +25,34 @@ if TYPE_CHECKING:
 SPEC, WEIGHTS = "model.json", "model.safetensors"
 KIND = "facestats ratings model 1"
 MAX_SPEC_BYTES = 1_000_000
-REFERENCE = (0.5, 0.9, 0.95, 0.99)  # quantiles of held-out distances that are kept
+REFERENCE_QUANTILES = (0.5, 0.9, 0.95, 0.99)  # of the distances of held-out faces
 
 
 @dataclass(frozen=True)
 class RatingsModel:
     """Predicts the mean rating of a trait from stored vectors.
 
-    Holds no picture and no vector of a face that it was trained on, only sums over all of them.
+    It holds no picture and no vector of a training face, only sums over all of them.
 
     Parameters
     ----------
     trait, unit, scale
-        What was rated, in which unit, from where to where.
+        What was rated, the unit of the ratings, and the lowest and highest possible rating.
     encoder
         Name of the encoder that made the vectors.
     dims
-        Columns of vectors that it reads, with their dimensions.
+        Columns of vectors that the model reads, and their dimensions.
     features, layers
-        The fitted function.
+        The fitted function: from vectors to features, and from features to the rating.
     spread
-        Standard deviation of a prediction at distance d: root of spread[0] + spread[1] d^2.
+        The standard deviation of a prediction at distance d is the square root of spread[0] + spread[1] d^2.
     width, level
-        A share `level` of new faces lies within `width` standard deviations.
+        The interval of `width` standard deviations around the prediction covers the share `level` of new faces.
     reference
-        Quantiles `REFERENCE` of the distance of held-out faces; farther than the last one is out of distribution.
+        Quantiles `REFERENCE_QUANTILES` of the distances of held-out faces. A face beyond the last one is out of
+        distribution.
     facts
-        What to know of the training: faces, raters, held-out correlation, ceiling.
+        Facts about the training: regressor, numbers of faces and raters, held-out measures, ceiling.
     """
 
     trait: str
@@ -69,7 +70,7 @@ class RatingsModel:
 
     @property
     def name(self) -> str:
-        """Trait and a hash of the weights: the table is made again when they change."""
+        """Trait and hash of the weights; tables made by the model are stale when it changes."""
         digest = hashlib.sha256()
         for key, values in sorted(self._arrays().items()):
             digest.update(key.encode() + values.tobytes())
@@ -78,11 +79,26 @@ class RatingsModel:
 
     @property
     def needs_landmarks(self) -> bool:
-        """Whether the frame must hold `landmarks` beside the vectors."""
+        """Whether the model reads the column `landmarks` in addition to the vectors."""
         return self.features.has_shapes
 
+    def __repr__(self) -> str:
+        low, high = self.scale
+        facts = "".join(f", {name}={value}" for name, value in self.facts.items())
+        return f"RatingsModel({self.trait}, {low:g} to {high:g} {self.unit}, encoder {self.encoder!r}{facts})"
+
     def predict(self, blocks: Mapping[str, NDArray[np.floating]]) -> dict[str, NDArray]:
-        """Predict from arrays named like the columns: `value`, `sd`, `low`, `high`, `ood`, each (n,)."""
+        """Predict from arrays; :func:`facestats.ratings.rate_faces` does the same for a table.
+
+        Parameters
+        ----------
+        blocks
+            An array of n rows per column: those of `dims`, and `landmarks` if `needs_landmarks`.
+
+        Returns
+        -------
+        `value`, `low` and `high` (scale points), `sd` (standard deviation) and `ood` (out of distribution), each (n,).
+        """
         x = self.features.apply(blocks)
         value, distance = apply_layers(self.layers, x), self.features.distance(x)
         sd = spread_at(np.array(self.spread), distance)
@@ -91,11 +107,22 @@ class RatingsModel:
         return {**inside, "sd": sd, "ood": distance > self.reference[-1]}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``model.safetensors`` and ``model.json`` into `folder`, the latter last."""
+        """Write ``model.safetensors`` and ``model.json``.
+
+        Parameters
+        ----------
+        folder
+            Folder of this model; it is made if it is missing.
+
+        Returns
+        -------
+        The folder.
+        """
         from safetensors.numpy import save
 
         target = Path(folder)
         arrays = {k: np.ascontiguousarray(v) for k, v in self._arrays().items()}
+        # the description comes last: without it the folder does not count as a model
         write_atomically(target / WEIGHTS, save(arrays))
         text = json.dumps({"kind": KIND, "name": self.name, **self._spec()}, indent=2)
         write_atomically(target / SPEC, text + "\n")
@@ -103,7 +130,22 @@ class RatingsModel:
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str]) -> Self:
-        """Read a saved model; :func:`facestats.ratings.load_model` also asks for the encoder."""
+        """Read a saved model; :func:`facestats.ratings.load_model` also checks the encoder.
+
+        Parameters
+        ----------
+        folder
+            Folder that :meth:`save` wrote.
+
+        Returns
+        -------
+        The model.
+
+        Raises
+        ------
+        ModelError
+            If the files are missing, damaged, or do not belong together.
+        """
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
@@ -135,11 +177,11 @@ class RatingsModel:
             IndexError,
         ) as error:
             msg = (
-                f"the ratings model in {target} cannot be read ({error}). Train it again with fs.fit_ratings."
+                f"the ratings model in {target} cannot be read: {error}. Train it again with fs.fit_ratings."
             )
             raise ModelError(msg) from error
         if model.name != spec["name"]:
-            msg = f"{target}: {SPEC} and {WEIGHTS} do not belong together. Train the model again."
+            msg = f"{target}: {SPEC} and {WEIGHTS} do not belong together. Train the model again with fs.fit_ratings."
             raise ModelError(msg)
         return model
 
@@ -163,28 +205,33 @@ class RatingsModel:
             "spread": list(self.spread),
             "width": self.width,
             "level": self.level,
-            "reference_distances": {str(q): v for q, v in zip(REFERENCE, self.reference, strict=True)},
+            "reference_distances": {
+                str(q): v for q, v in zip(REFERENCE_QUANTILES, self.reference, strict=True)
+            },
             "facts": dict(self.facts),
         }
 
 
 def _read_spec(file: Path) -> dict[str, Any]:
     if not file.is_file():
-        msg = f"no ratings model in {file.parent}: there is no {SPEC}. fs.fit_ratings makes one; see 05_ratings."
+        msg = (
+            f"there is no ratings model in {file.parent}: the file {SPEC} is missing. Train one with fs.fit_ratings"
+            " (notebooks/05_ratings.ipynb)."
+        )
         raise ModelError(msg)
     try:
         text = file.read_bytes()[: MAX_SPEC_BYTES + 1].decode()
         spec = json.loads(text)
         found = spec.get("kind")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
-        msg = f"{file} cannot be read: {error}"
+        msg = f"{file} cannot be read: {error}. Train the model again with fs.fit_ratings."
         raise ModelError(msg) from error
     if found != KIND:
-        msg = f"{file} describes {found!r}, not a {KIND!r}"
+        msg = f"{file} describes {found!r}, expected {KIND!r}. Train the model again with fs.fit_ratings."
         raise ModelError(msg)
     return spec
 
 
 def same_encoder(a: str, b: str) -> bool:
-    """Whether two encoder names mean the same weights: the precision behind the last space may differ."""
+    """Whether two encoder names mean the same weights; the precision after the last space may differ."""
     return a.rpartition(" ")[0 if " " in a else 2] == b.rpartition(" ")[0 if " " in b else 2]

@@ -1,4 +1,4 @@
-"""Panels of raters: how far they agree, who is severe, and their mean."""
+"""Agreement of raters, severity of each rater, and mean rating of each face."""
 
 from __future__ import annotations
 
@@ -33,37 +33,52 @@ _MEASURES = ("icc_2_1", "icc_2_k", "single_rater", "split_half", "spearman_brown
 def reliability(
     ratings: pl.DataFrame, *, n_splits: int = 1000, n_resamples: int = 200, seed: int = 0
 ) -> pl.DataFrame:
-    """Say how far raters agree, and how well their mean can be predicted at all.
+    """Measure how far raters agree, and how well their mean rating can be predicted at best.
 
     Parameters
     ----------
     ratings
-        As :func:`facestats.ratings.read` returns them; not every rater needs to rate every face.
+        As returned by :func:`facestats.ratings.read`; not every rater needs to rate every face.
     n_splits
-        Random halves of the raters.
+        Number of random splits of the raters into halves.
     n_resamples
-        Resamples for the 95 % intervals: faces and raters both drawn anew (parametric) for the two ICC; faces
-        alone for the others, which speak of the raters at hand.
+        Number of resamples for the 95 % intervals. For the two ICC both faces and raters are simulated anew; for the
+        other measures, which describe these raters only, the faces are resampled.
     seed
-        Fixes both.
+        Fixes splits and resamples.
 
     Returns
     -------
-    Per trait a row per `measure`, with `value`, `low`, `high` (Float64), `n_faces`, `n_raters` (Int64):
-    `icc_2_1` and `icc_2_k` (absolute agreement of one rater and of the mean, k the harmonic mean of ratings per
-    face; Shrout & Fleiss 1979, McGraw & Wong 1996), `single_rater` (mean correlation of one rater with the
-    mean of the rest), `split_half` (mean correlation of random halves), `spearman_brown` (the same, stepped up
-    to all raters), `ceiling` (highest correlation to be expected with the mean ratings: the root of their
-    consistency).
+    One row per trait and measure: `trait`, `measure` (String), `value`, `low`, `high` (Float64), `n_faces`, `n_raters`
+    (Int64). The measures are `icc_2_1` and `icc_2_k` (absolute agreement of one rater and of the mean, where k is the
+    harmonic mean of the number of ratings per face; Shrout & Fleiss 1979, McGraw & Wong 1996), `single_rater` (mean
+    correlation of one rater with the mean of the others), `split_half` (mean correlation of random halves),
+    `spearman_brown` (the same, extrapolated to all raters) and `ceiling` (highest correlation with the mean ratings to
+    be expected of any prediction: the square root of their consistency).
+
+    Raises
+    ------
+    ValueError
+        If a trait has too few ratings to tell faces, raters and noise apart.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = fs.ratings.reliability(project.ratings, n_splits=20, n_resamples=20)
+    >>> table["measure"].to_list()
+    ['icc_2_1', 'icc_2_k', 'single_rater', 'split_half', 'spearman_brown', 'ceiling']
+    >>> table.row(0)[-2:]
+    (12, 4)
     """
     rows = []
     for trait, matrix, _, _ in _matrices(ratings):
         value = _measures(matrix, n_splits=n_splits, seed=seed)
-        # few halves do for each resample: their mean varies far less than the faces do
-        drawn = resample_faces(
+        # 20 splits per resample are enough: their mean varies far less than the faces do
+        resampled = resample_faces(
             matrix, lambda m: _measures(m, n_splits=20, seed=seed), n_resamples=n_resamples, seed=seed
         )
-        low, high = np.nanquantile(drawn, [0.025, 0.975], axis=0)
+        low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
         for i, ends in enumerate(icc_intervals(matrix, n_resamples=n_resamples, seed=seed)):
             low[i], high[i] = ends
         for i, name in enumerate(_MEASURES):
@@ -74,21 +89,31 @@ def reliability(
 
 
 def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame:
-    """Say for each rater how severe they are and how far they agree with the others.
+    """Estimate the severity of each rater, and the agreement of each rater with the others.
 
     Parameters
     ----------
     ratings
-        As :func:`facestats.ratings.read` returns them.
+        As returned by :func:`facestats.ratings.read`.
     level
-        Coverage of the intervals.
+        Coverage of the intervals, 0 to 1.
 
     Returns
     -------
-    `trait`, `rater_id`, `n` (faces rated), `severity` (scale points above the average rater on the same faces,
-    least squares) with `severity_low` and `severity_high` (t interval from the rater's own residuals),
-    `agreement` (correlation with the mean of the rest, null for raters who never vary) with `agreement_low`
-    and `agreement_high` (Fisher 1921).
+    One row per trait and rater: `trait`, `rater_id` (String), `n` (Int64, faces rated), `severity` (Float64, scale points
+    above the average rater on the same faces, by least squares) with `severity_low` and `severity_high` (t interval
+    from the residuals of the rater), `agreement` (Float64, correlation with the mean of the others; null for raters
+    who always give the same rating) with `agreement_low` and `agreement_high` (Fisher 1921).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> effects = fs.ratings.rater_effects(project.ratings)
+    >>> effects["rater_id"].to_list()
+    ['rater_0', 'rater_1', 'rater_2', 'rater_3']
+    >>> effects["n"].to_list()
+    [12, 12, 12, 12]
     """
     from scipy.stats import t as student
 
@@ -96,7 +121,7 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
     for trait, matrix, _, raters in _matrices(ratings):
         faces, severity = additive_effects(matrix)
         agreement = rater_agreement(matrix)
-        share = 1 - 1 / matrix.shape[1]  # severity is measured against the mean of all raters
+        share = 1 - 1 / matrix.shape[1]  # severity is relative to the mean of all raters, this one included
         for j, rater in enumerate(raters):
             residual = (matrix[:, j] - faces - severity[j])[np.isfinite(matrix[:, j])]
             n = len(residual)
@@ -111,18 +136,34 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
 
 
 def average(ratings: pl.DataFrame, *, trait: str | None = None) -> pl.DataFrame:
-    """Average the ratings of each face with the severity of its raters taken out.
+    """Average the ratings of each face, corrected for the severity of its raters.
 
     Parameters
     ----------
     ratings
-        As :func:`facestats.ratings.read` returns them.
+        As returned by :func:`facestats.ratings.read`.
     trait
-        Which one; may be left out where there is only one.
+        Name of the trait; may be omitted if there is only one.
 
     Returns
     -------
-    `image_id`, `rating` (Float64, scale points; the plain mean where everybody rated everything), `n` (ratings).
+    One row per face: `image_id`, `rating` (Float64, scale points; the plain mean if every rater rated every face) and
+    `n` (Int64, number of ratings).
+
+    Raises
+    ------
+    ValueError
+        If `trait` was not rated, or if it is omitted and there are several.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> means = fs.ratings.average(project.ratings)
+    >>> means.columns
+    ['image_id', 'rating', 'n']
+    >>> means["rating"].head(3).round(1).to_list()
+    [2.5, 3.5, 4.5]
     """
     matrix, images = pick_trait(ratings, trait)[1:3]
     faces, _ = additive_effects(matrix)
@@ -130,26 +171,26 @@ def average(ratings: pl.DataFrame, *, trait: str | None = None) -> pl.DataFrame:
 
 
 def _matrices(ratings: pl.DataFrame) -> Iterator[tuple[str, NDArray[np.float64], list[str], list[str]]]:
-    """Yield per trait its name, the matrix faces by raters, the faces and the raters."""
+    """Yield for each trait its name, the matrix (faces, raters), the faces and the raters."""
     check_columns(ratings, KEY, "rater_id", "trait", "rating", made_by="fs.ratings.read")
     for (trait,), part in ratings.sort("trait", KEY).group_by("trait", maintain_order=True):
         wide = part.sort("rater_id").pivot(on="rater_id", index=KEY, values="rating").sort(KEY)
         matrix = wide.drop(KEY).cast(pl.Float64).fill_null(np.nan).to_numpy()
-        _tell_panels(str(trait), matrix)
+        _warn_about_panels(str(trait), matrix)
         yield str(trait), matrix, wide[KEY].to_list(), wide.columns[1:]
 
 
-def _tell_panels(trait: str, matrix: NDArray[np.float64]) -> None:
-    """Say so in the log where raters fall into panels that share no face."""
-    of_face, of_rater = find_panels(matrix)
-    if of_face.max() == 0:
+def _warn_about_panels(trait: str, matrix: NDArray[np.float64]) -> None:
+    """Log a warning if the raters form panels that share no face."""
+    panel_of_face, panel_of_rater = find_panels(matrix)
+    if panel_of_face.max() == 0:
         return
-    sizes = zip(np.bincount(of_rater).tolist(), np.bincount(of_face).tolist(), strict=True)
+    sizes = zip(np.bincount(panel_of_rater).tolist(), np.bincount(panel_of_face).tolist(), strict=True)
     shown = [f"{raters:,} raters of {faces:,} faces" for raters, faces in sizes]
     log.warning(
-        "%s: the raters fall into %d panels that share no face: %s. Severity is measured inside each; between panels"
-        " the plain means count, so that a severe panel looks like lower faces. Look at each panel alone, or let some"
-        " raters see faces of both.",
+        "%s: the raters form %d panels that share no face: %s. Severity is estimated within each panel, so a severe"
+        " panel looks like a panel of lower-rated faces. Analyse each panel alone, or let some raters rate faces of"
+        " several panels.",
         trait,
         len(shown),
         "; ".join(shown[:5]) + ("; and others" if len(shown) > 5 else ""),
@@ -159,28 +200,28 @@ def _tell_panels(trait: str, matrix: NDArray[np.float64]) -> None:
 def pick_trait(
     ratings: pl.DataFrame, trait: str | None
 ) -> tuple[str, NDArray[np.float64], list[str], list[str]]:
-    """Name of the one trait meant, its matrix faces by raters, the faces and the raters."""
+    """Find the trait asked for: its name, its matrix (faces, raters), the faces and the raters."""
     found = ratings["trait"].unique().sort().to_list()
     if trait is None and len(found) == 1:
         trait = found[0]
     if trait not in found:
-        msg = f"trait {trait!r} is not among those rated: {found}. Name one of them."
+        msg = f"trait must be one of the rated traits {found}, got {trait!r}. Give trait=..."
         raise ValueError(msg)
     return next(_matrices(ratings.filter(trait=trait)))
 
 
 def _measures(matrix: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArray[np.float64]:
-    """Values of `MEASURES` for one matrix."""
-    parts = split_variance(matrix)
+    """Values of `_MEASURES` for one matrix."""
+    components = split_variance(matrix)
     halves = split_half(matrix, n_splits=n_splits, seed=seed)
-    stepped = 2 * halves / (1 + halves)
+    spearman_brown = 2 * halves / (1 + halves)
     return np.array(
         [
-            parts.icc(),
-            parts.icc(parts.per_face),
+            components.icc(),
+            components.icc(components.per_face),
             np.nanmean(rater_agreement(matrix)),
             np.nanmean(halves),
-            np.nanmean(stepped),
-            parts.ceiling(),
+            np.nanmean(spearman_brown),
+            components.ceiling(),
         ]
     )

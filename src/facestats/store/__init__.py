@@ -1,4 +1,4 @@
-"""Tables on disk: read, write, build chunk by chunk, and say what is stale."""
+"""Tables on disk: read, write, build in chunks, and report which are stale."""
 
 from facestats.store.locks import LockedError, StoreError
 from facestats.store.store import Store

@@ -1,6 +1,6 @@
-"""What a stage depends on, as data: its function, the version of its code, its settings, its models.
+"""Describe what the output of a stage depends on: its function, the version of its code, its settings, its models.
 
-The store compares these descriptions: a table is stale when its stage would be described differently now.
+The store compares these descriptions: a table is stale if its stage would be described differently now.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ PACKAGES = (
     "open_clip_torch",
     "transformers",
 )
-# these change how fast a result comes, not what it is
+# parameters that change only the speed
 SPEED_ONLY = frozenset({"workers"})
-# Stages recorded by the place of their code, as they were before they had packages: (name, version) then and now.
+# Stages that earlier releases recorded by the module of their code: (name, version) then and now.
 _EARLIER_STAGES = {
     ("facestats.core.classify.classify_faces", 2): ("facestats.attributes.classify_faces", 1),
 }
-# Tables that `Store.write` recorded without the stage that made them: table -> (name, version) of that stage.
+# Tables that earlier releases recorded without the stage that made them: table -> (name, version) of that stage.
 _EARLIER_WRITES = {
     "composites": ("facestats.composites.tabulate", 1),
     "audit": ("facestats.audit.accuracy", 2),
@@ -49,9 +49,10 @@ _EARLIER_WRITES = {
 
 
 def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe a stage as JSON-able data: function, code version, parameters.
+    """Describe a stage as data for JSON: function, code version, parameters.
 
-    Folders (``Path``) and `SPEED_ONLY` settings do not count; a model counts by its `name`, a frame by its rows.
+    Folders (``Path``) and the parameters in `SPEED_ONLY` are left out. A model is described by its `name`, a frame by
+    the hash of its rows.
     """
     counted = {k: v for k, v in params.items() if k not in SPEED_ONLY and not isinstance(v, Path)}
     return {
@@ -62,20 +63,20 @@ def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[
 
 
 def describe_write(func: Callable[..., Any] | None, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Describe what :meth:`facestats.Store.write` writes: the stage that made it, and the settings that were named."""
+    """Describe a table that :meth:`facestats.Store.write` writes: the stage that made it, and the given settings."""
     name, number = ("Store.write", 1) if func is None else (stage_name(func), _code_version(func))
     return {"function": name, "version": number, "params": {k: str(v) for k, v in settings.items()}}
 
 
 def stage_name(func: Callable[..., Any]) -> str:
-    """Name a stage by what its users call it; one of ours may move within its package and keeps its name."""
+    """Return the public name of a stage, so that a function of this package keeps its name in another module."""
     parts = func.__module__.split(".")
     home = ".".join(parts[:2]) if parts[0] == "facestats" else func.__module__
     return f"{home}.{func.__qualname__}"
 
 
-def read_earlier(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
-    """Say how the stored description of a stage would be written today, where earlier releases wrote it otherwise."""
+def translate_stage(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
+    """Translate the stored description of a stage, which an earlier release may have written, into the present form."""
     was = (stage["function"], stage["version"])
     now = _EARLIER_WRITES.get(table, was) if was[0] == "Store.write" else _EARLIER_STAGES.get(was, was)
     names = {t.earlier_name: t.name for t in TABLES.values() if t.earlier_name}
@@ -84,7 +85,7 @@ def read_earlier(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
 
 
 def describe_value(value: Any) -> Any:
-    """Turn a parameter into JSON-able data that changes when its meaning does."""
+    """Turn a parameter into data for JSON that changes when the meaning of the parameter changes."""
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, pl.DataFrame):
@@ -105,20 +106,20 @@ def describe_value(value: Any) -> Any:
 
 
 def stage_hash(stage: Mapping[str, Any]) -> int:
-    """Hash a stage description to 64 bits; key order counts, because option order does."""
+    """Hash a stage description to 64 bits; the order of keys counts, because the order of options does."""
     text = json.dumps(stage).encode()
     return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
 
 
 def frame_digest(df: pl.DataFrame) -> str:
-    """Hash all rows of a frame, whatever their order, to 16 hex digits."""
+    """Hash all rows of a frame to 16 hexadecimal digits; their order does not count."""
     hashes = row_hashes(df).copy()
     hashes.sort()
     return hashlib.blake2b(hashes.tobytes(), digest_size=8).hexdigest()
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of the packages that can change a number, where installed."""
+    """Return the versions of the installed packages that can affect results."""
     found = {"python": ".".join(map(str, sys.version_info[:3]))}
     for name in PACKAGES:
         try:
@@ -129,8 +130,8 @@ def package_versions() -> dict[str, str]:
 
 
 def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
-    """Name what differs between two stage descriptions, as short sentences."""
-    if _is_frame(old) and _is_frame(new):
+    """List the differences of two stage descriptions in a few words each; `where` is the path to `old` and `new`."""
+    if is_frame_digest(old) and is_frame_digest(new):
         return [] if old == new else [f"{where.rpartition('.')[2]} changed"]
     if isinstance(old, Mapping) and isinstance(new, Mapping):
         found = []
@@ -141,20 +142,21 @@ def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
             else:
                 found += explain_change(old[key], new[key], where=path)
         return found or ([f"{where}: other order"] if list(old) != list(new) else [])
-    return [] if old == new else [f"{where}: {_short(old)} -> {_short(new)}"]
+    return [] if old == new else [f"{where}: {_shorten(old)} -> {_shorten(new)}"]
 
 
-def _is_frame(value: Any) -> bool:
+def is_frame_digest(value: Any) -> bool:
+    """Return whether a described parameter is a frame."""
     return isinstance(value, Mapping) and set(value) == {"rows", "digest"}
 
 
-def _short(value: Any) -> str:
+def _shorten(value: Any) -> str:
     text = json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _code_version(func: Callable[..., Any]) -> int | str:
-    """The VERSION of the function's package or module; for a function without one, a hash of its source."""
+    """Return the VERSION of the function's package or module; for a function without one, a hash of its source."""
     package = ".".join(func.__module__.split(".")[:2])
     for place in (package, func.__module__):
         if isinstance(number := getattr(sys.modules.get(place), "VERSION", None), int):
@@ -167,9 +169,10 @@ def _code_version(func: Callable[..., Any]) -> int | str:
 
 
 def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
-    """Hash each row: the stored `fingerprint` where there is one, else all values but `path`.
+    """Return the hash of each row, (n,) uint64: its stored `fingerprint`, or else the hash of all values but `path`.
 
-    Stable across processes, machines and Polars versions (BLAKE2b over column names and values).
+    The hash is the same in every process, on every machine, and in every version of Polars (BLAKE2b of column names
+    and values).
     """
     if FINGERPRINT in df.columns:
         return df[FINGERPRINT].to_numpy()
@@ -182,9 +185,10 @@ def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
 
 
 def mark_failures(df: pl.DataFrame) -> pl.DataFrame:
-    """Flip bits in the `fingerprint` of each failed row, other bits for each status; twice gives it back.
+    """Flip bits in the `fingerprint` of each failed row, different bits for each status; a second call undoes it.
 
-    Tables are stored so: a failure that passes, or becomes another one, is a change for the next stage.
+    Stored fingerprints have these flips. When a row stops failing, or fails in another way, its fingerprint changes,
+    so that the next stage computes it again.
     """
     if "status" not in df.columns:
         return df
@@ -194,7 +198,7 @@ def mark_failures(df: pl.DataFrame) -> pl.DataFrame:
 
 
 def mix_hashes(hashes: NDArray[np.uint64], salt: int) -> NDArray[np.uint64]:
-    """Combine row hashes with the hash of a stage (splitmix64 finaliser, Steele et al. 2014)."""
+    """Combine row hashes with `salt`, the hash of a stage (finaliser of splitmix64, Steele et al. 2014)."""
     z = hashes + np.uint64(salt)
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

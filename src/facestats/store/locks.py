@@ -1,4 +1,4 @@
-"""One run at a time: a lock that the system takes back when its process dies, and who holds it."""
+"""Allow one run at a time: a lock that the system releases when its process ends, and the name of its owner."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
 
 
 class StoreError(RuntimeError):
-    """The store cannot read or write; the text says what to do, and nothing was harmed."""
+    """The store cannot read or write a table; the message says what to do. Stored tables are unchanged."""
 
 
 class LockedError(StoreError):
-    """Another run holds the table or output."""
+    """Another run is writing the table or the output."""
 
 
 @contextmanager
 def exclusive_lock(lock_file: Path, owner_file: Path, *, what: str) -> Iterator[None]:
-    """Hold `lock_file` alone, and say in `owner_file` who does.
+    """Lock `lock_file` while the block runs, and write the owner of the lock into `owner_file`.
 
     Parameters
     ----------
     lock_file
-        Stays when it is released: who waits for it would else hold a file that is no longer there.
+        Never deleted: a waiting process would otherwise lock an unlinked file.
     owner_file
-        Its neighbour, gone when the lock is released.
+        Deleted when the lock is released.
     what
-        What the lock stands for and what is done to it, for the error: ``table 'faces' is being built``.
+        The locked thing and what is done to it, for the error: ``table 'faces' is being built``.
 
     Raises
     ------
     LockedError
-        At once, if another run holds it.
+        If another run holds the lock; there is no waiting.
     """
     from filelock import FileLock, Timeout
 
@@ -45,10 +45,10 @@ def exclusive_lock(lock_file: Path, owner_file: Path, *, what: str) -> Iterator[
         lock.acquire(timeout=0)
     except Timeout as error:
         try:
-            who = owner_file.read_text(encoding="utf-8")
+            owner = owner_file.read_text(encoding="utf-8")
         except OSError:
-            who = "another process"
-        msg = f"{what} by {who}. Wait until it ends, or stop it; then run again."
+            owner = "another process"
+        msg = f"{what} by {owner}. Wait until it ends, or stop it; then run again."
         raise LockedError(msg) from error
     try:
         owner_file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")

@@ -1,7 +1,8 @@
-"""Crops that no table names any more: of removed pictures, of other crop sizes, of runs that were killed.
+"""Delete crops that no table names: of removed pictures, of other crop sizes, of runs that were killed.
 
-They go only when the tables that named them are replaced, so that every stored table keeps its crops. A mark in the
-table's working folder says that there may be some; a kill leaves the mark, and the next run sweeps.
+Crops are deleted only when the tables that named them are replaced, so that every stored table keeps its crops. A
+mark in the working folder of the table says that there may be such crops. After a kill the mark remains, and the next
+run deletes the crops.
 """
 
 from __future__ import annotations
@@ -22,25 +23,25 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MAKER = "faces"  # the table whose stage writes crops
-_BATCH = 50_000  # names in memory beside those of the tables
+_BATCH = 50_000  # file names in memory at once, besides those of the tables
 
 
 def mark_for_sweeping(files: TableFiles) -> None:
-    """Note, before a table that names crops changes, that some of them may be left without a name."""
+    """Mark, before a table that names crops changes, that some crops may no longer be named afterwards."""
     _mark(files).touch()
 
 
 def sweep_crops(files: TableFiles, crops_dir: Path) -> None:
-    """Remove the crops below `crops_dir` that neither a table nor a waiting chunk names, if `files` is marked.
+    """If `files` is marked, delete the crops below `crops_dir` that no table and no waiting chunk names.
 
-    The caller holds the lock of `files`. Where another process is writing crops, the mark stays for the next run.
+    The caller holds the lock of `files`. While another process writes crops, the mark is kept for the next run.
     """
     if not _mark(files).exists():
         return
     maker = TableFiles(files.folder, MAKER)
     with suppress(LockedError), nullcontext() if files.name == MAKER else maker.lock():
-        named = _named(files.folder)
-        for batch in _batches(crops_dir):
+        named = _named_files(files.folder)
+        for batch in _crop_batches(crops_dir):
             for name in batch.lazy().join(named, on="file", how="anti").collect()["file"]:
                 _remove(crops_dir, name)
         _mark(files).unlink(missing_ok=True)
@@ -50,8 +51,8 @@ def _mark(files: TableFiles) -> Path:
     return files.work / "unswept"
 
 
-def _named(folder: Path) -> pl.LazyFrame:
-    """All files that tables and their waiting chunks name."""
+def _named_files(folder: Path) -> pl.LazyFrame:
+    """Return all files that tables and their waiting chunks name."""
     frames = [pl.LazyFrame(schema={"file": pl.String})]
     for table in TABLES.values():
         files = TableFiles(folder, table.name)
@@ -60,7 +61,7 @@ def _named(folder: Path) -> pl.LazyFrame:
     return pl.concat(frames)
 
 
-def _batches(folder: Path) -> Iterator[pl.DataFrame]:
+def _crop_batches(folder: Path) -> Iterator[pl.DataFrame]:
     found: list[str] = []
     for place, _, names in os.walk(folder):
         inside = Path(place).relative_to(folder).as_posix()
@@ -75,6 +76,6 @@ def _batches(folder: Path) -> Iterator[pl.DataFrame]:
 
 def _remove(folder: Path, name: str) -> None:
     (folder / name).unlink(missing_ok=True)
-    with suppress(OSError):  # a folder that still holds something stays
+    with suppress(OSError):  # a folder that is not empty is kept
         for parent in Path(name).parents[:-1]:
             (folder / parent).rmdir()

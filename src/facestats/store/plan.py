@@ -1,4 +1,4 @@
-"""What a build has to do: which rows are missing, in which chunks, and what came of it."""
+"""Plan and carry out a build: find the missing rows, compute them in chunks, merge them into the table."""
 
 from __future__ import annotations
 
@@ -17,13 +17,31 @@ if TYPE_CHECKING:
 
     from facestats.core.tables import Table
 
-HASHED_AT_ONCE = 5_000  # rows of a lazy frame in memory while they are hashed
-READ_AT_ONCE = 20_000  # and while they wait for their chunk
+HASHED_AT_ONCE = 5_000  # rows of a lazy frame that are in memory while they are hashed
+READ_AT_ONCE = 20_000  # rows of a lazy frame that are read together for several chunks
 
 
 @dataclass(frozen=True)
 class Plan:
-    """`wanted` rows (key, fingerprint), of which `todo` are not done yet, and counts for the closing line."""
+    """What a build has to do.
+
+    Parameters
+    ----------
+    wanted
+        Key and fingerprint of every row of the new table.
+    todo
+        Those of `wanted` that have to be computed.
+    old_rows
+        Number of rows in the present table.
+    new
+        Number of rows in `todo` whose key the present table does not hold.
+    removed
+        Number of rows in the present table whose key is not in `wanted`.
+    resumed
+        Number of rows that an interrupted run has computed.
+    retried
+        Number of rows in `todo` that are computed again because they failed.
+    """
 
     wanted: pl.DataFrame
     todo: pl.DataFrame
@@ -31,14 +49,14 @@ class Plan:
     new: int
     removed: int
     resumed: int
-    again: int = 0
+    retried: int = 0
 
     def summary(self, name: str, *, restart: str) -> str:
-        """Say in one line what was computed and why."""
+        """Summarise in one line what was computed and why; `restart` names the changes of the stage."""
         n, total = self.todo.height, self.wanted.height
         if not n and not self.removed and not self.resumed:
             return f"{name}: {total} rows, unchanged"
-        kinds = {"new": self.new, "changed": n - self.new - self.again, "failed before": self.again}
+        kinds = {"new": self.new, "changed": n - self.new - self.retried, "failed before": self.retried}
         why = ", ".join(f"{k} {word}" for word, k in kinds.items() if k)
         parts = [f"{n} of {total} rows computed" + (f" ({why})" if why and self.old_rows else "")]
         parts += [f"{self.resumed} taken over from an interrupted run"] * (self.resumed > 0)
@@ -46,19 +64,28 @@ class Plan:
         return f"{name}: " + ", ".join(parts) + (f"; {restart}" if restart and n else "")
 
 
+def restore_fingerprints(frame: pl.DataFrame, stored: pl.LazyFrame, key: str) -> pl.DataFrame:
+    """Add the stored fingerprints to rows that were read without them; return `frame` itself if a value differs."""
+    if {*frame.columns, FINGERPRINT} != set(stored.collect_schema().names()):
+        return frame
+    found = take_rows(stored, frame[key])
+    found = frame.select(key).join(found, on=key, how="left", maintain_order="left")
+    return found if found.select(frame.columns).equals(frame) else frame
+
+
 def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:
-    """Key and fingerprint of every row that the table should have, sorted by key."""
-    marked = _marks(rows, table).sort(table.key)
+    """Return key and fingerprint of every row that the table should have, sorted by key."""
+    marked = _key_hashes(rows, table).sort(table.key)
     if marked.is_empty():
         msg = (
             f"there are no rows to make table {table.name!r} from: the input is empty. Look at the filter or the"
-            " folder that it comes from. A table that is there already stays as it is."
+            " folder that it comes from. A table that is already stored stays unchanged."
         )
         raise TableError(msg)
-    same = marked[table.key] == marked[table.key].shift()  # neighbours, now that they are in order
+    same = marked[table.key] == marked[table.key].shift()  # repeated keys are neighbours now
     if same.any():
         twice = marked.filter(same)[table.key][0]
-        msg = f"the input rows repeat {table.key} {twice!r}; a row per picture is needed"
+        msg = f"the input rows repeat {table.key} {twice!r}; pass one row per {table.key}"
         raise TableError(msg)
     salt = stage_hash(stage)
     if whole:
@@ -67,8 +94,8 @@ def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bo
     return marked.select(table.key, pl.Series(FINGERPRINT, marks, dtype=pl.UInt64))
 
 
-def _marks(rows: Rows, table: Table) -> pl.DataFrame:
-    """Key and hash of every input row; a lazy frame without stored hashes is read in batches."""
+def _key_hashes(rows: Rows, table: Table) -> pl.DataFrame:
+    """Return key and hash of every input row; a lazy frame without stored hashes is read in batches."""
     names = rows.collect_schema().names() if isinstance(rows, pl.LazyFrame) else rows.columns
     if table.key not in names:
         msg = f"the input rows have no {table.key!r} column; they have {names}"
@@ -85,27 +112,26 @@ def _marks(rows: Rows, table: Table) -> pl.DataFrame:
 
 
 def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_failed: bool) -> Plan:
-    """Compare the rows that should be there with the table and with the chunks of an interrupted run."""
+    """Compare the rows that the table should have with its present rows and the chunks of an interrupted run."""
     key = table.key
     old = index_parts(files.parts(), key)
     waiting = index_parts(files.chunks(), key)
-    counts = ~pl.col("failed") if retry_failed else pl.lit(value=True)
-    todo = _without(wanted, old.filter(counts), [key, FINGERPRINT])
-    rest = _without(todo, waiting.filter(counts), [key, FINGERPRINT])
-    todo, resumed = rest, todo.height - rest.height
+    done = ~pl.col("failed") if retry_failed else pl.lit(value=True)
+    missing = _without(wanted, old.filter(done), [key, FINGERPRINT])
+    todo = _without(missing, waiting.filter(done), [key, FINGERPRINT])
     return Plan(
         wanted,
         todo,
         old_rows=old.height,
         new=_without(todo, old, [key]).height,
         removed=_without(old, wanted, [key]).height,
-        resumed=resumed,
-        again=todo.height - _without(todo, old, [key, FINGERPRINT]).height,
+        resumed=missing.height - todo.height,
+        retried=todo.height - _without(todo, old, [key, FINGERPRINT]).height,
     )
 
 
 def _without(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> pl.DataFrame:
-    """Rows that `others` does not hold, in their order; a first run need not look anything up."""
+    """Return the rows that `others` does not hold, in their order."""
     if rows.is_empty() or others.is_empty():
         return rows
     return rows.join(others, on=on, how="anti", maintain_order="left")
@@ -114,9 +140,9 @@ def _without(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> pl.Data
 def take_chunks(
     rows: Rows, todo: pl.DataFrame, *, key: str, size: int | None
 ) -> Iterator[tuple[pl.DataFrame, pl.DataFrame]]:
-    """Yield the rows of `todo` (key, fingerprint) in key order, `size` at a time, and the input rows they name."""
+    """Yield the rows of `todo` (key, fingerprint) in key order, `size` at a time, each time with their input rows."""
     step = size or todo.height
-    # a file of a stored table is decoded whole even for one of its rows: take what several chunks need from it
+    # even one row of a stored table costs the decoding of a whole file, so read the rows of several chunks together
     batch = max(step, READ_AT_ONCE // step * step) if isinstance(rows, pl.LazyFrame) else todo.height
     for start in range(0, todo.height, batch):
         marks = todo.slice(start, batch)
@@ -127,29 +153,29 @@ def take_chunks(
 
 
 def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Table) -> pl.DataFrame:
-    """Call a stage function on a chunk and hold it to its contract."""
+    """Call a stage function on a chunk, and check its result against the contract of the table."""
     before = position()
     out = check_table(func(chunk), table)
     name = getattr(func, "func", func).__name__
     if out.height != chunk.height or not out.join(chunk, on=table.key, how="anti").is_empty():
         msg = (
-            f"{name} must return one row per input row: got {out.height} rows for {chunk.height}. Mark bad"
-            " rows in a column instead of dropping them."
+            f"{name} must return one row per input row: got {out.height} rows for {chunk.height}. Keep rows that"
+            " failed, and mark them in a column such as status."
         )
         raise TableError(msg)
     advance(chunk.height - (position() - before))
     return out.drop(FINGERPRINT, strict=False).sort(table.key)
 
 
-def keep_chunk(files: TableFiles, out: pl.DataFrame, meta: dict[str, Any]) -> None:
-    """Write a finished chunk behind those that lie there."""
+def write_chunk(files: TableFiles, out: pl.DataFrame, meta: dict[str, Any]) -> None:
+    """Write a finished chunk under the next free number."""
     last = files.chunks()[-1].stem if files.chunks() else "chunk-0"
     number = int(last.rpartition("-")[2]) + 1
     write_part(out, files.work / f"chunk-{number:08d}.parquet", meta)
 
 
 def source_folder(rows: Rows, table: Table) -> str | None:
-    """The folder that listed pictures come from."""
+    """Return the folder of listed pictures, None for other rows."""
     if "path" not in rows.lazy().collect_schema().names():
         return None
     first = rows.lazy().head(1).collect()
@@ -159,17 +185,17 @@ def source_folder(rows: Rows, table: Table) -> str | None:
 
 
 def assemble(files: TableFiles, plan: Plan, table: Table, *, meta: dict[str, Any]) -> None:
-    """Merge the rows that stay and the finished chunks into the next version of the table."""
+    """Merge the rows to keep and the finished chunks into the next version of the table."""
     if not plan.todo.height and not plan.removed and not plan.resumed and plan.old_rows:
-        files.clear()
+        files.remove_chunks()
         return
     paths = [*files.parts(), *files.chunks()]
     done = plan.wanted.join(index_parts(paths, table.key), on=[table.key, FINGERPRINT], how="inner")
-    # of a row computed twice (a failure tried again) the last counts
+    # a failure that was tried again has two rows: the last one counts
     rows = done.sort(table.key, "file").unique(table.key, keep="last").select(table.key, "file")
     if rows.height != plan.wanted.height:
         lost = plan.wanted.height - rows.height
-        msg = f"{lost} finished rows of {files.name!r} vanished from {files.work}; run again"
+        msg = f"{lost} finished rows of table {files.name!r} are missing in {files.work}; run again"
         raise StoreError(msg)
     merge_parts(files, rows, paths, meta=meta)
-    files.clear()
+    files.remove_chunks()

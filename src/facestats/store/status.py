@@ -1,4 +1,4 @@
-"""What is fresh, what is stale, and why: stored descriptions against present ones; nothing is computed."""
+"""Report which tables are stale and why: compare stored stage descriptions with present ones; compute no table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from facestats.inputs.listing import list_images
 from facestats.store.fingerprint import (
     explain_change,
     frame_digest,
+    is_frame_digest,
     mix_hashes,
-    read_earlier,
     row_hashes,
     stage_hash,
+    translate_stage,
 )
 from facestats.store.table_files import TableFiles, find_table, index_parts
 
@@ -34,9 +35,9 @@ class Expected:
     Parameters
     ----------
     stage
-        Its present description, from :func:`facestats.store.fingerprint.describe_stage`.
+        The present description of its stage, from :func:`facestats.store.fingerprint.describe_stage`.
     rows
-        Its input rows, where no stored table gives them (pictures, captions).
+        Its input rows, if they come from no stored table (pictures, captions).
     """
 
     stage: Mapping[str, Any]
@@ -61,10 +62,10 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
 
 
 def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> list[str]:
-    """Say which of the tables that `name` is made from were made from other rows than there are now.
+    """List the tables before `name` that were made from other rows than there are now.
 
-    Compares stored tables with those before them, all the way up, and tables in `given` with these rows; pictures
-    and settings that changed since do not count.
+    Compares every table that `name` directly or indirectly depends on with the stored table that it was made from,
+    or with its input rows in `given`. Pictures and settings that have changed since do not count.
     """
     found, waiting = [], list(find_table(name).reads)
     for read in waiting:
@@ -73,7 +74,7 @@ def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> 
         files = TableFiles(folder, read)
         meta, index = files.metadata(), index_parts(files.parts(), table.key)
         rows = given[read] if read in given else _stored_rows(folder, table.reads[0]) if table.reads else None
-        # rows that Store.write wrote carry no mark of where they come from
+        # rows from Store.write have no fingerprints to compare
         marked = rows is not None and not (FINGERPRINT in rows.columns and rows[FINGERPRINT].null_count())
         if rows is None or not meta or not marked or index[FINGERPRINT].null_count():
             continue
@@ -83,7 +84,7 @@ def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> 
 
 
 def table_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """Hash the rows of each stored table in `names`; rows that carry no fingerprint cannot be told apart."""
+    """Hash the rows of each stored table in `names`; tables with rows without fingerprints are left out."""
     found = {name: _stored_rows(folder, name) for name in names}
     return {
         name: frame_digest(rows)
@@ -96,11 +97,11 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
     meta = TableFiles(folder, table.name).metadata()
     if not meta:
         return ["its footer cannot be read; delete it and build it again"]
-    stage = read_earlier(meta["stage"], table.name)
+    stage = translate_stage(meta["stage"], table.name)
     why = explain_change(_without_tables(stage), _without_tables(expected.stage)) if expected else []
     for name, value in stage["params"].items():
         now = _stored_rows(folder, name) if name in TABLES else None
-        if now is not None and _is_frame(value) and frame_digest(now) != value["digest"]:
+        if now is not None and is_frame_digest(value) and frame_digest(now) != value["digest"]:
             why.append(f"{name} changed")
     reads = meta.get("reads", {})  # of a table that Store.write wrote
     now_read = table_digests(folder, reads)
@@ -111,12 +112,8 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
     return why
 
 
-def _is_frame(value: Any) -> bool:
-    return isinstance(value, dict) and set(value) == {"rows", "digest"}
-
-
 def _without_tables(stage: Mapping[str, Any]) -> dict[str, Any]:
-    """Drop tables given as parameters: they are compared with the stored ones."""
+    """Leave out the parameters that are tables, because those are compared with the stored tables."""
     return {**stage, "params": {k: v for k, v in stage["params"].items() if k not in TABLES}}
 
 
@@ -127,7 +124,7 @@ def _stored_rows(folder: Path, name: str) -> pl.DataFrame | None:
 
 
 def _input_rows(folder: Path, table: Table, meta: Mapping[str, Any]) -> pl.DataFrame | None:
-    """The rows that the table is made from: a stored table, or the pictures where they were listed."""
+    """Return the rows that the table is made from: those of a stored table, or the pictures of the recorded folder."""
     if table.reads:
         return _stored_rows(folder, table.reads[0])
     source = meta.get("source")
@@ -137,8 +134,8 @@ def _input_rows(folder: Path, table: Table, meta: Mapping[str, Any]) -> pl.DataF
 def _row_changes(
     index: pl.DataFrame, rows: pl.DataFrame, table: Table, *, meta: Mapping[str, Any]
 ) -> list[str]:
-    """Compare the stored rows with what `rows` would give under the stored stage."""
-    what = table.reads[0] if table.reads else "pictures" if meta.get("source") else "input"
+    """Count the rows that differ between the stored table and what its stored stage would make from `rows`."""
+    source = table.reads[0] if table.reads else "pictures" if meta.get("source") else "input"
     salt = stage_hash(meta["stage"])
     if meta.get("whole"):
         salt ^= int(frame_digest(rows), 16)
@@ -148,11 +145,11 @@ def _row_changes(
     both = now.join(index, on=table.key, how="inner")
     changed = int(np.count_nonzero(both["now"] != both[FINGERPRINT]))
     if changed and meta.get("whole"):
-        return [f"{what} changed"]
+        return [f"{source} changed"]
     counts = {
         "changed": changed,
         "new": now.join(index, on=table.key, how="anti").height,
         "removed": index.join(now, on=table.key, how="anti").height,
     }
     said = [f"{n} {word}" for word, n in counts.items() if n]
-    return [f"{what}: {', '.join(said)}"] if said else []
+    return [f"{source}: {', '.join(said)}"] if said else []

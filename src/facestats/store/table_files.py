@@ -1,7 +1,7 @@
-"""The files of one table: written atomically, indexed by key, merged without holding them in memory.
+"""The files of one table: written atomically, indexed by key, merged without loading all of them.
 
-A finished table is ``<name>.parquet``, one file, or a folder of parts when it is long. Rows on their way
-are whole chunks below ``.facestats/<name>/``; a chunk that does not read back whole does not exist.
+A finished table is ``<name>.parquet``: one file, or a folder of parts if the table is long. The rows of an unfinished
+run are chunks below ``.facestats/<name>/``; a damaged chunk is ignored, and its rows are computed again.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PART_ROWS = 20_000
 META = "facestats"
-# Polars raises PanicException, which is no Exception, on some damaged files
+# on some damaged files Polars raises PanicException, which is not a PolarsError
 READ_ERRORS = (
     OSError,
     pl.exceptions.PolarsError,
@@ -36,7 +36,7 @@ READ_ERRORS = (
 
 
 def find_table(name: str) -> Table:
-    """Return the contract of table `name`; raises ValueError with the valid names."""
+    """Return the contract of table `name`; raise ValueError with the valid names if there is none."""
     if name not in TABLES:
         msg = f"no table is called {name!r}; the tables are {', '.join(TABLES)}"
         raise ValueError(msg)
@@ -45,29 +45,29 @@ def find_table(name: str) -> Table:
 
 @dataclass(frozen=True)
 class TableFiles:
-    """Where table `name` lies below `folder`, and what is under way beside it."""
+    """The paths of table `name` below `folder`, and those of its unfinished next version."""
 
     folder: Path
     name: str
 
     @property
     def final(self) -> Path:
-        """The finished table: a file, or a folder of parts."""
+        """Path of the finished table: a file, or a folder of parts."""
         return self.folder / f"{self.name}.parquet"
 
     @property
     def work(self) -> Path:
-        """Chunks, lock and the next version of the table."""
+        """Working folder: chunks, lock, and the next version of the table."""
         return self.folder / ".facestats" / self.name
 
     @property
     def ready(self) -> Path:
-        """A complete next version on its way to `final`."""
+        """Path of a complete next version, which is about to replace `final`."""
         return self.work / "ready.parquet"
 
     def current(self) -> Path | None:
-        """The path to read from, or None if there is no table yet."""
-        # between the two renames of `publish` the table is the complete one that waits
+        """Return the path to read from, or None if there is no table yet."""
+        # between the two renames of `publish` only `ready` exists; `final` is looked up again, in case they ended meanwhile
         for path in (self.final, self.ready, self.final, self.earlier):
             if path is not None and path.exists():
                 return path
@@ -75,23 +75,23 @@ class TableFiles:
 
     @property
     def earlier(self) -> Path | None:
-        """Where the table lies under its name of an earlier release, if it had another."""
+        """Path of the table under its name in an earlier release, None if it had no other name."""
         name = TABLES[self.name].earlier_name if self.name in TABLES else None
         return None if name is None else self.folder / f"{name}.parquet"
 
     def parts(self) -> list[Path]:
-        """The Parquet files of the finished table, in the order of their keys."""
+        """Return the Parquet files of the finished table, in the order of their keys."""
         path = self.current()
         if path is None:
             return []
         return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
 
     def chunks(self) -> list[Path]:
-        """The finished chunks of an unfinished run."""
+        """Return the finished chunks of an unfinished run."""
         return sorted(self.work.glob("chunk-*.parquet"))
 
     def metadata(self) -> dict[str, Any]:
-        """The provenance in the footer, empty where it cannot be read."""
+        """Return the provenance in the footer, empty if it cannot be read."""
         parts = self.parts()
         try:
             return json.loads(pl.read_parquet_metadata(parts[0])[META]) if parts else {}
@@ -100,23 +100,23 @@ class TableFiles:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold this table alone; raises LockedError at once if another run holds it."""
-        work = self._made(self.work)
+        """Lock this table while the block runs; raise LockedError at once if another run holds the lock."""
+        work = self._make_folder(self.work)
         with exclusive_lock(work / "lock", work / "owner", what=f"table {self.name!r} is being built"):
             self._recover()
             yield
 
     def publish(self, fresh: Path) -> None:
-        """Put the complete version `fresh` (a file or a folder in `work`) in place of the table."""
+        """Replace the table with the complete version `fresh`, a file or a folder in `work`."""
         fresh.replace(self.ready)
-        self._finish()
+        self._replace_final()
 
-    def clear(self) -> None:
-        """Remove the chunks of a finished run."""
+    def remove_chunks(self) -> None:
+        """Delete the chunks of a finished run."""
         for path in self.chunks():
             path.unlink()
 
-    def _finish(self) -> None:
+    def _replace_final(self) -> None:
         if self.final.is_file() and self.ready.is_file():
             self.ready.replace(self.final)
         else:
@@ -131,9 +131,9 @@ class TableFiles:
         sync_folder(self.folder)
 
     def _recover(self) -> None:
-        """Complete or sweep what a killed run left."""
+        """Complete the replacement that a killed run began, and delete its temporary files."""
         if self.ready.exists():
-            self._finish()
+            self._replace_final()
         for path in (
             *self.work.glob("*.tmp"),
             *self.work.glob("next.parquet"),
@@ -141,28 +141,28 @@ class TableFiles:
         ):
             _remove(path)
 
-    def _made(self, folder: Path) -> Path:
+    def _make_folder(self, folder: Path) -> Path:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"{folder} cannot be made ({error.strerror}). Check data_dir and its permissions."
+            msg = f"{folder} cannot be created ({error.strerror}). Check data_dir and its permissions."
             raise StoreError(msg) from error
         return folder
 
 
 def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
-    """Write a Parquet file so that `path` holds the old content or the new one, never half of it."""
+    """Write a Parquet file atomically, with `meta` in its footer, and check that it can be read."""
     try:
         with replacing(path, temporary=path.with_name(f"{path.name}.tmp")) as tmp:
             df.write_parquet(tmp, compression="zstd", metadata={META: json.dumps(meta)})
             if pl.scan_parquet(tmp).select(pl.len()).collect().item() != df.height:
-                msg = f"{tmp} does not read back with {df.height} rows; is the disk sound? Run again."
+                msg = f"{tmp} was written with {df.height} rows, but others were read; the disk may be damaged. Run again."
                 raise StoreError(msg)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
         free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
         msg = (
-            f"{path} could not be written ({error}; {free:.0f} MB free). Nothing was harmed: free some space"
-            " or mend the permissions and run the same again; finished chunks are kept."
+            f"{path} could not be written ({error}; {free:.0f} MB free). Stored tables are unchanged: free some space"
+            " or correct the permissions, and run the same again; finished chunks are kept."
         )
         raise StoreError(msg) from error
 
@@ -170,9 +170,9 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
     """Index rows by key: columns `key`, `fingerprint`, `shown`, `failed`, `file` (position in `paths`).
 
-    `fingerprint` says what the row was made from, `shown` what the next stage sees of it: another number where the
-    row failed. Rows that were written without fingerprints have null. A file that cannot be read has no rows: they
-    are computed again.
+    `fingerprint` is the hash of what the row was made from. `shown` is the hash that the next stage compares, which
+    differs from it where the row failed. Both are null in rows that were written without fingerprints. A file that
+    cannot be read has no rows here, so that they are computed again.
     """
     numbers: dict[str, Any] = {FINGERPRINT: pl.UInt64, "shown": pl.UInt64}
     frames = [pl.DataFrame(schema={key: pl.String, **numbers, "failed": pl.Boolean, "file": pl.Int32})]
@@ -193,13 +193,13 @@ def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
 def merge_parts(files: TableFiles, index: pl.DataFrame, paths: list[Path], *, meta: dict[str, Any]) -> None:
     """Write the rows of `index` (key, file) from `paths`, in key order, as the next version of the table.
 
-    Memory holds one part at a time. Parts whose rows all stay are linked, not copied.
+    One part at a time is in memory. Parts whose rows all stay are linked, not copied.
     """
     key = index.columns[0]
     rows = index.sort(key)
     fresh = files.work / "next.parquet"
     if rows.height <= PART_ROWS:
-        write_part(_gather(rows, paths), fresh, meta)
+        write_part(_collect_rows(rows, paths), fresh, meta)
         files.publish(fresh)
         return
     fresh.mkdir(parents=True)
@@ -207,15 +207,15 @@ def merge_parts(files: TableFiles, index: pl.DataFrame, paths: list[Path], *, me
         target = fresh / f"part-{number:05d}.parquet"
         sources = slice_["file"].unique()
         only = paths[sources[0]] if sources.len() == 1 else None
-        if only is not None and only.parent == files.final and _rows(only) == slice_.height:
+        if only is not None and only.parent == files.final and _count_rows(only) == slice_.height:
             _link(only, target)
         else:
-            write_part(_gather(slice_, paths), target, meta)
+            write_part(_collect_rows(slice_, paths), target, meta)
     files.publish(fresh)
 
 
 def _slices(rows: pl.DataFrame, files: TableFiles, paths: list[Path]) -> Iterator[pl.DataFrame]:
-    """Cut `rows` into parts along the old parts, so that a few new rows touch a few parts only."""
+    """Split `rows` at the borders of the old parts, so that a few new rows change only a few parts."""
     key = rows.columns[0]
     ends = [
         rows.filter(pl.col("file") == i)[key].max() for i, p in enumerate(paths) if p.parent == files.final
@@ -232,7 +232,7 @@ def _slices(rows: pl.DataFrame, files: TableFiles, paths: list[Path]) -> Iterato
             yield rows.slice(start, stop - start)
 
 
-def _gather(rows: pl.DataFrame, paths: list[Path]) -> pl.DataFrame:
+def _collect_rows(rows: pl.DataFrame, paths: list[Path]) -> pl.DataFrame:
     key = rows.columns[0]
     frames = []
     for (number,), wanted in rows.group_by("file"):
@@ -241,7 +241,7 @@ def _gather(rows: pl.DataFrame, paths: list[Path]) -> pl.DataFrame:
     return pl.concat(frames).sort(key)
 
 
-def _rows(path: Path) -> int:
+def _count_rows(path: Path) -> int:
     return pl.scan_parquet(path).select(pl.len()).collect().item()
 
 

@@ -1,7 +1,7 @@
-"""Stage 04: labels of captions, by a language model, a lexicon of tags, or CLIP vectors."""
+"""Stage 04: labels of captions, by natural language inference, a lexicon of tags, or CLIP vectors."""
 
 from facestats.text_labels.label import embed_texts, label_texts, settings
 
-VERSION = 3  # raise it when the same texts would give another table
+VERSION = 3  # increase it when the same texts would give another table
 
 __all__ = ["embed_texts", "label_texts", "settings"]

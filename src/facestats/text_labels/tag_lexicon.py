@@ -1,4 +1,4 @@
-"""Look attributes up in lists of tags: an exact tag of one option decides, anything else is left open."""
+"""Look up attributes in lists of tags: tags of exactly one option decide, anything else stays undecided."""
 
 from __future__ import annotations
 
@@ -10,47 +10,47 @@ if TYPE_CHECKING:
 
     from facestats.core.config import AttributeSettings
 
-Found = tuple[str, str]  # option, and the tag as the text has it
+TagHit = tuple[str, str]  # option, and the tag as it is written in the text
 _SEPARATOR = re.compile(r"[,;|\n]+")
 _SENTENCE = re.compile(r"[.!?]\s+\S|[.!?]$")
-WORDS_PER_TAG = 3
+WORDS_PER_TAG = 3  # the median piece of a list of tags has no more words
 
 
 def find_tags(
     texts: Sequence[str], attributes: Mapping[str, AttributeSettings]
-) -> dict[str, dict[int, Found]]:
-    """Find what lists of tags state in so many words.
+) -> dict[str, dict[int, TagHit]]:
+    """Find the options whose exact tags occur in lists of tags.
 
     Parameters
     ----------
     texts
-        Any texts; those that are no list of tags are passed over.
+        Any texts; those that are not lists of tags are skipped.
     attributes
-        ``cfg.attributes``; `tags` of each option are its lexicon.
+        ``cfg.attributes``; the `tags` of each option are its lexicon.
 
     Returns
     -------
-    Per attribute, number of the text to (option, tag). An attribute of which a text names two options,
-    or none, is not in it.
+    For each attribute, a mapping from the index of a text to its (option, tag). A text that names no option of the
+    attribute, or several, is not in it.
     """
     lexicons = {
-        name: {_normal(tag): option for option, words in attribute.options.items() for tag in words.tags}
+        name: {_normalize(tag): option for option, words in attribute.options.items() for tag in words.tags}
         for name, attribute in attributes.items()
     }
-    found: dict[str, dict[int, Found]] = {name: {} for name in attributes}
-    for number, text in enumerate(texts):
+    found: dict[str, dict[int, TagHit]] = {name: {} for name in attributes}
+    for index, text in enumerate(texts):
         if not is_tag_list(text):
             continue
         tags = [tag.strip() for tag in _SEPARATOR.split(text) if tag.strip()]
         for name, lexicon in lexicons.items():
-            hits = {lexicon[_normal(tag)]: tag for tag in reversed(tags) if _normal(tag) in lexicon}
+            hits = {lexicon[_normalize(tag)]: tag for tag in reversed(tags) if _normalize(tag) in lexicon}
             if len(hits) == 1:
-                found[name][number] = next(iter(hits.items()))
+                found[name][index] = next(iter(hits.items()))
     return found
 
 
 def is_tag_list(text: str) -> bool:
-    """Tell whether a text is a list of tags: short pieces between commas, and no sentence."""
+    """Return whether a text is a list of tags: short pieces between separators, and no sentence."""
     pieces = [piece for piece in _SEPARATOR.split(text) if piece.strip()]
     if len(pieces) < 2 or _SENTENCE.search(text.strip()):
         return False
@@ -58,7 +58,7 @@ def is_tag_list(text: str) -> bool:
     return words[len(words) // 2] <= WORDS_PER_TAG
 
 
-def _normal(tag: str) -> str:
-    """Write a tag in one way: lower case, one space between words, no weight such as (black hair:1.2)."""
+def _normalize(tag: str) -> str:
+    """Normalize a tag: lower case, one space between words, no weight as in (black hair:1.2)."""
     bare = re.sub(r":\d+(\.\d+)?", "", tag).strip(" ()[]{}")
     return " ".join(bare.lower().replace("_", " ").replace("-", " ").split())

@@ -6,36 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from facestats.clusters import kmeans
-from facestats.clusters.kmeans import number_by_size, reduce_vectors
 from facestats.core import vectors as vectors_module
 from facestats.core.tables import TableError
 from facestats.core.vectors import first_near_duplicate, to_matrix
-
-
-def test_reducing_is_principal_component_analysis(monkeypatch):
-    from sklearn.decomposition import PCA
-
-    monkeypatch.setattr(kmeans, "BLOCK", 33)  # several blocks
-    x = (np.random.default_rng(0).normal(size=(100, 12)) * np.arange(1, 13)).astype(np.float32)
-    ours, theirs = reduce_vectors(x, 4), PCA(4).fit_transform(x)
-    assert np.allclose(np.abs(ours), np.abs(theirs), atol=2e-3)
-
-
-def test_no_more_dimensions_than_the_vectors_span():
-    x = np.random.default_rng(0).normal(size=(30, 2)) @ np.random.default_rng(1).normal(size=(2, 9))
-    assert reduce_vectors(x.astype(np.float32), 5).shape == (30, 2)
-    assert reduce_vectors(np.ones((5, 9), dtype=np.float32), 5).shape == (5, 1)
-
-
-@given(st.lists(st.integers(-1, 5), min_size=1, max_size=40))
-def test_numbering_by_size(labels: list[int]):
-    out = number_by_size(np.array(labels))
-    assert ((out == -1) == (np.array(labels) == -1)).all()
-    kept = out[out >= 0]
-    assert (np.diff(np.bincount(kept)) <= 0).all() if len(kept) else True
-    for name in set(labels) - {-1}:
-        assert len(set(out[np.array(labels) == name])) == 1
 
 
 @given(st.integers(0, 60), st.floats(-1, 1))

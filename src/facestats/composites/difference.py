@@ -1,0 +1,100 @@
+"""Differences between the average faces of two groups, tested by permutation."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import polars as pl
+
+from facestats.composites.crop_stack import stack_crops
+from facestats.composites.results import GroupDifference
+from facestats.composites.running_sums import PermutedSums
+from facestats.composites.select import describe, select_rows
+from facestats.core.tables import KEY
+
+if TYPE_CHECKING:
+    import os
+
+SIDE = 128  # pixels per side of tested maps, finer than the precision of the landmarks
+
+
+def difference(
+    faces: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    *,
+    by: str,
+    groups: tuple[Any, Any],
+    method: Literal["mean", "warp"] = "warp",
+    n_permutations: int = 1000,
+    min_faces: int = 8,
+    seed: int = 0,
+) -> GroupDifference:
+    """Test at which pixels two groups differ in lightness, on maps of 128 x 128 pixels.
+
+    The group labels are permuted to obtain p, which is corrected for the number of pixels by the largest |t| of each
+    permutation (Nichols & Holmes 2002). Any number of faces fits into memory.
+
+    Parameters
+    ----------
+    faces
+        Rows of the faces or master table with the column `by`.
+    crops_dir
+        Folder of the crops.
+    by
+        Column of groups.
+    groups
+        Two values of `by`; the map is the first group minus the second.
+    method
+        `warp` first warps all faces onto the mean shape of both groups, so that the map shows surface and not shape.
+        `mean` compares the pixels as they are.
+    n_permutations
+        Number of permutations; the smallest possible p is 1 / (n_permutations + 1).
+    min_faces
+        Smallest allowed number of faces in each group.
+    seed
+        Fixes the permutations.
+
+    Returns
+    -------
+    Maps of difference, t and p: see :class:`facestats.composites.results.GroupDifference`.
+
+    Raises
+    ------
+    ValueError
+        If a group has too few faces.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> faces = project.faces.join(project.truth, on="image_id")
+    >>> pair = {"by": "true_age", "groups": ("child", "elderly")}
+    >>> found = fs.composites.difference(faces, project.crops_dir, **pair, n_permutations=99, min_faces=6)
+    >>> found.counts, found.difference.shape
+    ((6, 6), (128, 128))
+    """
+    selected = [select_rows(faces, {by: g}, min_rows=min_faces)[0] for g in groups]
+    parts = [stack_crops(rows, crops_dir, method=method, min_faces=min_faces).faces for rows in selected]
+    crops = stack_crops(pl.concat(parts), crops_dir, method=method, min_faces=min_faces)
+    n_first, n_second = (part.height for part in parts)
+    sums = PermutedSums(n_first, n_second, n_permutations=n_permutations, seed=seed)
+    first = np.arange(n_first + n_second) < n_first
+    start = 0
+    for batch in crops.resized_batches(method, side=SIDE, grey=True):
+        sums.add(batch, first[start : start + len(batch)])
+        start += len(batch)
+    maps = [m.astype(np.float32).reshape(SIDE, SIDE) for m in sums.result()]
+    settings = {
+        "where": " minus ".join(describe({by: group}) for group in groups),
+        "by": by,
+        "groups": [str(group) for group in groups],
+        "method": method,
+        "min_faces": min_faces,
+        "n_permutations": n_permutations,
+        "seed": seed,
+        "side": SIDE,
+    }
+    names = (str(groups[0]), str(groups[1]))
+    members = tuple(crops.faces[KEY])
+    return GroupDifference(maps[0], maps[1], maps[2], names, (n_first, n_second), members, settings)

@@ -1,0 +1,62 @@
+"""How fs.human_labels.read_truth reads the truth that the audit scores against."""
+
+import polars as pl
+import pytest
+
+import facestats as fs
+from tests.audit.conftest import ATTRIBUTES
+
+
+@pytest.mark.parametrize("column", ["Gender", "GENDER", "true_Gender", "gender", " Gender "])
+def test_columns_of_truth_are_found_in_any_case_and_none_is_an_error(column, tmp_path):
+    file = tmp_path / "truth.csv"
+    file.write_text(f"image_id,{column},Hair_Color\na.jpg,female,brown\n")
+    titled = ATTRIBUTES["hair_color"].model_copy(update={"title": "Hair_Color"})
+    attributes = ATTRIBUTES | {"hair_color": titled}
+    found = fs.human_labels.read_truth(file, attributes)
+    assert found.columns == ["image_id", "true_gender", "true_hair_color"]
+    assert found.rows() == [("a.jpg", "female", "brown")]
+    file.write_text("image_id,sex\na.jpg,female\n")
+    with pytest.raises(
+        fs.tables.TableError,
+        match=r"no column of an attribute: it has the columns \['image_id', 'sex'\].*gender",
+    ):
+        fs.human_labels.read_truth(file, attributes)
+
+
+def test_truth_is_read_from_metadata_and_from_files(tmp_path):
+    (tmp_path / "raw/sub").mkdir(parents=True)
+    (tmp_path / "raw/metadata.csv").write_text(
+        "file_name,text,true_gender,licence\na.jpg,x,male,CC0\nb.jpg,y,,\n"
+    )
+    (tmp_path / "raw/sub/metadata.csv").write_text("file_name,text,true_gender\nc.jpg,x,female\n")
+    found = fs.human_labels.read_truth(tmp_path / "raw", ATTRIBUTES)
+    assert found.to_dict(as_series=False) == {
+        "image_id": ["a.jpg", "sub/c.jpg"],
+        "true_gender": ["male", "female"],
+    }
+    file = tmp_path / "truth.csv"
+    file.write_text("file_name,gender\na.jpg,female\n")
+    assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
+    file.write_text("file_name,gender\na.jpg,woman\n")
+    with pytest.raises(fs.tables.TableError, match=r"holds \['woman'\], which are no options"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
+    file.write_text("file_name,gender\na.jpg,male\na.jpg,male\n")
+    with pytest.raises(fs.tables.TableError, match=r"'a.jpg' is named twice"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
+
+
+def test_answers_of_people_are_truth(tmp_path):
+    genders = pl.Series([*ATTRIBUTES["gender"].options] * 20)
+    truth = pl.DataFrame({"image_id": [f"{i:04d}.jpg" for i in range(len(genders))], "true_gender": genders})
+    file = tmp_path / "labels.csv"
+    for row in truth.head(40).iter_rows(named=True):
+        fs.human_labels.write(
+            file, row["image_id"], attribute="gender", value=row["true_gender"], labeller="ann"
+        )
+    known = fs.human_labels.read_truth(file, ATTRIBUTES)
+    assert known.columns == ["image_id", "true_gender"]
+    assert known["true_gender"].to_list() == truth["true_gender"].head(40).to_list()
+    file.write_text("image_id,attribute,value\na.jpg,gender,woman\n")
+    with pytest.raises(fs.tables.TableError, match="'woman' is no option of 'gender'"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)

@@ -1,0 +1,18 @@
+"""What the metadata beside the pictures says."""
+
+import pytest
+
+import facestats as fs
+
+
+def test_people_are_asked_for_by_the_name_of_their_column(tmp_path):
+    assert fs.inputs.read_people(tmp_path, None).columns == ["image_id"]
+    with pytest.raises(
+        fs.tables.TableError, match=r"no column 'who' that names the person; it has no such file"
+    ):
+        fs.inputs.read_people(tmp_path, "who")
+    (tmp_path / "metadata.csv").write_text("file_name,name\na.jpg,x\na.jpg,y\n")
+    with pytest.raises(fs.tables.TableError, match=r"no column 'who'.*it has \['name'\].*ratings.person"):
+        fs.inputs.read_people(tmp_path, "who")
+    with pytest.raises(fs.tables.TableError, match=r"names 'a.jpg' twice"):
+        fs.inputs.read_people(tmp_path, "name")

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+import polars as pl
+import pytest
+
+import facestats as fs
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"att_score": 1.0}, r"columns \['att_score'\].*never trained"),
+        ({"rating_sd": 1.0}, "never trained on a model's output"),
+        ({"rater_id": "CLIP ViT-B/32"}, "rater 'CLIP ViT-B/32' is named like a model"),
+        ({"rater_id": "gpt-4o"}, "named like a model"),
+        ({"rater_id": "some-lab/beauty"}, "named like a model"),
+        ({"rater_id": None}, "no usable rater_id"),
+        ({"rating": "nice"}, "no usable rating"),
+    ],
+)
+def test_what_a_model_said_is_refused(ratings, change, message):
+    with pytest.raises(fs.tables.TableError, match=message):
+        fs.ratings.read(ratings.with_columns(**{k: pl.lit(v) for k, v in change.items()}))
+
+
+def test_people_with_names_like_words_of_models_may_rate(ratings):
+    for name in ("Clippy Aiken", "R0001", "Vita"):
+        renamed = ratings.with_columns(
+            rater_id=pl.when(pl.col("rater_id") == "rater_00").then(pl.lit(name)).otherwise("rater_id")
+        )
+        assert name in fs.ratings.read(renamed)["rater_id"].to_list()
+
+
+def test_tables_of_this_package_are_no_ratings(fit, embeddings, tmp_path):
+    store = fs.Store(tmp_path)
+    path = store.write("ratings", fs.ratings.rate_faces(embeddings, fit.model))
+    with pytest.raises(fs.tables.TableError, match="a table made by this package"):
+        fs.ratings.read(path)
+
+
+def test_repeats_and_missing_columns_are_named(ratings):
+    with pytest.raises(fs.tables.TableError, match=r"rates '0000.jpg' twice"):
+        fs.ratings.read(pl.concat([ratings, ratings.head(1)]))
+    with pytest.raises(fs.tables.TableError, match=r"no column \['rater_id'\]"):
+        fs.ratings.read(ratings.drop("rater_id"))
