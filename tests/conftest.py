@@ -25,7 +25,7 @@ DATA = Path(os.environ.get("FACESTATS_SHARED_DATA", ROOT.parent / "shared/data")
 LONDON = DATA / "london"
 mpl.use("Agg")
 # The same examples in each run; HYPOTHESIS_PROFILE=explore looks for new ones, as one does before a release.
-hypothesis.settings.register_profile("repeatable", derandomize=True)
+hypothesis.settings.register_profile("repeatable", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("explore", max_examples=1000)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 sys.path.insert(0, str(ROOT / "benchmarks"))  # random_clip: the real architecture without its weights

@@ -51,14 +51,14 @@ _POINTS = {
 _POINTS |= {1: (160, 190), 2: (160, 198), 61: (130, 230), 291: (190, 230), 10: (160, 45), 152: (160, 285)}
 
 
-def draw_faces(folder: Path, *, n: int = 12, seed: int = 0) -> None:
+def draw_faces(folder: Path, *, n_faces: int = 12, seed: int = 0) -> None:
     """Draw cartoon faces in three skin tones, as ``face_000.png``, ``face_001.png`` and so on.
 
     Parameters
     ----------
     folder
         Folder of the pictures; it is made if it is missing.
-    n
+    n_faces
         Number of pictures, each 320 x 320 pixels.
     seed
         Seed of the colours of the backgrounds.
@@ -69,13 +69,13 @@ def draw_faces(folder: Path, *, n: int = 12, seed: int = 0) -> None:
     >>> from tempfile import TemporaryDirectory
     >>> import facestats as fs
     >>> with TemporaryDirectory() as folder:
-    ...     fs.testing.draw_faces(Path(folder), n=2)
+    ...     fs.testing.draw_faces(Path(folder), n_faces=2)
     ...     print(fs.list_images(folder)["image_id"].to_list())
     ['face_000.png', 'face_001.png']
     """
     rng = np.random.default_rng(seed)
     folder.mkdir(parents=True, exist_ok=True)
-    for i in range(n):
+    for i in range(n_faces):
         image = Image.new("RGB", (320, 320), tuple(rng.integers(0, 80, 3).tolist()))
         pen = ImageDraw.Draw(image)
         pen.ellipse((60, 40, 260, 290), fill=list(TONES.values())[i % 3])
@@ -303,7 +303,7 @@ def example_project() -> ExampleProject:
 
 def _write_raw(folder: Path) -> list[str]:
     """Draw the pictures, write their captions and ratings, and return their names."""
-    draw_faces(folder, n=12)
+    draw_faces(folder, n_faces=12)
     names = [f"face_{i:03d}.png" for i in range(12)]
     captions = [f"{n},A {AGES[i % 2]} with {COLORS[i % 3 % 2]} hair." for i, n in enumerate(names)]
     (folder / "metadata.csv").write_text("\n".join(["file_name,text", *captions]), encoding="utf-8")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
     from facestats.core.protocols import Encoder
 
 FILE_VERSION = 1

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 MIN_FACES = 20  # faces with both labels (and both truths) that a pair of attributes needs
 

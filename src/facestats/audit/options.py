@@ -13,7 +13,7 @@ from facestats.core.tables import KEY, TRUE_PREFIX
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 
 def options(

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 N_RANDOM = 99  # random phrases
 MAX_PICTURES = 2000  # more vectors than this are thinned out

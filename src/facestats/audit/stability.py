@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
     from facestats.core.protocols import Encoder
 
 VARIANTS = ("unchanged", "mirrored", "shifted", "turned", "scaled")

@@ -12,7 +12,7 @@ from facestats.core.stats import cohen_kappa, wilson_interval
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 
 def texts(master: pl.DataFrame, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
