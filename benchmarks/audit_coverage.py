@@ -1,10 +1,10 @@
-"""How often the intervals of the audit hold the truth, over all groups and in the worst.
+"""Measure how often the intervals of the audit contain the truth: over all groups, and for the worst group.
 
     python benchmarks/audit_coverage.py --n 2000 --out FOLDER
 
-A population of drawn characters is labelled once by the ordinary stages, so that its scores are known exactly. From
-it 240 rows are drawn with replacement many times, and audited; counted is how many intervals hold the score of the
-population (expected: 95 %). The result lies in results/.
+The ordinary stages label a population of drawn characters once, so that its scores are known exactly. Then 240 rows are
+drawn from it with replacement many times, and each sample is audited. The result is the share of intervals that contain
+the score of the population (expected: 95 %). It is written to benchmarks/results/.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import logging
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
@@ -22,14 +23,17 @@ import facestats as fs
 from facestats.core.stats import wilson_interval
 from facestats.demo.gallery import write_gallery
 
+if TYPE_CHECKING:
+    from facestats.core.config import Config
+
 ROOT = Path(__file__).parents[1]
 SLICE = ["attribute", "by", "group"]
 METRICS = ("accuracy", "balanced_accuracy", "macro_f1")
-FEW = 5  # faces below which a slice of a draw says nothing
+MIN_FACES = 5  # smaller slices of a draw say nothing
 
 
-def label_population(cfg: fs.Config, folder: Path, *, n: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Draw and label `n` characters: the picture's labels (`image_a`), and the truth."""
+def label_population(cfg: Config, folder: Path, *, n: int, seed: int) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Draw and label `n` characters; return the labels of the pictures (`image_a`) and the truth."""
     raw, store = folder / "raw", fs.Store(folder)
     if not raw.is_dir():
         write_gallery(raw, n=n, seed=seed, style="eval")
@@ -44,10 +48,10 @@ def label_population(cfg: fs.Config, folder: Path, *, n: int, seed: int) -> tupl
     return named, fs.human_labels.read_truth(raw, cfg.attributes)
 
 
-def count_held(
-    cfg: fs.Config, labels: pl.DataFrame, truth: pl.DataFrame, *, size: int, draws: int, seed: int
+def count_covered(
+    cfg: Config, labels: pl.DataFrame, truth: pl.DataFrame, *, size: int, draws: int, seed: int
 ) -> pl.DataFrame:
-    """Audit `draws` samples: per slice and metric the draws with an interval, and those that hold the truth."""
+    """Audit `draws` samples; count, per slice and metric, the intervals and those that contain the truth."""
     known = truth.join(labels, on="image_id", how="inner", validate="1:1")
     exact = fs.audit.accuracy(labels, cfg.attributes, truth)
     rng = np.random.default_rng(seed)
@@ -58,50 +62,50 @@ def count_held(
         part = fs.audit.accuracy(
             rows.select(labels.columns), cfg.attributes, rows.select(truth.columns), seed=i
         )
-        both = part.filter(pl.col("n") >= FEW).join(exact, on=SLICE, suffix="_true", validate="1:1")
+        both = part.filter(pl.col("n") >= MIN_FACES).join(exact, on=SLICE, suffix="_true", validate="1:1")
         found += [
             both.select(
                 *SLICE,
                 pl.lit(m).alias("metric"),
-                held=pl.col(f"{m}_true").is_between(pl.col(f"{m}_low") - 1e-9, pl.col(f"{m}_high") + 1e-9),
-            ).drop_nulls("held")
+                covered=pl.col(f"{m}_true").is_between(pl.col(f"{m}_low") - 1e-9, pl.col(f"{m}_high") + 1e-9),
+            ).drop_nulls("covered")
             for m in METRICS
         ]
-    counts = pl.concat(found).group_by(*SLICE, "metric").agg(draws=pl.len(), held=pl.col("held").sum())
+    counts = pl.concat(found).group_by(*SLICE, "metric").agg(draws=pl.len(), covered=pl.col("covered").sum())
     return counts.sort(*SLICE, "metric")
 
 
-def describe(held: pl.DataFrame, *, draws: int, size: int) -> str:
-    """Lines of Markdown: coverage over all slices and in the worst, per metric and kind of slice."""
+def describe(covered: pl.DataFrame, *, draws: int, size: int) -> str:
+    """Write, per metric and kind of slice, the coverage over all slices and in the worst one, as Markdown lines."""
     kinds = {
         "all faces": pl.col("by") == "all",
         "groups": (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True),
         "combinations": pl.col("by").str.contains("+", literal=True),
     }
     lines = [
-        f"{draws} draws of {size} rows; slices of at least {FEW} faces; worst among slices seen in half of the draws.",
+        f"{draws} draws of {size} rows; slices of at least {MIN_FACES} faces. The worst slice is one of those that occur in half of the draws or more.",
         "",
-        "| metric | slices | how many | coverage | worst | which |",
+        "| metric | kind of slice | slices | coverage | worst coverage | worst slice |",
         "|---|---|---|---|---|---|",
     ]
     for metric in METRICS:
         for kind, chosen in {"all": pl.lit(value=True), **kinds}.items():
-            part = held.filter(chosen & (pl.col("metric") == metric))
-            often = part.filter(pl.col("draws") >= draws / 2).sort(pl.col("held") / pl.col("draws"))
-            if often.is_empty():
+            part = covered.filter(chosen & (pl.col("metric") == metric))
+            frequent = part.filter(pl.col("draws") >= draws / 2).sort(pl.col("covered") / pl.col("draws"))
+            if frequent.is_empty():
                 continue
-            worst = often.row(0, named=True)
-            low, high = wilson_interval(worst["held"], worst["draws"])
+            worst = frequent.row(0, named=True)
+            low, high = wilson_interval(worst["covered"], worst["draws"])
             lines.append(
-                f"| {metric} | {kind} | {part.height} | {part['held'].sum() / part['draws'].sum():.3f} |"
-                f" {worst['held'] / worst['draws']:.3f} ({low:.3f} to {high:.3f}) |"
+                f"| {metric} | {kind} | {part.height} | {part['covered'].sum() / part['draws'].sum():.3f} |"
+                f" {worst['covered'] / worst['draws']:.3f} ({low:.3f} to {high:.3f}) |"
                 f" {worst['attribute']}, {worst['group']} |"
             )
     return "\n".join(lines)
 
 
 def main() -> None:
-    """Label, draw, audit, and keep the result."""
+    """Label, draw, audit, and store the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -117,14 +121,14 @@ def main() -> None:
     cfg = fs.load_config(given.config)
     labels, truth = label_population(cfg, given.out, n=given.n, seed=given.seed)
     started = time.perf_counter()
-    held = count_held(cfg, labels, truth, size=given.size, draws=given.draws, seed=given.seed)
+    covered = count_covered(cfg, labels, truth, size=given.size, draws=given.draws, seed=given.seed)
     text = (
         f"# Coverage of the audit's intervals, {facts['date'][:10]}\n\n{facts['machine']}, git {facts['revision']}."
         f" A population of {truth.height} drawn characters; {time.perf_counter() - started:.0f} s.\n\n"
-        + describe(held, draws=given.draws, size=given.size)
+        + describe(covered, draws=given.draws, size=given.size)
         + "\n"
     )
-    keep("audit_coverage", text, facts=facts, n=truth.height, slices=held.to_dicts())
+    keep("audit_coverage", text, facts=facts, n=truth.height, slices=covered.to_dicts())
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What every benchmark says about itself: when, which code, on what machine."""
+"""What all benchmarks share: the description of the machine, tables in Markdown, and the files of results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
-    """Say what this was measured on: date, git revision, machine, load before, and versions of `packages`."""
+    """Describe date, git revision, machine, its load before the measurement, and the versions of `packages`."""
     cpuinfo = Path("/proc/cpuinfo")
     lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
     model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
@@ -41,14 +41,14 @@ def describe_machine(packages: Sequence[str]) -> dict[str, Any]:
 
 
 def clock(run: Callable[[], Any]) -> tuple[float, Any]:
-    """Seconds of one call, and its result."""
+    """Call `run` once; return the seconds that it took, and its result."""
     start = time.perf_counter()
     result = run()
     return time.perf_counter() - start, result
 
 
 def markdown_table(table: pl.DataFrame) -> list[str]:
-    """Lines of a Markdown table, numbers to three decimals."""
+    """Write a frame as the lines of a Markdown table; numbers have three decimals."""
     lines = ["| " + " | ".join(table.columns) + " |", "|--" * table.width + "|"]
     return lines + [
         "| " + " | ".join(v if isinstance(v, str) else f"{v:.3f}" for v in row) + " |"
@@ -57,7 +57,7 @@ def markdown_table(table: pl.DataFrame) -> list[str]:
 
 
 def rate_table(rates: dict[str, list[float]]) -> list[str]:
-    """Lines of a Markdown table: each run's median and range, and how many times faster ours is."""
+    """Write the lines of a Markdown table: median and range of each run, and how many times as fast ours is."""
     medians = {name: statistics.median(values) for name, values in rates.items()}
     lines = ["| run | median | lowest | highest | ours is |", "|--|--|--|--|--|"]
     for name, values in rates.items():
@@ -67,7 +67,7 @@ def rate_table(rates: dict[str, list[float]]) -> list[str]:
 
 
 def keep(name: str, text: str, *, facts: dict[str, Any], out: Path = RESULTS, **numbers: Any) -> None:
-    """Write a result as Markdown and, with all numbers, as JSON; dated, so that old ones stay."""
+    """Write a result as Markdown and, with all numbers, as JSON; the date in the name keeps earlier results."""
     out.mkdir(parents=True, exist_ok=True)
     stem = f"{name}_{facts['date'][:10]}"
     (out / f"{stem}.md").write_text(text)

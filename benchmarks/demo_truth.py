@@ -1,10 +1,10 @@
-"""How well the demo's labels match what was drawn and written, through the ordinary stages.
+"""Compare the labels of the demo with what was drawn and written; the ordinary stages make them.
 
     python benchmarks/demo_truth.py --n 1000 --seed 90001 --out FOLDER
 
-Draws characters and writes captions that no training saw (other combinations, other drawing parameters, held-out
-synonyms), runs align, embed, label and label_texts on them, and prints accuracy (95 % Wilson intervals) and
-macro-F1 per attribute. Exit code 1 where a goal is missed.
+Draws characters and writes captions that were in no training set (other combinations, other drawing parameters, held-out
+synonyms), aligns, embeds and labels them, and prints accuracy (95 % Wilson intervals) and macro-F1 per attribute. The
+exit code is 1 if a goal is missed.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[1]
 
 
 def score_pictures(cfg: Config, folder: Path, *, n: int, seed: int) -> pl.DataFrame:
-    """Draw `n` characters, label them, and compare: attribute, n, accuracy, low, high (95 % Wilson)."""
+    """Draw and label `n` characters; return `attribute`, `n`, `accuracy`, `low`, `high` (95 % Wilson)."""
     raw, store = folder / "raw", fs.Store(folder)
     write_gallery(raw, n=n, seed=seed, style="eval")
     images = fs.list_images(raw)
@@ -53,7 +53,7 @@ def score_pictures(cfg: Config, folder: Path, *, n: int, seed: int) -> pl.DataFr
 
 
 def score_captions(cfg: Config, *, n: int, seed: int) -> dict[str, dict[str, dict[str, float]]]:
-    """Write `n` captions, label them with the text stage, and score: part -> attribute or mean -> macro_f1."""
+    """Write and label `n` captions; return the scores by part and by attribute or mean."""
     rng = np.random.default_rng(seed)
     captions = [
         write_caption(record, rng, split="eval") for record in sample_records(n, seed=seed, style="eval")
@@ -74,7 +74,7 @@ def score_captions(cfg: Config, *, n: int, seed: int) -> dict[str, dict[str, dic
 
 
 def main() -> int:
-    """Print both tables and say which goals are missed."""
+    """Print both results, and which goals are missed."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -86,8 +86,7 @@ def main() -> int:
     cfg = fs.load_config(arguments.config)
     started = time.perf_counter()
     pictures = score_pictures(cfg, arguments.out, n=arguments.n, seed=arguments.seed)
-    with pl.Config(tbl_rows=20, float_precision=3):
-        print(pictures)
+    print(fs.show(pictures))
     mean, worst = pictures["accuracy"].mean(), pictures["accuracy"].min()
     print(f"pictures: mean accuracy {mean:.3f}, worst {worst:.3f} ({time.perf_counter() - started:.0f} s)")
     started = time.perf_counter()

@@ -1,11 +1,11 @@
-"""Pictures per second of `embed_faces`, beside the bare model and beside the usual transformers loop.
+"""Measure pictures per second of `embed_faces`, of the bare model, and of the usual transformers loop.
 
-One run, rounds interleaved, ViT-B/32 with random weights (real architecture, real speed, no meaning):
+All are measured in one run with interleaved rounds, with a ViT-B/32 of random weights (the real architecture and speed):
 
-- ours: `facestats.embed_faces` over crops on disk, face view, decoding and all;
-- bare: the same open_clip model in the same dtype on tensors that are already prepared, nothing else;
+- ours: `facestats.embed_faces` over crops on disk, face view, including decoding;
+- bare: the same open_clip model in the same dtype, on tensors that are already prepared;
 - bare_mixed: the same with open_clip's own ``precision="bf16"`` (layer norms in fp32), where ours is bf16;
-- loop_1, loop_32: `transformers.CLIPModel` in fp32, pictures opened with Pillow, its processor, batches of 1 and 32.
+- loop_1, loop_32: `transformers.CLIPModel` in fp32 with its own processor, pictures opened with Pillow, batches of 1 and 32.
 
     python benchmarks/embeddings.py --n 256 --rounds 5
 
@@ -15,7 +15,6 @@ The result goes to benchmarks/results/ as Markdown and JSON, with date, git revi
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -26,6 +25,7 @@ import numpy as np
 import polars as pl
 from common import RESULTS, describe_machine, keep, rate_table
 from PIL import Image
+from random_clip import save_random_clip
 
 from facestats.core.config import EmbeddingsSettings
 from facestats.core.tables import STATUS
@@ -35,30 +35,14 @@ from facestats.models import clip
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-MODEL = "ViT-B-32"
 BATCH = 64
 TARGETS = {"ours / bare": 0.85, "ours / loop_32": 1.8}
 PACKAGES = ("torch", "open_clip_torch", "transformers", "numpy", "pillow", "polars")
 LOOP_PICTURES = 64  # the loops are slow, and their rate does not depend on the number
 
 
-def save_random_clip(folder: Path, *, seed: int = 0) -> Path:
-    """Save a randomly initialised ViT-B/32 as a `local-dir:` checkpoint of open_clip."""
-    import open_clip
-    import torch
-    from safetensors.torch import save_file
-
-    torch.manual_seed(seed)
-    config = open_clip.get_model_config(MODEL)
-    weights = open_clip.model.CLIP(**config).state_dict()
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: w.contiguous() for name, w in weights.items()}, folder / "open_clip_model.safetensors")
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    return folder
-
-
 def draw_crops(folder: Path, *, n: int, suffix: str, seed: int = 0) -> None:
-    """Draw `n` pictures of 512 x 512 that compress about as faces do: soft shapes with grain."""
+    """Draw `n` pictures of 512 x 512 pixels that compress about as faces do: soft shapes with grain."""
     rng = np.random.default_rng(seed)
     for i in range(n):
         soft = Image.fromarray(rng.integers(40, 220, (12, 12, 3), dtype=np.uint8)).resize((512, 512))
@@ -68,7 +52,7 @@ def draw_crops(folder: Path, *, n: int, suffix: str, seed: int = 0) -> None:
 
 
 def list_runs(crops: Path, checkpoint: Path) -> tuple[dict[str, Callable[[], None]], dict[str, Any]]:
-    """Return what is timed, by name, and facts about it."""
+    """Return the functions to time, by name, and facts about them."""
     import open_clip
     import torch
 
@@ -128,7 +112,7 @@ def _transformers_loop(files: list[Path], device: str) -> Callable[[int], None]:
 
 
 def measure(runs: dict[str, Callable[[], None]], *, n: int, rounds: int) -> dict[str, list[float]]:
-    """Time every run once per round, in turn, after one round that does not count; pictures per second."""
+    """Time every run once per round, in turn, after a warm-up round; return pictures per second."""
     rates: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds + 1):
         for name, run in runs.items():
@@ -161,7 +145,7 @@ def main() -> None:
     """Run the comparison and store it."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument(
-        "--n", type=int, default=512, help="pictures per round; the loops take LOOP_PICTURES of them"
+        "--n", type=int, default=512, help=f"pictures per round; the loops take {LOOP_PICTURES} of them"
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(

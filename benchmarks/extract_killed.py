@@ -1,9 +1,9 @@
-"""Label a folder from the command line, killed several times: each picture must be in the output exactly once.
+"""Kill `facestats extract` several times: each picture must be in the output exactly once.
 
     python benchmarks/extract_killed.py --n 2000 --kills 5
 
-Draws characters, starts ``facestats extract --directory``, kills it with SIGKILL at random moments, starts it
-again, and compares the output with the folder, and with the output of a run that nobody disturbed.
+Draws characters, starts ``facestats extract --directory``, kills it with SIGKILL at random moments, and starts it again.
+Then the output is compared with the folder, and with the output of a run that was not killed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONFIG = 'data_dir: {data}\nattributes: {attributes}\nembeddings: {{model: "loca
 
 
 def command(folder: Path, out: Path, config: Path) -> list[str]:
-    """Extract a folder to a file, with nothing remembered between runs but the file itself."""
+    """Return the command that labels a folder without a cache, so that runs share nothing but the output file."""
     start = [
         sys.executable,
         "-c",
@@ -39,33 +39,33 @@ def command(folder: Path, out: Path, config: Path) -> list[str]:
     return [*start, "--directory", str(folder), "--out", str(out), "--config", str(config)]
 
 
-def lines(file: Path) -> int:
-    """Whole lines of a file that may not be there yet."""
+def count_lines(file: Path) -> int:
+    """Count the whole lines of a file that may not exist yet."""
     return file.read_bytes().count(b"\n") if file.exists() else 0
 
 
-def answers(file: Path) -> dict[str, dict]:
-    """Answers by id, without the seconds that they took."""
+def read_answers(file: Path) -> dict[str, dict]:
+    """Read the answers by id, without the seconds that they took."""
     read = [json.loads(line) for line in file.read_text().splitlines()]
     return {answer["id"]: {k: v for k, v in answer.items() if k != "processing_time"} for answer in read}
 
 
-def disturb(arguments: list[str], out: Path, *, total: int, kills: int, seed: int) -> list[int]:
-    """Start and kill; returns how many lines were there after each kill."""
+def kill_repeatedly(arguments: list[str], out: Path, *, total: int, kills: int, seed: int) -> list[int]:
+    """Start and kill the command; return the number of lines after each kill."""
     chooser, seen = random.Random(seed), []
     for goal in sorted(chooser.sample(range(total // 10, 9 * total // 10), kills)):
         process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        while lines(out) < goal and process.poll() is None:
+        while count_lines(out) < goal and process.poll() is None:
             time.sleep(0.02)
         time.sleep(chooser.random())
         process.kill()
         process.wait()
-        seen.append(lines(out))
+        seen.append(count_lines(out))
     return seen
 
 
 def main() -> None:
-    """Draw, disturb, finish, compare."""
+    """Draw, label with and without kills, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--n", type=int, default=2000)
     parser.add_argument("--kills", type=int, default=5)
@@ -83,16 +83,16 @@ def main() -> None:
         seconds = time.perf_counter() - begun
         out = folder / "killed.jsonl"
         again = command(raw, out, config)
-        seen = disturb(again, out, total=len(wanted), kills=arguments.kills, seed=arguments.seed)
+        seen = kill_repeatedly(again, out, total=len(wanted), kills=arguments.kills, seed=arguments.seed)
         subprocess.run(again, stderr=subprocess.DEVNULL, check=False)
         counts = Counter(json.loads(line)["id"] for line in out.read_text().splitlines())
         once = set(counts.values()) == {1} and sorted(counts) == sorted(wanted)
-        same = answers(out) == answers(folder / "whole.jsonl")
+        same = read_answers(out) == read_answers(folder / "whole.jsonl")
     text = (
         f"# extract, killed, {facts['date'][:10]}\n\n{facts['machine']}; `python benchmarks/extract_killed.py --n"
-        f" {arguments.n} --kills {arguments.kills}`\n\n- {len(wanted)} files in {seconds:.0f} s undisturbed:"
+        f" {arguments.n} --kills {arguments.kills}`\n\n- {len(wanted)} files in {seconds:.0f} s without kills:"
         f" {len(wanted) / seconds:.1f} per second, start included\n- lines after each kill: {seen}\n"
-        f"- each exactly once: {once}; the same answers as the undisturbed run: {same}\n"
+        f"- each exactly once: {once}; the same answers as without kills: {same}\n"
     )
     keep("extract_killed", text, facts=facts, seconds=seconds, seen=seen, once=once, same=same)
     if not (once and same):

@@ -1,4 +1,4 @@
-"""BART-large with random weights, the ways to run it that ours is compared with, and bf16 where there is none."""
+"""BART-large with random weights, other ways to run it for comparison, and bf16 on processors without it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from facestats.core.config import AttributeSettings
 
 BATCH = 32
-SPREAD = 20.0  # of the classification head: brings logits of random weights to the size of trained ones
+HEAD_SCALE = 20.0  # makes the logits of random weights about as large as trained ones
 
 
 def save_random_bart(folder: Path, *, seed: int = 0) -> Path:
-    """Save a randomly initialised BART-large (407 M parameters) for NLI, with a tokenizer that knows the captions."""
+    """Save a randomly initialised BART-large (407 M parameters) for NLI, with a tokenizer trained on the captions."""
     import torch
     from transformers import BartConfig, BartForSequenceClassification
 
@@ -31,7 +31,7 @@ def save_random_bart(folder: Path, *, seed: int = 0) -> Path:
     labels = {0: "contradiction", 1: "neutral", 2: "entailment"}
     config = BartConfig(num_labels=3, id2label=labels, label2id={v: k for k, v in labels.items()})
     model = BartForSequenceClassification(config)
-    model.classification_head.out_proj.weight.data *= SPREAD
+    model.classification_head.out_proj.weight.data *= HEAD_SCALE
     model.save_pretrained(folder)
     texts = [caption.text for caption in draw_captions(2000, seed=seed)]
     tokenizer = build_tokenizer(texts, vocab_size=4000)
@@ -41,20 +41,20 @@ def save_random_bart(folder: Path, *, seed: int = 0) -> Path:
 
 
 def pick_texts(n: int) -> list[str]:
-    """Distinct captions of 8 to 40 words."""
+    """Draw `n` distinct captions of 8 to 40 words."""
     found = dict.fromkeys(c.text for c in draw_captions(20 * n, seed=1) if 8 <= len(c.text.split()) <= 40)
     return list(found)[:n]
 
 
 def as_captions(texts: list[str]) -> pl.DataFrame:
-    """Number texts into a frame for the stage."""
+    """Make a frame for the stage: `image_id` is the number of the text."""
     return pl.DataFrame({"image_id": [str(i) for i in range(len(texts))], "text": texts})
 
 
 def stock_pipeline(
     folder: Path, texts: list[str], attributes: dict[str, AttributeSettings], **options: Any
 ) -> Callable[[], dict[str, np.ndarray]]:
-    """Return the stock way: one call per attribute, its options as candidate labels; probabilities in our order."""
+    """Return a function that runs the stock pipeline, one call per attribute; probabilities are in our order."""
     import torch
     from transformers import pipeline
 
@@ -76,7 +76,7 @@ def stock_pipeline(
 
 
 def bare_model(folder: Path, texts: list[str], hypotheses: list[str], precision: str) -> Callable[[], None]:
-    """Return the bare model on perfectly sorted batches: nothing but forward passes is timed."""
+    """Return a function that runs the bare model on batches sorted by length: forward passes and nothing else."""
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -104,9 +104,9 @@ def bare_model(folder: Path, texts: list[str], hypotheses: list[str], precision:
 
 @contextmanager
 def bf16_arithmetic() -> Iterator[str]:
-    """Where the processor has no bf16 instructions, do what they do: sums in fp32, results rounded to bf16.
+    """Emulate bf16 on a processor without it: sums in fp32, results rounded to bf16. Yields how it was done.
 
-    Torch's own way on such a processor is a loop that takes hours.
+    Torch itself would run a loop that takes hours.
     """
     from torch.nn import functional
 
@@ -117,19 +117,19 @@ def bf16_arithmetic() -> Iterator[str]:
 
     def in_fp32(func: Callable[..., Any]) -> Callable[..., Any]:
         def call(*args: Any, **kwargs: Any) -> Any:
-            def up(value: Any) -> Any:
+            def to_fp32(value: Any) -> Any:
                 return (
                     value.float()
                     if hasattr(value, "is_floating_point") and value.is_floating_point()
                     else value
                 )
 
-            return func(*map(up, args), **{k: up(v) for k, v in kwargs.items()}).to(args[0].dtype)
+            return func(*map(to_fp32, args), **{k: to_fp32(v) for k, v in kwargs.items()}).to(args[0].dtype)
 
         return call
 
     functional.linear, functional.scaled_dot_product_attention = in_fp32(linear), in_fp32(attention)
     try:
-        yield "bf16, its products computed in fp32 and rounded, because this processor has no bf16"
+        yield "bf16, with products in fp32 that are rounded, because this processor has no bf16"
     finally:
         functional.linear, functional.scaled_dot_product_attention = linear, attention

@@ -1,4 +1,4 @@
-"""Save a randomly initialised ViT-B/32 as an open_clip folder: the real architecture and speed, no meaning."""
+"""Save a randomly initialised ViT-B/32 as an open_clip folder: the real architecture and speed, without meaning."""
 
 import json
 import sys
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def save_random_clip(folder: Path, *, architecture: str = "ViT-B-32", seed: int = 0) -> Path:
-    """Write ``open_clip_config.json`` and weights below `folder`, unless they are there; load by ``local-dir:``."""
+    """Write configuration and weights into `folder` unless they exist; ``local-dir:FOLDER`` loads them."""
     import open_clip
     import torch
     from safetensors.torch import save_file

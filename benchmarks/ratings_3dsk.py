@@ -1,10 +1,10 @@
-"""Ratings of real faces: reliability, and a regression between one rater and the ceiling.
+"""Measure ratings of real faces: their reliability, and a regression beside one rater and the ceiling.
 
     python benchmarks/ratings_3dsk.py 3DSK_FOLDER WORK_FOLDER
 
 3DSK_FOLDER holds the 3DSK face set (DeBruine & Jones 2020, doi 10.17605/OSF.IO/A3947): 100 pictures and
-raters.parquet, the single ratings. The vectors are those of the demo's tiny CLIP, which never saw a photograph:
-what predicts here is mostly the shape.
+raters.parquet, the single ratings. The vectors are those of the demo's tiny CLIP, which was never trained on photographs:
+it is mostly the shape that predicts here.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRAITS = ("att", "dom", "health", "sexdim", "trust")
 
 
 def read_single_ratings(folder: Path) -> pl.DataFrame:
-    """Single ratings with the names that `fs.ratings.read` expects."""
+    """Read the single ratings, with the names that `fs.ratings.read` expects."""
     raw = pl.read_parquet(folder / "raters.parquet")
     return fs.ratings.read(raw.with_columns(image_id=pl.format("{}.jpg", "face_id")))
 
@@ -51,7 +51,7 @@ def embed(folder: Path, work: Path) -> tuple[pl.DataFrame, str]:
 
 
 def main(folder: Path, work: Path) -> None:
-    """Measure everything and keep it."""
+    """Measure everything and store the result."""
     facts = describe_machine(["facestats", "scikit-learn", "torch"])
     ratings, lines, numbers = read_single_ratings(folder), ["# Ratings of 3DSK", ""], {}
     lines += [

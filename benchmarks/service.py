@@ -1,10 +1,10 @@
-"""The service under mixed load: requests per second beside the bare pipeline, latency, errors, memory.
+"""Measure the service under mixed load: requests per second, latency, status codes, memory.
 
     python benchmarks/service.py --requests 10000 --clients 16
 
-Draws characters, then sends good pictures, pictures without a face, texts, broken files, wrong kinds and
-bodies over the limit from several clients at once to ``facestats serve``, and gives the same good inputs to
-``CharacterPipeline.process_batch`` in the same run. Nothing is answered from a cache.
+Draws characters. Several clients at once send good pictures, pictures without a face, texts, broken files, files of other
+kinds, and bodies over the limit to ``facestats serve``. For comparison, ``CharacterPipeline.process_batch`` gets the same
+inputs in the same run. No cache is used.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from facestats.surfaces.pipeline.pipeline import Item
 
 ROOT = Path(__file__).parents[1]
 SHARES = {"picture": 50, "both": 10, "text": 15, "no face": 5, "broken": 8, "wrong kind": 8, "too large": 4}
-WANTED = {  # codes that each kind may get; 503 besides, where the service has too much to do
+WANTED = {  # codes that each kind may get; a 503 of a busy service is sent again
     "picture": {200}, "both": {200}, "text": {200}, "no face": {200},
     "broken": {422}, "wrong kind": {415}, "too large": {413},
 }  # fmt: skip
@@ -49,7 +49,7 @@ CONFIG = 'data_dir: {data}\nattributes: {attributes}\nembeddings: {{model: "loca
 
 
 def make_requests(folder: Path, n: int, seed: int) -> list[tuple[str, bytes | None, str | None]]:
-    """Kind, picture and text of each request, mixed as SHARES says; no two texts are alike."""
+    """Return kind, picture and text of `n` requests, mixed as SHARES says; no two texts are equal."""
     write_gallery(folder, n=200, seed=seed)
     pictures = [p.read_bytes() for p in sorted(folder.glob("character_*"))]
     captions = fs.list_captions(folder)["text"].drop_nulls().to_list()
@@ -76,7 +76,7 @@ def _png() -> bytes:
 
 
 def make_bombs() -> list[bytes]:
-    """Pictures of a few bytes that would take gigabytes: their heads say so."""
+    """Make small files whose headers announce pictures of gigabytes."""
 
     def png(side: int) -> bytes:
         head = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
@@ -92,7 +92,7 @@ def make_bombs() -> list[bytes]:
 
 
 def attack(url: str, pictures: list[bytes], n: int) -> tuple[float, float, set[int]]:
-    """Second slowest of 100 honest requests in a row, alone and beside `n` bombs at once; codes of the bombs."""
+    """Time 100 honest requests, alone and beside `n` bombs; return both second-slowest times, and the codes of the bombs."""
 
     def post(client: httpx.Client, content: bytes) -> tuple[int, float]:
         begun = time.perf_counter()
@@ -115,7 +115,7 @@ def attack(url: str, pictures: list[bytes], n: int) -> tuple[float, float, set[i
 
 
 class Load:
-    """Clients that send the requests, and what came back."""
+    """Clients that send requests and record the answers."""
 
     def __init__(self, url: str, requests: list[tuple[str, bytes | None, str | None]]) -> None:
         self.url, self.requests = url, requests
@@ -124,7 +124,7 @@ class Load:
         self._lock, self._next = threading.Lock(), iter(requests)
 
     def run(self, clients: int) -> float:
-        """Send all requests; returns seconds."""
+        """Send all requests; return the seconds that it took."""
         threads = [threading.Thread(target=self._client) for _ in range(clients)]
         begun = time.perf_counter()
         for thread in threads:
@@ -145,7 +145,7 @@ class Load:
                 self.answers.append((request[0], code, time.perf_counter() - begun))
 
     def _send(self, request: tuple[str, bytes | None, str | None]) -> int:
-        """Send one request with as little work as a client can have: it runs on the same cores."""
+        """Send one request with little work, because the clients run on the same cores."""
         _, content, text = request
         body = b""
         if content is not None:
@@ -163,7 +163,7 @@ class Load:
                 response = wire.getresponse()
                 response.read()
             except (BrokenPipeError, ConnectionResetError, http.client.RemoteDisconnected):
-                return 0  # the connection was closed on a body over the limit, which is allowed
+                return 0  # the service closed the connection, which is allowed for a body over the limit
             finally:
                 wire.close()
             if response.status != 503:
@@ -173,7 +173,7 @@ class Load:
 
 
 def tree_memory(pid: int) -> float:
-    """Proportional memory of a process and its children, MiB."""
+    """Return the proportional memory of a process and its children, in MiB."""
     total, stack = 0, [pid]
     while stack:
         at = stack.pop()
@@ -188,7 +188,7 @@ def tree_memory(pid: int) -> float:
 
 
 def serve(config: Path, **environment: str) -> tuple[subprocess.Popen[bytes], str]:
-    """Start the service, with more variables in its environment, and wait until it is ready."""
+    """Start the service with additional environment variables, and wait until it is ready."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -219,7 +219,7 @@ def serve(config: Path, **environment: str) -> tuple[subprocess.Popen[bytes], st
 
 
 def bare_rate(config: Path, requests: list[tuple[str, bytes | None, str | None]], n: int) -> float:
-    """Requests per second of the pipeline itself, in batches of 16, on the inputs that reach it."""
+    """Measure requests per second of the pipeline itself, in batches of 16, on the inputs that reach it."""
     pipeline = fs.CharacterPipeline(config, use_cache=False)
     items = [
         Item(str(i), image, text) for i, (kind, image, text) in enumerate(requests[:n]) if kind != "too large"
@@ -232,13 +232,13 @@ def bare_rate(config: Path, requests: list[tuple[str, bytes | None, str | None]]
 
 
 def watch(pid: int, memory: list[float], done: threading.Event) -> None:
-    """Note the memory of the service every few seconds."""
+    """Record the memory of the service every five seconds."""
     while not done.wait(5):
         memory.append(tree_memory(pid))
 
 
 def main() -> None:
-    """Draw, serve, send, compare."""
+    """Draw, serve, send requests, and compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--requests", type=int, default=10_000)
     parser.add_argument("--clients", type=int, default=16)
@@ -281,7 +281,7 @@ def report(
     exit_code: int,
     attacked: tuple[float, float, set[int]],
 ) -> None:
-    """Print and keep what was measured; a wrong answer ends in an error."""
+    """Print and store the result; a wrong answer is an error."""
     codes: dict[str, collections.Counter[int]] = collections.defaultdict(collections.Counter)
     for kind, code, _ in load.answers:
         codes[kind][code] += 1
@@ -296,14 +296,14 @@ def report(
     )
     lines = [
         f"# The service under mixed load, {facts['date'][:10]}", "",
-        f"{facts['machine']}; `python benchmarks/service.py --requests {len(load.answers)}`, the clients on the same cores.", "",
-        f"- {rate:.1f} requests per second that reach the models; bare pipeline {pipeline:.1f}"
-        f" ({', '.join(f'{b:.1f}' for b in bare)} before and after): {rate / pipeline:.2f} of it",
+        f"{facts['machine']}; `python benchmarks/service.py --requests {len(load.answers)}`, with the clients on the same cores.", "",
+        f"- {rate:.1f} requests per second reach the models; the bare pipeline does {pipeline:.1f}"
+        f" ({', '.join(f'{b:.1f}' for b in bare)} before and after); ratio {rate / pipeline:.2f}",
         f"- latency: median {everything[len(everything) // 2]:.2f} s, p99 {everything[int(0.99 * len(everything))]:.2f} s",
-        f"- memory of all its processes: {early:.0f} MiB early, {late:.0f} MiB at the end, {max(memory):.0f} at most",
-        f"- refused with 503 and Retry-After, then sent again: {load.refused}; exit code after SIGTERM: {exit_code}",
-        f"- p99 of 100 honest requests one after the other: {attacked[0]:.2f} s alone, {attacked[1]:.2f} s beside"
-        f" 200 bombs sent at once, which got {sorted(attacked[2])}", "",
+        f"- memory of all its processes: {early:.0f} MiB at the start, {late:.0f} MiB at the end, {max(memory):.0f} MiB at most",
+        f"- requests refused with 503 and Retry-After, and sent again: {load.refused}; exit code after SIGTERM: {exit_code}",
+        f"- p99 of 100 honest requests in sequence: {attacked[0]:.2f} s alone, {attacked[1]:.2f} s beside"
+        f" the bombs, which got the codes {sorted(attacked[2])}", "",
         "| kind | requests | codes | median s | p99 s |", "|--|--|--|--|--|",
     ]  # fmt: skip
     for kind, found in times.items():
@@ -324,7 +324,7 @@ def report(
         k: dict(c) for k, c in codes.items() if set(c) - WANTED[k] - ({0} if k == "too large" else set())
     }
     if wrong:
-        msg = f"answers that should not be: {wrong}"
+        msg = f"kinds of requests with wrong codes: {wrong}"
         raise SystemExit(msg)
 
 

@@ -1,10 +1,10 @@
-"""Memory of labelling few and many captions, and the table after a kill.
+"""Measure the memory of labelling few and many captions, and check the table after a kill.
 
     python benchmarks/stream_captions.py --few 10000 --many 100000
 
-Writes captions to Parquet, labels them through `Store.build` from a lazy frame, each run in a process of its own,
-and reports peak memory; then kills a run (SIGKILL) half-way, runs again, and compares with the undisturbed table.
-The model is a BART of one narrow layer with random weights: what is measured is everything around it.
+Writes captions to Parquet, labels them through `Store.build` from a lazy frame, each run in its own process, and reports
+peak memory. Then it kills a run (SIGKILL) half-way, runs it again, and compares the table with that of a run that was not
+killed. The model is a BART of one narrow layer with random weights, so that everything but the model is measured.
 """
 
 from __future__ import annotations
@@ -29,12 +29,15 @@ from facestats.demo.training.tiny_bart import build_tokenizer
 
 ROOT = Path(__file__).parents[1]
 CHUNK = 1000
-ATTRIBUTES = ("age", "hair_color")  # two of nine: the number of pairs per caption is not the question
-TOLERANCE = 1.03  # peaks of two runs of the same size differ by about so much
+ATTRIBUTES = (
+    "age",
+    "hair_color",
+)  # two of nine are enough: the number of pairs per caption does not matter here
+TOLERANCE = 1.03  # two runs of the same size differ by about this factor
 
 
 def save_narrow_bart(folder: Path) -> Path:
-    """Save an NLI model that costs next to nothing."""
+    """Save an NLI model that takes almost no time."""
     import torch
     from transformers import BartConfig, BartForSequenceClassification
 
@@ -71,7 +74,7 @@ def write_captions(file: Path, n: int) -> None:
 
 
 def label(captions: Path, model: Path, out: Path) -> None:
-    """Label all captions of a file; print peak memory in MiB."""
+    """Label all captions of a file, and print the peak memory in MiB."""
     cfg = fs.load_config(ROOT / "config/demo.yaml")
     bart = fs.models.bart(TextLabelsSettings(model=str(model), precision="fp32"))
     stage = {"classifier": bart, "attributes": {name: cfg.attributes[name] for name in ATTRIBUTES}}
@@ -82,7 +85,7 @@ def label(captions: Path, model: Path, out: Path) -> None:
 
 
 def start(captions: Path, model: Path, out: Path) -> subprocess.Popen[str]:
-    """Start :func:`label` in a process of its own."""
+    """Start :func:`label` in its own process."""
     command = [sys.executable, __file__, "--label", *map(str, (captions, model, out))]
     return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
 
@@ -97,7 +100,7 @@ def finish(process: subprocess.Popen[str]) -> int:
 
 
 def kill_half_way(process: subprocess.Popen[str], out: Path, n_chunks: int) -> int:
-    """Kill a run when half of its chunks are written; return how many there were."""
+    """Kill a run when half of its chunks are written; return the number of chunks."""
     while process.poll() is None:
         done = len(list(out.rglob("chunk-*.parquet")))
         if done >= n_chunks // 2:
@@ -110,7 +113,7 @@ def kill_half_way(process: subprocess.Popen[str], out: Path, n_chunks: int) -> i
 
 
 def main() -> int:
-    """Run all of it and store the result; exit code 1 where a promise is broken."""
+    """Run all of it and store the result; return 1 if memory grows or the tables differ."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--few", type=int, default=10_000)
     parser.add_argument("--many", type=int, default=100_000)

@@ -1,14 +1,15 @@
-"""Texts per second of `label_texts`, beside the stock zero-shot pipeline and the bare model.
+"""Measure texts per second of `label_texts`, of the stock zero-shot pipeline, and of the bare model.
 
-One run, BART-large with random weights (real architecture, real speed, no meaning), nine attributes, 47 options:
+All are measured in one run, with a BART-large of random weights (the real architecture and speed) and the attributes of
+the configuration:
 
-- ours: `facestats.label_texts`, tokenising and all;
-- bare: the same model in the same dtype on pairs that are tokenised, sorted by length, in batches of 32;
-- stock: `transformers.pipeline("zero-shot-classification")` as its documentation shows it, in fp32;
-- stock_16: the same with batch_size=16;
+- ours: `facestats.label_texts`, including the tokenizer;
+- bare: the same model in the same dtype, on tokenized pairs sorted by length, in batches of 32;
+- stock: `transformers.pipeline("zero-shot-classification")` in fp32, as its documentation shows it;
+- stock_16: the same with `batch_size=16`;
 - copies: ours with ten copies of every text.
 
-Labels are compared with those of the stock pipeline in fp32, also for the demo's trained model.
+The labels are compared with those of the stock pipeline in fp32, also for the trained model of the demo.
 
     python benchmarks/text_labels.py --texts 12 --rounds 3
 
@@ -44,7 +45,7 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "polars")
 def compare_speed(
     folder: Path, texts: list[str], *, rounds: int
 ) -> tuple[dict[str, list[float]], dict[str, Any]]:
-    """Texts per second of every way, rounds interleaved (the stock ways are slow and run once), and agreement."""
+    """Measure texts per second of every way in interleaved rounds (the slow stock ways run once), and agreement."""
     cfg = fs.load_config(ROOT / "config/default.yaml")
     bart = fs.models.bart(TextLabelsSettings(model=str(folder)))
     precision = bart.precision_reason.partition(" ")[0]
@@ -78,7 +79,7 @@ def compare_speed(
 
 
 def check_agreement(folder: Path, texts: list[str]) -> dict[str, Any]:
-    """Compare labels alone, ours in bf16 with stock in fp32: BART-large of random weights, and the demo's model."""
+    """Compare only labels, ours in bf16 with stock in fp32, for BART-large of random weights and the demo's model."""
     cfg = fs.load_config(ROOT / "config/default.yaml")
     stock = stock_pipeline(folder, texts, cfg.attributes, batch_size=16)()
     bart = fs.models.bart(TextLabelsSettings(model=str(folder), precision="bf16"))
@@ -88,7 +89,7 @@ def check_agreement(folder: Path, texts: list[str]) -> dict[str, Any]:
 
 
 def agree_demo(n: int) -> dict[str, Any]:
-    """The same comparison for the demo's trained model, on captions that it understands."""
+    """Compare labels of the demo's trained model, on captions that it understands."""
     cfg = fs.load_config(ROOT / "config/demo.yaml")
     texts = [c.text for c in draw_captions(n, seed=5)]
     labels = fs.label_texts(as_captions(texts), fs.models.bart(cfg.text_labels), cfg.attributes)
@@ -97,7 +98,7 @@ def agree_demo(n: int) -> dict[str, Any]:
 
 
 def agree(labels: pl.DataFrame, probs: dict[str, np.ndarray], *, margin: float = 0.02) -> dict[str, Any]:
-    """Compare our best options with the stock pipeline's, where its margin exceeds `margin`."""
+    """Compare our labels with those of the stock pipeline, where its margin exceeds `margin`."""
     same = clear = cells = 0
     for name, stock in probs.items():
         ours = labels[f"text_{name}_probs"].to_numpy().argmax(axis=1)

@@ -1,8 +1,8 @@
-"""What shortcuts and thresholds change when texts are labelled: speed, agreement, macro-F1.
+"""Measure how shortcuts and thresholds change text labels: speed, agreement, macro-F1.
 
-With the demo's tiny BART and captions whose truth is known: asking first whether a text speaks of an attribute at all,
-looking tags up first, CLIP text vectors in place of BART; then the threshold of abstention, chosen on some captions and
-judged on others.
+Uses the demo's tiny BART and captions with known truth. The shortcuts are: ask first whether a text mentions an attribute
+at all, look up tags first, and use CLIP vectors of the texts instead of BART. The threshold of abstention is chosen on
+some captions and tested on others.
 
     python benchmarks/text_ways.py --captions 1000
 """
@@ -35,7 +35,7 @@ THRESHOLDS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
 
 
 def compare_ways(n: int) -> pl.DataFrame:
-    """Speed, agreement and macro-F1 of each way to label `n` held-out demo captions with the demo model."""
+    """Measure speed, agreement and macro-F1 of each way to label `n` held-out captions of the demo."""
     cfg = fs.load_config(ROOT / "config/demo.yaml")
     captions = draw_captions(n, seed=1_000_003)
     frame = as_captions([c.text for c in captions])
@@ -65,7 +65,7 @@ def compare_ways(n: int) -> pl.DataFrame:
 
 
 def choose_threshold(n: int) -> pl.DataFrame:
-    """Macro-F1 of each abstention threshold on `n` captions that choose it, and on `n` others that judge the choice."""
+    """Measure macro-F1 of each threshold on `n` captions that choose it, and on `n` others that test it."""
     cfg = fs.load_config(ROOT / "config/demo.yaml")
     bart = fs.models.bart(cfg.text_labels)
     scores: dict[str, list[float]] = {}
@@ -107,13 +107,13 @@ def _macro_f1(
 
 
 def report_threshold(table: pl.DataFrame) -> list[str]:
-    """Say which threshold was chosen, and what it is worth on other captions."""
+    """Write which threshold was chosen, and its macro-F1 on other captions."""
     best = table.row(table["choosing"].arg_max(), named=True)
     usual = table.row(by_predicate=pl.col("threshold") == DEFAULT_THRESHOLD, named=True)
     return [
         "## The threshold of abstention",
         "",
-        "Macro-F1 over options and 'not said' on the captions that choose it, and on others.",
+        "Macro-F1 over options and 'not said', on the captions that choose the threshold and on others.",
         "",
         *markdown_table(table),
         "",
@@ -123,7 +123,7 @@ def report_threshold(table: pl.DataFrame) -> list[str]:
 
 
 def main() -> None:
-    """Compare the ways, choose the threshold, and store both."""
+    """Compare the ways, choose the threshold, and store the results."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--captions", type=int, default=1000)
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -133,9 +133,8 @@ def main() -> None:
     lines = [
         "# Ways to label the demo's captions",
         "",
-        "Tiny model, held-out captions; macro-F1 over options and",
+        "Tiny model, held-out captions; macro-F1 over options and 'not said'.",
     ]
-    lines[-1] += " 'not said'."
     lines += ["", *markdown_table(ways), "", *report_threshold(thresholds), ""]
     lines += [f"- {key}: {value}" for key, value in facts.items()]
     numbers = {"ways": ways.to_dicts(), "thresholds": thresholds.to_dicts()}

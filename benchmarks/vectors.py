@@ -1,11 +1,11 @@
-"""Clusters and searches over a million vectors: time, peak memory, and how near to the bare matrix product.
+"""Measure clusters and searches over a million vectors: time, peak memory, and the bare matrix product.
 
-Synthetic unit vectors of 512 dimensions round 40 centres, in a Parquet table as `Store.build` writes it. Each step runs
-in a process of its own, whose peak memory is its own.
+The data are synthetic unit vectors of 512 dimensions around 40 centres, in a Parquet table as `Store.build` writes it. Each
+step runs in its own process, so that its peak memory can be measured.
 
-- clusters: `cluster_faces` (12 clusters), then `cluster_members` (exemplars and outliers), on the table in memory;
-- ours: `search_faces` over an Arrow file mapped into memory, in the page cache, top 12;
-- bare: ``matrix @ query`` in numpy, vectors in memory, nothing ranked;
+- clusters: `cluster_faces` (12 clusters), then `clusters.members` (exemplars and outliers), on the table in memory;
+- ours: `search_faces` over a memory-mapped Arrow file in the page cache, top 12;
+- bare: ``matrix @ query`` in numpy, vectors in memory, without ranking;
 - parquet: `search_faces` over the lazy Parquet table, in batches.
 
     python benchmarks/vectors.py --n 1000000 --rounds 5
@@ -64,7 +64,7 @@ def scan_table(folder: Path) -> pl.LazyFrame:
 
 
 def time_clusters(folder: Path, rounds: int) -> dict[str, Any]:
-    """Seconds of cluster assignment and of ranking members, wall clock and processor (`rounds` is not used)."""
+    """Time the assignment of clusters and the ranking of members, by wall clock and processor; ignores `rounds`."""
     table = scan_table(folder).collect()
     start, worked = time.perf_counter(), time.process_time()
     clusters = fs.cluster_faces(table, n_clusters=12, seed=0)
@@ -73,11 +73,11 @@ def time_clusters(folder: Path, rounds: int) -> dict[str, Any]:
     end = time.perf_counter()
     assert members.height == table.height
     processor = time.process_time() - worked
-    return {"cluster_faces": middle - start, "cluster_members": end - middle, "processor": processor}
+    return {"cluster_faces": middle - start, "clusters.members": end - middle, "processor": processor}
 
 
 def time_searches(folder: Path, rounds: int) -> dict[str, Any]:
-    """Seconds per search, by kind, interleaved; the first round warms up and does not count."""
+    """Time each kind of search in interleaved rounds; the first round is a warm-up."""
     table = scan_table(folder).collect()
     matrix = table["embedding"].to_numpy()
     query = matrix[7] + matrix[8]
@@ -94,7 +94,7 @@ def time_searches(folder: Path, rounds: int) -> dict[str, Any]:
 
 
 def time_streams(folder: Path, rounds: int) -> dict[str, Any]:
-    """Seconds of a search over the lazy Parquet table, with nothing else in memory."""
+    """Time a search over the lazy Parquet table, with nothing else in memory."""
     query = np.ones(DIM, dtype=np.float32)
     return _time({"parquet": lambda: fs.search_faces(scan_table(folder), query)}, min(rounds, 2))
 
@@ -112,7 +112,7 @@ def _time(runs: dict[str, Callable[[], Any]], rounds: int) -> dict[str, list[flo
 def alone(
     step: Callable[[Path, int], dict[str, Any]], folder: Path, rounds: int
 ) -> tuple[dict[str, Any], float]:
-    """Run a step in a process of its own; its result and its peak memory in GiB."""
+    """Run a step in its own process; return its result and its peak memory in GiB."""
     with get_context("spawn").Pool(1) as pool:
         return pool.apply(_measured, (step, folder, rounds))
 
@@ -126,7 +126,7 @@ def _measured(
 
 
 def main() -> None:
-    """Measure, print and keep."""
+    """Measure, print and store the result."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -142,7 +142,7 @@ def main() -> None:
         streams, stream_peak = alone(time_streams, folder, args.rounds)
     seconds = searches | streams
     reached = {
-        "clusters and members, s": clusters["cluster_faces"] + clusters["cluster_members"],
+        "clusters and members, s": clusters["cluster_faces"] + clusters["clusters.members"],
         "clusters, peak GiB": cluster_peak,
         "one search, s": float(np.median(seconds["ours"])),
     }
@@ -154,7 +154,7 @@ def main() -> None:
         "",
         f"{args.n:,} unit vectors of {DIM} dimensions, float32 ({args.n * DIM * 4 / 2**30:.2f} GiB).",
         "",
-        f"- cluster_faces: {clusters['cluster_faces']:.0f} s; cluster_members: {clusters['cluster_members']:.0f} s"
+        f"- cluster_faces: {clusters['cluster_faces']:.0f} s; clusters.members: {clusters['clusters.members']:.0f} s"
         f" ({clusters['processor']:.0f} processor seconds together)",
         f"- peak memory with the table in it: {cluster_peak:.2f} GiB",
         f"- peak memory of a search over the lazy Parquet table: {stream_peak:.2f} GiB",

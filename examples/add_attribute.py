@@ -1,4 +1,4 @@
-"""Label the faces of a finished run by an attribute of your own: one entry of settings, no picture is opened.
+"""Label the faces of a finished run by an attribute of your own. One entry of settings is enough; no picture is opened.
 
 python examples/add_attribute.py [CONFIG]
 """
@@ -21,7 +21,7 @@ EXPRESSION = {
 
 
 def main(config: str | None = None) -> None:
-    """Relabel the stored vectors; in a project of your own the entry belongs in config/attributes.yaml."""
+    """Label the stored vectors again; in a project of your own, put the entry into config/attributes.yaml."""
     cfg = fs.load_config(config)
     expression = {"expression": AttributeSettings.model_validate(EXPRESSION)}
     embeddings = fs.Store(cfg.data_dir).read("embeddings")

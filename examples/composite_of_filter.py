@@ -1,4 +1,4 @@
-"""Average the faces of a finished run that meet some conditions.
+"""Average those faces of a finished run that meet some conditions.
 
 python examples/composite_of_filter.py average.png gender=female age=elderly [--config CONFIG]
 """
@@ -9,7 +9,7 @@ import facestats as fs
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Save the warped average, with the list of its members in the PNG; too few faces is an error with counts."""
+    """Save the warped average as a PNG that lists its members; with too few faces, an error gives the counts."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("out")
     parser.add_argument("conditions", nargs="*", help="attribute=option")

@@ -1,4 +1,4 @@
-"""Label every picture below a folder, and print one line of JSON each.
+"""Label every picture in a folder and below it, and print one line of JSON for each.
 
 python examples/label_folder.py FOLDER [CONFIG]
 """
@@ -10,7 +10,7 @@ from facestats.surfaces.cli.extract import list_directory
 
 
 def main(folder: str, config: str | None = None) -> None:
-    """Label in batches of 64; what fails is in the output with its error."""
+    """Label in batches of 64; a picture that fails is in the output with its error."""
     pipeline = fs.CharacterPipeline(config)
     items = list_directory(folder)
     for start in range(0, len(items), 64):

@@ -1,4 +1,4 @@
-"""Plug in a picture encoder of your own: whatever keeps the protocol Encoder serves every stage.
+"""Use a picture encoder of your own: every stage accepts an object that follows the protocol Encoder.
 
 python examples/other_clip.py [CONFIG]
 """
@@ -11,7 +11,7 @@ import facestats as fs
 
 
 class ColourEncoder:
-    """The simplest encoder there is: the mean colour of a picture, and of the colours that a text names."""
+    """A very simple encoder: the mean colour of a picture, and the mean of the colours that a text names."""
 
     name = "colours@1"
     dim = 3
@@ -24,11 +24,11 @@ class ColourEncoder:
         return np.asarray(image.resize((32, 32)), dtype=np.uint8)
 
     def encode_images(self, pixels):
-        """Mean colours, (n, 3), of length one."""
+        """Return mean colours, (n, 3), scaled to length one."""
         return self._unit(pixels.astype(np.float32).mean(axis=(1, 2)))
 
     def encode_texts(self, texts):
-        """Colours that texts name, grey where they name none."""
+        """Return the colours that texts name, scaled to length one; grey if a text names none."""
         named = [
             [v for word, v in self.colours.items() if word in text] or [(128, 128, 128)] for text in texts
         ]
@@ -40,7 +40,7 @@ class ColourEncoder:
 
 
 def main(config: str | None = None) -> None:
-    """Embed ten faces of a finished run anew, and label their hair by it."""
+    """Embed ten faces of a finished run with this encoder, and label their hair colour."""
     cfg = fs.load_config(config)
     store, encoder = fs.Store(cfg.data_dir), ColourEncoder()
     faces = store.read("faces").drop_nulls("crop").head(10)

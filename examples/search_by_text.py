@@ -1,4 +1,4 @@
-"""Find the faces of a finished run that look most like a sentence.
+"""Find the faces of a finished run that are most similar to a sentence.
 
 python examples/search_by_text.py "a person with red hair" [CONFIG]
 """
@@ -9,7 +9,7 @@ import facestats as fs
 
 
 def main(sentence: str, config: str | None = None) -> None:
-    """Rank stored vectors against the vector of the sentence; no picture is opened."""
+    """Sort the stored vectors by their similarity to the vector of the sentence; no picture is opened."""
     cfg = fs.load_config(config)
     store = fs.Store(cfg.data_dir)
     query = fs.models.clip(cfg.embeddings).encode_texts([sentence])[0]

@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ EXCEPTED = {("search_faces", "top"), ("embeddings.search_faces", "top")}
 
 
 def test_the_flow_is_flat_and_everything_else_has_a_noun():
-    assert len(FLOW) <= 20
+    assert len(FLOW) <= 21
     assert {"audit.prompts", "audit.calibration", "ratings.reliability", "clusters.profile"} <= {*PUBLIC}
     assert {"composites.difference", "human_labels.read"} <= {*PUBLIC}
 
@@ -113,6 +114,47 @@ def test_the_tree_tells_the_flow():
     assert packages == {*STAGES, *ROOMS} - {"master"}
     assert {p.stem for p in SOURCE.glob("*.py")} == {"__init__", "master", "schematics", "testing"}
     assert {p.stem[3:] for p in (ROOT / "notebooks").glob("*.ipynb")} == {"schematics", *STAGES}
+
+
+def stages_named_in(path):
+    """Stages that a module names: by a text, an attribute, a field or an import."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant):
+            found.add(node.value)
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.AnnAssign):
+            found.add(getattr(node.target, "id", None))
+        elif isinstance(node, ast.ImportFrom):
+            found |= {*(node.module or "").split("."), *(alias.name for alias in node.names)}
+    return found & set(STAGES)
+
+
+def test_adding_a_stage_touches_the_places_that_contributing_names_and_no_others():
+    recipe = (ROOT / "CONTRIBUTING.md").read_text().partition("## Add a stage")[2].partition("\n## ")[0]
+    named = set(re.findall(r"`([\w/.]+\.py)`", recipe)) - {
+        "test_golden.py",
+        "tests/test_api.py",
+        "__init__.py",
+    }
+    lists_all = {
+        p.relative_to(SOURCE).as_posix() for p in MODULES if len(stages_named_in(p)) >= len(STAGES) - 1
+    }
+    assert {f"facestats/{p}" if "/" not in p else p for p in lists_all} == named
+    for other in ("pyproject.toml", "tools_summary.md", "CHANGELOG.md"):
+        assert f"`{other}`" in recipe
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_has_its_version_its_golden_test_and_its_row(stage):
+    package = importlib.import_module(f"facestats.{stage}")
+    assert isinstance(package.VERSION, int)
+    assert stage == "master" or inspect.isfunction(package.settings)
+    golden = ROOT / "tests" / stage / "golden.json"
+    golden = golden if golden.exists() else ROOT / "tests" / f"golden_{stage}.json"
+    assert json.loads(golden.read_text())["version"] == package.VERSION
+    assert re.search(rf"^\| `\d\d_{stage}` ", (ROOT / "tools_summary.md").read_text(), re.MULTILINE)
 
 
 def imports(path):

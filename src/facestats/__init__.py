@@ -34,6 +34,7 @@ _FLOW = {
     "read_dataset": "inputs",
     "search_faces": "embeddings",
     "show": "core.display",
+    "stop_here": "surfaces.notebooks.early_end",
 }
 _NOUNS = {
     "attributes": "attributes",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from facestats.master import merge_master as merge_master
     from facestats.ratings import fit_ratings as fit_ratings
     from facestats.store.store import Store as Store
+    from facestats.surfaces.notebooks.early_end import stop_here as stop_here
     from facestats.surfaces.notebooks.explore import explore as explore
     from facestats.surfaces.notebooks.label_widget import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline as CharacterPipeline
