@@ -78,6 +78,16 @@ def test_same_seed_writes_the_same_bytes_with_any_number_of_workers(gallery, tmp
     assert digest(write_gallery(tmp_path, n=24, seed=11, workers=2)) == digest(gallery)
 
 
+def test_drawing_in_this_process_keeps_the_threads_of_opencv(tmp_path):
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    write_gallery(tmp_path, n=1, seed=1, workers=1)
+    assert cv2.getNumThreads() == 3
+    cv2.setNumThreads(before)
+
+
 def test_another_seed_draws_other_pictures():
     first, second = (render(plan_gallery(1, seed=seed)[0])[0] for seed in (1, 2))
     assert first != second

@@ -169,6 +169,15 @@ def test_the_name_tells_weights_and_precision_apart(folder, tmp_path):
     assert handle(folder, window_tokens=64).name != handle(folder).name
 
 
+def test_the_repr_is_short_and_loads_nothing(folder):
+    one = handle(folder, device="auto")
+    assert repr(one) == f"Bart(model={str(folder)!r}, device='auto', loaded=False)"
+    assert one._source is None
+    used = handle(folder)
+    used.score(TEXTS[:1], HYPOTHESES)
+    assert repr(used) == f"Bart(model={str(folder)!r}, device='cpu', loaded=True)"
+
+
 def test_a_handle_pickles_small_even_after_use(classifier):
     expected = classifier.score(TEXTS[:1], HYPOTHESES)
     data = pickle.dumps(classifier)

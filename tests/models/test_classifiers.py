@@ -88,6 +88,15 @@ def test_the_name_tells_weights_and_mapping_and_no_place(checkpoint, tmp_path):
     assert handle(copy).name != handle(checkpoint).name
 
 
+def test_the_repr_is_short_and_loads_nothing(checkpoint):
+    one = handle(checkpoint)
+    assert repr(one) == f"HfClassifier(model={str(checkpoint)!r}, device='auto', loaded=False)"
+    assert one._source is None
+    used = handle(checkpoint, device="cpu")
+    used.classify(pictures(1))
+    assert repr(used) == f"HfClassifier(model={str(checkpoint)!r}, device='cpu', loaded=True)"
+
+
 def test_a_handle_travels_without_weights(checkpoint):
     one = handle(checkpoint, precision="fp32")
     before = one.classify(pictures(2))
@@ -103,7 +112,7 @@ def test_a_handle_travels_without_weights(checkpoint):
             {"man": "male"},
             r"has the labels \['man', 'boy', 'woman', 'unclear'\].*leaves out \['boy', 'woman', 'unclear'\]",
         ),
-        ({**LABELS, "girl": "female"}, r"names \['girl'\] beside them"),
+        ({**LABELS, "girl": "female"}, r"names \['girl'\] that it does not have, and leaves out none"),
     ],
 )
 def test_labels_that_the_model_has_not_are_named_with_those_it_has(checkpoint, labels, message):
@@ -116,7 +125,7 @@ def test_options_and_attributes_that_there_are_not_are_named():
         ValueError, match=r"classifiers.gender.labels names the options \['mail'\]; gender has male, female"
     ):
         handle("x", {"man": "mail"})
-    with pytest.raises(ValueError, match="names the attribute 'sex'; there are gender"):
+    with pytest.raises(ValueError, match="names the attribute 'sex'; the attributes are gender"):
         fs.models.classifiers(
             {"sex": ClassifierSettings(model="x", labels={"a": None})}, {"gender": attribute()}
         )

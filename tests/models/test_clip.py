@@ -179,6 +179,15 @@ def test_the_name_changes_when_the_weights_are_replaced(tmp_path):
     assert handle(save_clip(tmp_path, seed=1)).name != before
 
 
+def test_the_repr_is_short_and_loads_nothing(folder):
+    one = handle(folder, device="auto")
+    assert repr(one) == f"Clip(model='local-dir:{folder}', device='auto', loaded=False)"
+    assert one._source is None
+    used = handle(folder)
+    assert used.dim == 32
+    assert repr(used) == f"Clip(model='local-dir:{folder}', device='cpu', loaded=True)"
+
+
 def test_a_handle_pickles_small_even_after_use(encoder):
     expected = encoder.encode_images(noise(2))
     data = pickle.dumps(encoder)

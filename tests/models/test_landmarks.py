@@ -182,6 +182,13 @@ def test_what_is_no_rgb_picture_is_refused_before_it_can_do_harm(model, pixels):
     assert model.find(np.zeros((8, 8, 3), np.uint8)) == []
 
 
+def test_the_repr_is_short_and_starts_nothing():
+    one = FaceMesh(min_confidence=0.77)
+    assert repr(one) == f"FaceMesh(model={one.name[: one.name.index(' 478')]!r}, device='cpu', loaded=False)"
+    one.find(np.zeros((64, 64, 3), np.uint8))
+    assert repr(one).endswith("loaded=True)")
+
+
 def test_the_handle_is_light_and_pickles_without_its_graph():
     model = FaceMesh()
     model.find(np.zeros((64, 64, 3), np.uint8))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from facestats.models.pretrained import load_pretrained, lower_precision
+from facestats.models.pretrained import _no_progress_bars, load_pretrained, lower_precision
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -95,3 +95,24 @@ def test_fp32_is_left_as_it_is():
     ids[:, -1] = 2
     before = logits(network, input_ids=ids)
     assert torch.equal(logits(lower_precision(network, "fp32"), input_ids=ids), before)
+
+
+@pytest.mark.parametrize("shown", [True, False])
+@pytest.mark.parametrize("hub_shown", [True, False])
+def test_progress_bars_are_hidden_while_a_model_loads_and_then_as_before(shown, hub_shown):
+    from huggingface_hub import utils
+    from transformers.utils import logging
+
+    def state():
+        return logging.is_progress_bar_enabled(), not utils.are_progress_bars_disabled()
+
+    before = state()
+    try:
+        logging.enable_progress_bar() if shown else logging.disable_progress_bar()
+        utils.enable_progress_bars() if hub_shown else utils.disable_progress_bars()
+        with _no_progress_bars():
+            assert state() == (False, False)
+        assert state() == (shown, hub_shown)
+    finally:
+        logging.enable_progress_bar() if before[0] else logging.disable_progress_bar()
+        utils.enable_progress_bars() if before[1] else utils.disable_progress_bars()

@@ -76,7 +76,7 @@ def test_many_small_chunks_of_a_lazy_frame_are_read_together(store):
 
 
 def test_lazy_rows_are_those_of_a_frame(store, tmp_path):
-    draw_faces(tmp_path / "raw", n=7)
+    draw_faces(tmp_path / "raw", n_faces=7)
     images = fs.list_images(tmp_path / "raw")
     before = build(store, images)
     CALLS.clear()

@@ -159,12 +159,11 @@ t.fs.Store({folder!r}).build("attributes", t.pictures(t.ids(11)), stuck, chunk_s
 
 def test_kill_9_loses_one_chunk_and_a_second_run_is_refused_meanwhile(store):
     code = SLOW.format(tests=str(ROOT), folder=str(store.data_dir))
-    child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
-    assert child.stdout.readline() == b"started\n"
-    with pytest.raises(StoreError, match=rf"being built by process {child.pid} on "):
-        build(store, pictures(ids(11)))
-    os.kill(child.pid, signal.SIGKILL)
-    child.wait()
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
+        assert child.stdout.readline() == b"started\n"
+        with pytest.raises(StoreError, match=rf"being built by process {child.pid} on "):
+            build(store, pictures(ids(11)))
+        os.kill(child.pid, signal.SIGKILL)
     kept = sorted((store.tables_dir / ".facestats/attributes").glob("chunk-*.parquet"))
     assert [pl.read_parquet(p)["image_id"][0] for p in kept] == ["00000.png", "00003.png"]
     assert build(store, pictures(ids(11))).height == 11

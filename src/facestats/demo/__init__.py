@@ -1,1 +1,1 @@
-"""The demo world: drawn characters with known truth, and what is said about them."""
+"""The demo: drawn characters whose attributes are known, with captions and ratings."""

@@ -1,4 +1,4 @@
-"""Writes the drawn gallery: a folder of pictures with known truth, captions and ratings, hard cases included."""
+"""Write the drawn gallery: a folder of pictures with known truth, captions and ratings, hard cases included."""
 
 from __future__ import annotations
 
@@ -41,7 +41,21 @@ PREFIX = {
 
 @dataclass(frozen=True)
 class Sheet:
-    """One picture to draw: its kind, its place in the gallery, and the character or characters in it."""
+    """One picture to draw.
+
+    Parameters
+    ----------
+    kind
+        ``character``, ``near_duplicate``, ``two_faces``, ``no_face`` or ``unreadable``.
+    number
+        Number among the pictures of its kind; that of a near-duplicate is the number of its original.
+    seed
+        Source of chance.
+    style
+        "train" or "eval".
+    records
+        The option of each attribute, one record per character in the picture.
+    """
 
     kind: str
     number: int
@@ -56,17 +70,17 @@ class Sheet:
 
 
 def plan_gallery(n: int, *, seed: int, style: str = "eval") -> list[Sheet]:
-    """List what a gallery of `n` characters holds.
+    """List the pictures of a gallery of `n` characters.
 
     Parameters
     ----------
     n
-        Number of characters; one picture in 60 without a face, one in 80 with two, one near-duplicate in 60
-        and one unreadable file are added.
+        Number of characters. Added are a picture without a face and a near-duplicate per 60 characters, a picture
+        with two faces per 80, and one unreadable file.
     seed
-        Fixes everything.
+        The same seed gives the same pictures.
     style
-        "train" or "eval": combinations and scenes of the one never occur in the other.
+        "train" or "eval": combinations of attributes and scenes of one never occur in the other.
 
     Returns
     -------
@@ -91,7 +105,7 @@ def plan_gallery(n: int, *, seed: int, style: str = "eval") -> list[Sheet]:
 
 
 def _encode(pixels: np.ndarray, quality: int) -> bytes:
-    """Give the bytes of a JPEG picture."""
+    """Return the bytes of a JPEG picture."""
     return cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
@@ -106,8 +120,8 @@ def render(sheet: Sheet) -> tuple[bytes, dict[str, tuple[float, float]], dict[st
     Returns
     -------
     tuple
-        Bytes of the file; landmarks of a single character, name to (x, y) in pixels, else empty; what is
-        known of its scene.
+        Bytes of the file; the landmarks if there is one character, name to (x, y) in pixels, else none; the
+        values of `SCENE_COLUMNS`, for the kinds ``character`` and ``near_duplicate``.
     """
     if sheet.kind == "no_face":
         return _encode(draw_nobody(np.random.default_rng(sheet.seed)), 90), {}, {}
@@ -121,25 +135,29 @@ def render(sheet: Sheet) -> tuple[bytes, dict[str, tuple[float, float]], dict[st
         return _encode(np.hstack(halves), 92), {}, {}
     pixels, landmarks, scene = paint_character(sheet.records[0], seed=sheet.seed, style=sheet.style)
     known = {name: round(float(getattr(scene, name)), 4) for name in SCENE_COLUMNS}
-    if sheet.kind == "near_duplicate":  # cropped by a few pixels, resized back, brighter, packed harder
+    if sheet.kind == "near_duplicate":  # cropped by a few pixels, resized, brighter, more compressed
         pixels = cv2.resize(pixels[3:-3, 3:-3], (512, 512), interpolation=cv2.INTER_AREA)
         return _encode(cv2.convertScaleAbs(pixels, alpha=1.02, beta=2), 70), {}, known
     return _encode(pixels, scene.quality), landmarks, known
 
 
 def _write_chunk(folder: str, sheets: Sequence[Sheet]) -> list[tuple[dict, dict]]:
-    """Draw and write some pictures in a worker; gives landmarks and scenes."""
-    cv2.setNumThreads(1)
-    found = []
-    for sheet in sheets:
-        data, landmarks, known = render(sheet)
-        (Path(folder) / sheet.file_name).write_bytes(data)
-        found.append((landmarks, known))
-    return found
+    """Draw and write some pictures; return the landmarks and the scene of each."""
+    n_threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # the workers draw in parallel already
+    try:
+        found = []
+        for sheet in sheets:
+            data, landmarks, known = render(sheet)
+            (Path(folder) / sheet.file_name).write_bytes(data)
+            found.append((landmarks, known))
+        return found
+    finally:
+        cv2.setNumThreads(n_threads)
 
 
 def _row(sheet: Sheet, known: Mapping[str, float], seed: int) -> dict[str, Any]:
-    """Give a picture's row of metadata.csv."""
+    """Return a picture's row of metadata.csv."""
     from facestats.demo.writing.captions import write_caption
 
     row: dict[str, Any] = {"file_name": sheet.file_name, "text": "", "kind": sheet.kind}
@@ -159,7 +177,7 @@ def _row(sheet: Sheet, known: Mapping[str, float], seed: int) -> dict[str, Any]:
 
 
 def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same keys."""
+    """Write rows that have the same keys."""
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -167,7 +185,7 @@ def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _write_landmarks(path: Path, sheets: Sequence[Sheet], found: Sequence[tuple[dict, dict]]) -> None:
-    """Write true landmarks in long form: image_id, landmark, x, y (pixels)."""
+    """Write the true landmarks in long form: image_id, landmark, x, y (pixels)."""
     import polars as pl
 
     rows = [
@@ -182,12 +200,12 @@ def _write_landmarks(path: Path, sheets: Sequence[Sheet], found: Sequence[tuple[
 def _write_ratings(
     path: Path, sheets: Sequence[Sheet], found: Sequence[tuple[dict, dict]], *, seed: int
 ) -> None:
-    """Write what simulated raters say of the characters: image_id, rater_id, rating."""
+    """Write the ratings of the characters by simulated raters: image_id, rater_id, rating."""
     from facestats.demo.raters import simulate_ratings
 
     rated = [(s, f) for s, f in zip(sheets, found, strict=True) if s.kind == "character"]
-    told = [{**s.records[0], "smile": max(known["smile"], 0.0)} for s, (_, known) in rated]
-    given = simulate_ratings(told, seed=seed, share=0.6)
+    records = [{**s.records[0], "smile": max(known["smile"], 0.0)} for s, (_, known) in rated]
+    given = simulate_ratings(records, seed=seed, share=0.6)
     rows = [
         {"image_id": rated[item][0].file_name, "rater_id": f"rater_{rater:02d}", "rating": f"{rating:g}"}
         for item, rater, rating in zip(given.item, given.rater, given.rating, strict=True)
@@ -209,17 +227,17 @@ def write_gallery(
     Parameters
     ----------
     folder
-        Made if missing; receives pictures, `metadata.csv`, `ratings.csv` and `landmarks.parquet`.
+        Created if missing; the pictures, `metadata.csv`, `ratings.csv` and `landmarks.parquet` are written there.
     n
-        Number of characters; see `plan_gallery` for what is added.
+        Number of characters; :func:`plan_gallery` says what is added.
     seed
         The same seed writes the same bytes, whatever the number of workers.
     style
-        "eval" (never seen by the tiny models) or "train".
+        "eval" (the tiny models were not trained on it) or "train".
     workers
-        Processes that draw.
+        Number of processes that draw.
     progress
-        Called with (pictures drawn, pictures in all).
+        Called with the number of pictures drawn and the number of all pictures.
 
     Returns
     -------

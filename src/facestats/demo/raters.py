@@ -1,4 +1,4 @@
-"""Simulated raters of drawn characters, with known truth, so that every reliability estimate can be checked."""
+"""Simulated raters of drawn characters; their true scores and biases are known, so every estimate can be checked."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-# Points on the rating scale that a character gains or loses. They are arbitrary on purpose and leave out gender,
-# ethnicity and age: the demo's ratings are an exercise in statistics, not a claim about people.
+# Points of the rating scale that a character gains or loses. They are arbitrary on purpose and leave out gender,
+# ethnicity and age: the ratings of the demo are an exercise in statistics, not a claim about people.
 _WEIGHTS = {
     "hair_style": {"curly": 0.5, "wavy": 0.3, "ponytail": -0.1, "bun": -0.4, "braided": 0.2},
     "hair_color": {"colorful": 0.6, "red": 0.4, "gray": -0.3, "brown": -0.2},
@@ -22,7 +22,7 @@ _WEIGHTS = {
 
 @dataclass(frozen=True)
 class Ratings:
-    """Ratings in long form and the truth behind them.
+    """Ratings in long form, and the true values behind them.
 
     Attributes
     ----------
@@ -50,16 +50,16 @@ class Ratings:
 def score_characters(
     records: Sequence[Mapping[str, str | float | None]], *, seed: int, own_sd: float = 0.1
 ) -> np.ndarray:
-    """Give each character a true score: a little for hair, eyes and dress, and a part that is its own.
+    """Compute the true score of each character: a part for hair, eyes and dress, and a random part of its own.
 
     Parameters
     ----------
     records
-        Attribute to option; a key `smile` between 0 and 1, where given, adds up to one point.
+        Attribute to option; a key `smile` between 0 and 1, if given, adds up to one point.
     seed
-        Source of each character's own part.
+        Seed of the random parts.
     own_sd
-        Standard deviation of the own part, scale points; small, because no picture shows it and so nothing can learn it.
+        Standard deviation of the random part, scale points; small, because no model can learn it from a picture.
 
     Returns
     -------
@@ -69,7 +69,7 @@ def score_characters(
     own = np.random.default_rng(seed).normal(0.0, own_sd, len(records))
     known = [sum(w.get(str(record.get(name)), 0.0) for name, w in _WEIGHTS.items()) for record in records]
     smiles = [float(record.get("smile") or 0.0) for record in records]
-    # tanh keeps sums of many likes inside the scale, and makes the dependence smooth but not linear.
+    # tanh keeps sums of many points inside the scale, and makes the dependence smooth but not linear.
     return 4.0 + 2.0 * np.tanh((np.asarray(known) + np.asarray(smiles) + own - 0.4) / 2.0)
 
 
@@ -82,7 +82,7 @@ def simulate_ratings(
     noise_sd: float = 0.8,
     rounded: bool = True,
 ) -> Ratings:
-    """Let raters with a bias, a slope and noise of their own rate characters from 1 to 7.
+    """Simulate ratings from 1 to 7 by raters who each have a bias and a slope, with noise.
 
     Parameters
     ----------
@@ -91,18 +91,18 @@ def simulate_ratings(
     seed
         The same seed gives the same scores, raters and ratings.
     n_raters
-        Number of raters; biases have standard deviation 0.5, slopes 0.2 about 1.
+        Number of raters; their biases have mean 0 and standard deviation 0.5, their slopes mean 1 and 0.2.
     share
-        Share of the characters that each rater sees, 0 to 1; 1 is a full table.
+        Share of the characters that each rater sees, 0 to 1; 1 gives a full table.
     noise_sd
         Standard deviation of the noise, scale points.
     rounded
-        Round to whole points and clip to 1..7; False keeps the exact model, for checking estimates.
+        Whether to round to whole points and clip to 1 to 7; unrounded ratings follow the model exactly.
 
     Returns
     -------
     Ratings
-        The ratings and their truth.
+        The ratings, and the true values behind them.
 
     Raises
     ------
@@ -112,7 +112,7 @@ def simulate_ratings(
     if n_raters < 1 or not 0.0 <= share <= 1.0:
         msg = f"n_raters must be at least 1 and share between 0 and 1; got {n_raters} and {share}."
         raise ValueError(msg)
-    # Each source of chance has a stream of its own, so that adding raters changes no score.
+    # Each source of chance has its own random stream, so that more raters change no score.
     rater_rng, noise_rng = (np.random.default_rng([seed, stream]) for stream in (1, 2))
     score = score_characters(records, seed=seed)
     bias = rater_rng.normal(0.0, 0.5, n_raters)

@@ -1,4 +1,4 @@
-"""Chooses the characters of the gallery: balanced, plausible combinations of all options."""
+"""Choose the characters of the gallery: balanced, plausible combinations of all options."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "body_type": ("slim", "average", "muscular", "curvy", "heavy"),
     "dress": ("casual", "formal", "traditional", "uniform", "fantasy", "modern"),
 }
-SHARES = {  # more than even where implausible combinations are left out
+SHARES = {  # uneven, to make up for the implausible combinations that are left out
     "hair_length": (0.15, 0.27, 0.29, 0.29),
     "body_type": (0.17, 0.17, 0.20, 0.29, 0.17),
 }
-HELD_OUT = 6  # one combination in so many is drawn for evaluation alone
+HELD_OUT = 6  # one combination in six is drawn for evaluation only
 
 
 @lru_cache(maxsize=16)
 def _shares(attribute: str) -> tuple[float, ...]:
-    """Give the chance of each option."""
+    """Return the probability of each option."""
     n = len(OPTIONS[attribute])
     return SHARES.get(attribute, (1 / n,) * n)
 
 
 def is_held_out(record: Mapping[str, str | None]) -> bool:
-    """Tell whether a combination of options belongs to evaluation.
+    """Whether a combination of options belongs to evaluation.
 
     Parameters
     ----------
@@ -47,14 +47,14 @@ def is_held_out(record: Mapping[str, str | None]) -> bool:
     Returns
     -------
     bool
-        True for one combination in six, by its checksum; training never draws those.
+        True for one combination in six, chosen by its checksum; they never occur in training.
     """
     key = "|".join(str(record[name]) for name in OPTIONS)
     return zlib.crc32(key.encode()) % HELD_OUT == 0
 
 
 def _plausible(record: dict[str, str | None], rng: np.random.Generator) -> bool:
-    """Reject what would puzzle a viewer, and some of what is rare."""
+    """Whether to keep a record: implausible combinations never, rare ones by chance."""
     young = record["age"] in {"child", "teen"}
     if record["hair_length"] == "bald" and (record["age"] == "child" or (young and rng.random() < 0.6)):
         return False
@@ -68,29 +68,29 @@ def _plausible(record: dict[str, str | None], rng: np.random.Generator) -> bool:
 
 
 def sample_records(n: int, *, seed: int, style: str = "train") -> list[dict[str, str | None]]:
-    """Choose records whose options are all frequent.
+    """Draw records in which every option is frequent.
 
     Parameters
     ----------
     n
-        How many.
+        Number of records.
     seed
-        Fixes the choice; the first k of n records do not depend on n.
+        The same seed gives the same records; the first k of n do not depend on n.
     style
         "train" or "eval"; no combination occurs in both.
 
     Returns
     -------
     list of dict
-        Attribute to option in the order of `OPTIONS`; hair style and colour of the bald are None.
+        Attribute to option, in the order of `OPTIONS`; hair style and hair color of bald characters are None.
 
     Raises
     ------
     ValueError
-        If the style is neither.
+        If `style` is neither.
     """
     if style not in {"train", "eval"}:
-        msg = f"style must be 'train' or 'eval', found {style!r}"
+        msg = f"style must be 'train' or 'eval', got {style!r}"
         raise ValueError(msg)
     rng = np.random.default_rng([seed, style == "eval"])
     records: list[dict[str, str | None]] = []

@@ -1,6 +1,6 @@
-"""Models behind the protocols of `core.protocols`: the only place that imports torch, transformers, mediapipe.
+"""Models behind the protocols of `core.protocols`: the only package that imports torch, transformers and mediapipe.
 
-Each function returns a light handle: nothing is loaded before the first use.
+Each function returns a light handle: weights are loaded on first use.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from facestats.models.bart import Bart, bart
 from facestats.models.classifiers import HfClassifier, classifiers
 from facestats.models.clip import Clip, clip
 from facestats.models.landmarks import FaceMesh, landmarker
-from facestats.models.regressors import Mlp, Ridge, mlp, ridge
+from facestats.models.regressors import Mlp, Ridge, mlp, regressor, ridge
 from facestats.models.weights import local_only
 
 __all__ = [
@@ -25,5 +25,6 @@ __all__ = [
     "landmarker",
     "local_only",
     "mlp",
+    "regressor",
     "ridge",
 ]

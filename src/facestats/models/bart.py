@@ -1,4 +1,4 @@
-"""Natural language inference through transformers: BART-MNLI, or any sequence classifier trained for it."""
+"""Natural language inference through transformers: BART-MNLI, or any sequence classifier trained for NLI."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ import numpy as np
 
 from facestats.core.protocols import ModelError
 from facestats.models.pretrained import find_pretrained, load_pretrained
-from facestats.models.runtime import LOADING, Lanes, give_back_memory, pick_device, pick_precision
+from facestats.models.runtime import (
+    LOADING,
+    BatchThreads,
+    describe_handle,
+    give_back_memory,
+    pick_device,
+    pick_precision,
+)
 from facestats.models.text_windows import split_text
 
 if TYPE_CHECKING:
@@ -22,23 +29,63 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-PAIRS_AT_ONCE = 4096  # pairs tokenised and sorted together: bounds memory, whatever the number of texts
-PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # of a model as wide as BART-large
-WIDE = 1024
-NARROW_BATCH = 128  # more gain no speed, and leave holes in memory
-TOKENS_PER_PAIR = 64  # a batch of longer pairs holds fewer of them
+PAIRS_PER_BLOCK = 4096  # pairs tokenised and sorted together: a bound on memory, whatever the number of texts
+PAIRS_PER_BATCH = {"cpu": 32, "cuda": 512, "mps": 64}  # for a model as wide as BART-large
+BART_LARGE_WIDTH = 1024
+MAX_NARROW_BATCH = 128  # for narrower models: larger batches are not faster, and they fragment memory
+TOKENS_PER_PAIR = 64  # a batch holds fewer pairs where they are longer than this
 
 
 def bart(settings: TextLabelsSettings) -> Bart:
-    """Make a handle on the NLI model of `settings`; nothing is loaded before it is needed."""
+    """Make a handle on a model of natural language inference (NLI); it is loaded at its first use.
+
+    Loading on a CPU sets two environment variables for the rest of the process, unless they are set already:
+    ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` and ``LRU_CACHE_CAPACITY``, because texts of many lengths would otherwise fill
+    memory with kernels.
+
+    Parameters
+    ----------
+    settings
+        `model` (name on the Hugging Face hub, or folder), `device`, `precision`, `batch_size` and `window_tokens`
+        are used.
+
+    Returns
+    -------
+    A handle for :func:`facestats.label_texts`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import TextLabelsSettings
+    >>> fs.models.bart(TextLabelsSettings())
+    Bart(model='facebook/bart-large-mnli', device='auto', loaded=False)
+    """
     return Bart(settings)
 
 
 class Bart:
-    """A handle on an NLI model (protocol `TextClassifier`): loads on first use, pickles without weights.
+    """A handle on an NLI model (protocol `TextClassifier`): it loads on first use and pickles without weights.
 
     `name` holds the model, the revision of its weights (commit, or hash of the files), the precision and the
     length of a window, because each of them changes the logits.
+
+    Parameters
+    ----------
+    settings
+        As for :func:`facestats.models.bart`.
+
+    Examples
+    --------
+    The model of the demo, which comes with the package:
+
+    >>> import facestats as fs
+    >>> from facestats.core.config import PACKAGE, TextLabelsSettings
+    >>> demo = fs.models.bart(TextLabelsSettings(model=str(PACKAGE / "demo" / "bart"), device="cpu"))
+    >>> logits = demo.score(["A woman with red hair."], ["The person has red hair.", "The person is bald."])
+    >>> logits.shape
+    (1, 2, 2)
+    >>> (logits[0, :, 1] > logits[0, :, 0]).tolist()  # entailment against contradiction
+    [True, False]
     """
 
     def __init__(self, settings: TextLabelsSettings) -> None:
@@ -50,29 +97,35 @@ class Bart:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": None}
 
+    def __repr__(self) -> str:
+        device = self._loaded.device if self._loaded else self.settings.device
+        return describe_handle(
+            self, model=self.settings.model, device=device, loaded=self._loaded is not None
+        )
+
     @property
     def name(self) -> str:
-        """Model, revision and precision."""
+        """Model, revision, precision and length of a window."""
         folder, revision = self._find()
-        # where a folder lies changes no logit
+        # the name of a folder belongs to the model, its place on the disk does not
         model = self.settings.model if folder.name.startswith(revision) else folder.name
         return f"{model}@{revision} {self._pick()[0]} windows of {self.settings.window_tokens}"
 
     @property
     def folder(self) -> Path:
-        """Where the files of the model lie."""
+        """Folder with the files of the model."""
         return self._find()[0]
 
     @property
     def precision_reason(self) -> str:
-        """Which precision was chosen, and why."""
+        """The chosen precision, and the reason for it."""
         return self._pick()[1]
 
     def score(self, texts: Sequence[str], hypotheses: Sequence[str]) -> NDArray[np.float32]:
-        """Score every text against every hypothesis; equal ones are computed once.
+        """Score every text against every hypothesis; equal pairs are computed once.
 
-        A text longer than ``window_tokens`` is cut at sentence ends into windows. Each hypothesis keeps the
-        window that supports it most: what one sentence states, the others need not repeat.
+        A text longer than ``window_tokens`` is cut at sentence ends into windows. For each hypothesis, the window
+        that supports it most counts: it is enough that one sentence makes the statement.
 
         Parameters
         ----------
@@ -83,7 +136,12 @@ class Bart:
 
         Returns
         -------
-        Logits of contradiction and entailment, (n_texts, n_hypotheses, 2).
+        Logits of contradiction and entailment, (n_texts, n_hypotheses, 2) float32.
+
+        Raises
+        ------
+        ModelError
+            If the model is not found, cannot be loaded, is no NLI model, or returns NaN.
         """
         premises, statements = list(dict.fromkeys(texts)), list(dict.fromkeys(hypotheses))
         if not premises or not statements:
@@ -93,7 +151,7 @@ class Bart:
         windows = list(dict.fromkeys(window for parts in cut for window in parts))
         place = {window: i for i, window in enumerate(windows)}
         by_window = self._score_windows(model, windows, statements)
-        logits = np.stack([_strongest(by_window[[place[w] for w in parts]]) for parts in cut])
+        logits = np.stack([_keep_best_window(by_window[[place[w] for w in parts]]) for parts in cut])
         rows = {t: i for i, t in enumerate(premises)}
         columns = {h: i for i, h in enumerate(statements)}
         return logits[np.ix_([rows[t] for t in texts], [columns[h] for h in hypotheses])]
@@ -101,8 +159,8 @@ class Bart:
     def _score_windows(
         self, model: _Loaded, windows: list[str], statements: list[str]
     ) -> NDArray[np.float32]:
-        """Logits (n_windows, n_statements, 2), a bounded number of pairs at a time."""
-        step = max(1, PAIRS_AT_ONCE // len(statements))
+        """Return logits (n_windows, n_statements, 2), computed for a bounded number of pairs at a time."""
+        step = max(1, PAIRS_PER_BLOCK // len(statements))
         blocks = [windows[start : start + step] for start in range(0, len(windows), step)]
         flat = []
         for block in blocks:
@@ -142,23 +200,26 @@ class _Loaded:
             model, folder, classes=classes, device=device, precision=precision
         )
         self.columns = _label_columns(network.config.label2id, model)
-        self.device, self.lanes = device, Lanes(device)
+        self.device, self.threads = device, BatchThreads(device)
         self.network = network
-        network.config.use_cache = False  # nothing is generated: keys and values need not be kept
-        room = getattr(network.config, "max_position_embeddings", 512) - _position_offset(network)
-        self.longest = min(room, self.tokenizer.model_max_length)
-        # a narrow model is done with a batch before the next is made ready
-        narrow = max(1, WIDE // max(1, getattr(network.config, "hidden_size", WIDE)))
+        network.config.use_cache = False  # nothing is generated, so keys and values need not be kept
+        positions = getattr(network.config, "max_position_embeddings", 512) - _reserved_positions(network)
+        self.max_tokens = min(positions, self.tokenizer.model_max_length)
+        # a narrow model computes a small batch faster than the next one is prepared
+        narrower = max(
+            1, BART_LARGE_WIDTH // max(1, getattr(network.config, "hidden_size", BART_LARGE_WIDTH))
+        )
         size = PAIRS_PER_BATCH[device.partition(":")[0]]
-        self.batch_size = max(size, min(size * narrow, NARROW_BATCH))
+        self.batch_size = max(size, min(size * narrower, MAX_NARROW_BATCH))
 
     def cut(self, premises: list[str], statements: list[str], *, limit: int) -> list[list[str]]:
-        """Cut premises into windows that fit the model beside the longest statement."""
+        """Cut premises into windows of at most `limit` tokens that fit the model with the longest statement."""
         longest = max(self._count(statements)) + self.tokenizer.num_special_tokens_to_add(pair=True)
-        limit = min(limit, self.longest - longest)
+        limit = min(limit, self.max_tokens - longest)
         if limit < 1:
             msg = (
-                f"a hypothesis of {longest} tokens leaves no room for a text: the model reads {self.longest}"
+                f"a hypothesis of {longest} tokens leaves no room for a text, because the model reads"
+                f" {self.max_tokens} tokens. Shorten the text templates or options in attributes.yaml."
             )
             raise ModelError(msg)
         lengths = self._count(premises)
@@ -171,22 +232,23 @@ class _Loaded:
         return parts
 
     def logits(self, pairs: list[tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
-        """Score pairs, sorted by length so that hardly anything is padding; results in the order given."""
+        """Score pairs in batches of similar length, which need little padding; the results keep the given order."""
         ids = self.tokenizer(*map(list, zip(*pairs, strict=True)), truncation=False, verbose=False)
         lengths = np.array([len(tokens) for tokens in ids["input_ids"]])
-        order = np.argsort(-lengths, kind="stable")  # the longest first: memory shows its peak at once
+        # the longest first: if memory does not suffice, the first batch fails
+        order = np.argsort(-lengths, kind="stable")
         batches = list(_batches(order, lengths, batch_size or self.batch_size))
         inputs = [{key: [values[i] for i in rows] for key, values in ids.items()} for rows in batches]
         out = np.empty((len(pairs), 2), dtype=np.float32)
-        for rows, logits in zip(batches, self.lanes.map(self._forward, inputs), strict=True):
+        for rows, logits in zip(batches, self.threads.map(self._forward, inputs), strict=True):
             out[rows] = logits[:, self.columns]
         if not np.isfinite(out).all():
-            msg = "the NLI model returned NaN; set text_labels.precision: fp32"
+            msg = "the NLI model returned NaN or infinity. Set text_labels.precision: fp32."
             raise ModelError(msg)
         return out
 
     def _count(self, texts: list[str]) -> list[int]:
-        """Count tokens, those that mark beginning and end left out."""
+        """Count the tokens of each text, without those that mark beginning and end."""
         ids = self.tokenizer(texts, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         return [len(tokens) for tokens in ids]
 
@@ -198,8 +260,8 @@ class _Loaded:
             return self.network(**padded).logits.float().cpu().numpy()
 
 
-def _strongest(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Of windows (n_windows, n_statements, 2), keep for each statement the one that supports it most."""
+def _keep_best_window(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Keep, of (n_windows, n_statements, 2), for each statement the window that supports it most."""
     if len(logits) == 1:
         return logits[0]
     best = (logits[..., 1] - logits[..., 0]).argmax(axis=0)
@@ -207,7 +269,7 @@ def _strongest(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _batches(order: NDArray[np.intp], lengths: NDArray[np.int64], size: int) -> Iterator[NDArray[np.intp]]:
-    """Yield rows of falling length: `size` of them, fewer where they are long."""
+    """Yield the rows of each batch, the longest first: `size` rows, fewer where they are long."""
     start = 0
     while start < len(order):
         n = max(1, min(size, size * TOKENS_PER_PAIR // int(lengths[order[start]])))
@@ -222,15 +284,15 @@ def _label_columns(label2id: dict[str, int], model: str) -> list[int]:
     entailment = [i for label, i in names.items() if label.startswith("entail")]
     if len(contradiction) != 1 or len(entailment) != 1:
         msg = (
-            f"the model {model!r} is no NLI model: its labels are {label2id}, needed are entailment and"
-            " contradiction. Take one trained on MNLI, such as facebook/bart-large-mnli, or name its labels in"
-            " config.json (label2id)."
+            f"the model {model!r} is no NLI model: it has the labels {label2id}, but needs entailment and"
+            " contradiction. Choose a model trained on MNLI, such as facebook/bart-large-mnli, or name its labels in"
+            " its config.json (label2id)."
         )
         raise ModelError(msg)
     return [contradiction[0], entailment[0]]
 
 
-def _position_offset(network: Any) -> int:
-    """Positions that RoBERTa and its kin keep for padding: their count includes padding_idx + 1 more."""
+def _reserved_positions(network: Any) -> int:
+    """Return the number of positions that models of the RoBERTa family reserve for padding: padding_idx + 1."""
     padding = getattr(network.config, "pad_token_id", None)
     return (padding or 0) + 1 if network.config.model_type in {"roberta", "xlm-roberta", "camembert"} else 0

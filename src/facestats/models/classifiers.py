@@ -1,4 +1,4 @@
-"""Image classifiers through transformers: any `image-classification` model that says something about a face."""
+"""Image classifiers through transformers: any `image-classification` model whose labels describe a face."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ import numpy as np
 from facestats.core.config import check_classifiers
 from facestats.core.protocols import ModelError
 from facestats.models.pretrained import find_pretrained, load_pretrained
-from facestats.models.runtime import LOADING, Lanes, pick_device, pick_precision, torch_dtype
+from facestats.models.runtime import (
+    LOADING,
+    BatchThreads,
+    describe_handle,
+    pick_device,
+    pick_precision,
+    torch_dtype,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,21 +36,52 @@ NEEDED = ("config.json", "preprocessor_config.json")
 def classifiers(
     settings: Mapping[str, ClassifierSettings], attributes: Mapping[str, AttributeSettings]
 ) -> dict[str, HfClassifier]:
-    """Make a handle on the classifier of each attribute that has one; nothing is loaded before it is needed.
+    """Make a handle on the classifier of each attribute that has one; each is loaded at its first use.
+
+    Loading on a CPU sets two environment variables for the rest of the process, unless they are set already:
+    ``ONEDNN_PRIMITIVE_CACHE_CAPACITY`` and ``LRU_CACHE_CAPACITY``, because batches of many shapes would otherwise fill
+    memory with kernels.
+
+    Parameters
+    ----------
+    settings
+        Attribute to the classifier that labels it, such as ``cfg.classifiers``.
+    attributes
+        All attributes, such as ``cfg.attributes``.
+
+    Returns
+    -------
+    Attribute to handle, for :func:`facestats.attributes.classify_faces`.
 
     Raises
     ------
     ValueError
-        If an attribute or option is not among `attributes`; lists those that are.
+        If `settings` name an attribute or option that is not among `attributes`; the message lists those that are.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import ClassifierSettings
+    >>> project = fs.testing.example_project()
+    >>> settings = ClassifierSettings(model="org/name", labels={"young": "child", "old": "elderly"})
+    >>> fs.models.classifiers({"age": settings}, project.attributes)
+    {'age': HfClassifier(model='org/name', device='auto', loaded=False)}
     """
     check_classifiers(settings, attributes)
     return {name: HfClassifier(s, tuple(attributes[name].options)) for name, s in settings.items()}
 
 
 class HfClassifier:
-    """A handle on an image classifier (protocol `ImageClassifier`): loads on first use, pickles without weights.
+    """A handle on an image classifier (protocol `ImageClassifier`): it loads on first use, pickles without weights.
 
-    `name` holds the model, the revision of its weights, the precision, and what its labels stand for.
+    `name` holds the model, the revision of its weights, the precision, and which option each label stands for.
+
+    Parameters
+    ----------
+    settings
+        Model, labels, device, precision and size of a batch.
+    options
+        Options of the attribute, in the order of the columns.
     """
 
     def __init__(self, settings: ClassifierSettings, options: tuple[str, ...]) -> None:
@@ -56,50 +94,61 @@ class HfClassifier:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_loaded": None}
 
+    def __repr__(self) -> str:
+        device = self._loaded.device if self._loaded else self.settings.device
+        return describe_handle(
+            self, model=self.settings.model, device=device, loaded=self._loaded is not None
+        )
+
     @property
     def name(self) -> str:
-        """Model, revision, precision and mapping."""
+        """Model, revision, precision, and the option of each label."""
         folder, revision = self._find()
-        # where a folder lies changes no probability
+        # the name of a folder belongs to the model, its place on the disk does not
         model = self.settings.model if folder.name.startswith(revision) else folder.name
         mapping = ", ".join(f"{label}={option}" for label, option in self.settings.labels.items())
         return f"{model}@{revision} {self._pick()[0]} ({mapping} of {', '.join(self.options)})"
 
     @property
     def folder(self) -> Path:
-        """Where the files of the model lie."""
+        """Folder with the files of the model."""
         return self._find()[0]
 
     @property
     def prefix(self) -> str:
-        """Start of the names of its columns."""
+        """Prefix of the names of its columns."""
         return self.settings.prefix
 
     @property
     def batch_size(self) -> int:
-        """Pictures classified at a time."""
+        """Number of pictures classified at a time."""
         return self.settings.batch_size
 
     def classify(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Probability of each option for each RGB picture, (n, n_options); several labels of an option add up.
+        """Compute the probability of each option for each picture; the labels of one option are added up.
 
         Parameters
         ----------
         images
-            Aligned faces.
+            Aligned faces, RGB.
 
         Returns
         -------
-        Rows add up to 1 where every label of the model stands for an option.
+        Probabilities, (n, n_options) float32. A row adds up to 1 if every label of the model stands for an option.
+
+        Raises
+        ------
+        ModelError
+            If the model is not found, cannot be loaded, has other labels than the settings name, or returns NaN.
         """
         if not images:
             return np.zeros((0, len(self.options)), dtype=np.float32)
         model = self._load()
-        size = model.lanes.part_size(len(images), largest=self.settings.batch_size)
+        size = model.threads.part_size(len(images), largest=self.settings.batch_size)
         parts = [images[start : start + size] for start in range(0, len(images), size)]
-        probs = np.concatenate(model.lanes.map(model.probabilities, parts))
+        probs = np.concatenate(model.threads.map(model.probabilities, parts))
         if not np.isfinite(probs).all():
-            msg = f"the classifier {self.settings.model!r} returned NaN; set its precision: fp32"
+            msg = f"the classifier {self.settings.model!r} returned NaN or infinity. Set its precision: fp32."
             raise ModelError(msg)
         return probs @ model.mapping(self.settings.labels, self.options)
 
@@ -136,20 +185,20 @@ class _Loaded:
         self.network, self.processor = load_pretrained(
             model, folder, classes=classes, device=device, precision=precision
         )
-        self.model, self.device, self.lanes = model, device, Lanes(device)
+        self.model, self.device, self.threads = model, device, BatchThreads(device)
         config = self.network.config
         self.labels = [config.id2label[i] for i in range(config.num_labels)]
         self.dtype = torch_dtype(precision)
 
     def mapping(self, given: Mapping[str, str | None], options: tuple[str, ...]) -> NDArray[np.float32]:
-        """Matrix from labels to options, (n_labels, n_options), of zeros and ones."""
+        """Return the matrix of zeros and ones that adds up labels to options, (n_labels, n_options)."""
         unknown = [label for label in given if label not in self.labels]
         missing = [label for label in self.labels if label not in given]
         if unknown or missing:
             msg = (
                 f"the classifier {self.model!r} has the labels {self.labels}; `labels` in the configuration names"
-                f" {unknown or 'none'} beside them and leaves out {missing or 'none'}. Give each of its labels an"
-                f" option ({', '.join(options)}) or null."
+                f" {unknown or 'none'} that it does not have, and leaves out {missing or 'none'}. Give each of its"
+                f" labels an option ({', '.join(options)}) or null."
             )
             raise ModelError(msg)
         out = np.zeros((len(self.labels), len(options)), dtype=np.float32)
@@ -160,7 +209,7 @@ class _Loaded:
         return out
 
     def probabilities(self, images: Sequence[Image.Image]) -> NDArray[np.float32]:
-        """Softmax over the labels of the model, (n, n_labels)."""
+        """Return the softmax over the labels of the model, (n, n_labels)."""
         import torch
 
         with torch.inference_mode():

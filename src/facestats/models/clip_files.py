@@ -1,4 +1,4 @@
-"""The files of an open_clip model: where they lie, which they are, and the network that is built from them."""
+"""The files of an open_clip model: where they are, their revision, and the network built from them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 
 from facestats.core.protocols import ModelError
 from facestats.models.clip_preprocess import Preprocess
+from facestats.models.runtime import undo_side_effects
 from facestats.models.weights import hash_files, hub_folder
 
 CONFIG = "open_clip_config.json"
-# names under which open_clip looks for weights; pickles are read with weights_only
+# file names under which open_clip looks for weights; it reads pickles with weights_only
 WEIGHTS = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -24,7 +25,21 @@ WEIGHTS = (
 
 @dataclass(frozen=True)
 class Source:
-    """Where the weights lie, which they are, and how to build the model round them."""
+    """Folder and revision of a model, and how to build its network.
+
+    Parameters
+    ----------
+    folder
+        Folder with the files.
+    revision
+        12 hex digits of the commit, or of a hash of the files.
+    preprocess
+        What the model does to a picture before it reads it.
+    architecture, weights
+        Name and file, for a `model/pretrained` pair of open_clip; None where the folder describes the network.
+    quick_gelu
+        Whether the weights were trained with QuickGELU.
+    """
 
     folder: str
     revision: str
@@ -35,7 +50,7 @@ class Source:
 
 
 def find_source(model: str) -> Source:
-    """Find the files of a model, by the form of its name."""
+    """Find the files of a model; the form of its name says where."""
     scheme, _, rest = model.partition(":")
     if scheme == "local-dir":
         return _from_folder(Path(rest).expanduser(), model)
@@ -49,20 +64,20 @@ def _from_folder(folder: Path, model: str) -> Source:
     if not (folder / CONFIG).is_file():
         msg = (
             f"the model {model!r} was not found: there is no {folder.absolute() / CONFIG}. Put an open_clip"
-            f" model there (open_clip_train or `open_clip.push_to_hf_hub` write such folders: {CONFIG} and"
-            f" {WEIGHTS[0]}), or correct embeddings.model in the configuration."
+            f" model there ({CONFIG} and {WEIGHTS[0]}, as open_clip_train or `open_clip.push_to_hf_hub` write"
+            " them), or correct embeddings.model in the configuration."
         )
         raise ModelError(msg)
     weights = [p for s in ("*.safetensors", "*.bin", "*.pth") for p in folder.glob(s)]
     if not weights:
-        msg = f"the model {model!r} has no weights: put {WEIGHTS[0]} into {folder.absolute()}"
+        msg = f"the model {model!r} has no weights. Put {WEIGHTS[0]} into {folder.absolute()}."
         raise ModelError(msg)
     others = [p for s in ("*.json", "*.txt", "*.model") for p in folder.glob(s)]
     return Source(str(folder), hash_files([*weights, *others]), _read_config(folder / CONFIG, model))
 
 
 def _from_tag(model: str) -> Source:
-    """Find the weights of a `model/pretrained` pair of open_clip, which all lie on the Hugging Face hub."""
+    """Find the weights of a `model/pretrained` pair of open_clip; all of them are on the Hugging Face hub."""
     import open_clip
 
     architecture, _, tag = model.rpartition("/")
@@ -71,8 +86,8 @@ def _from_tag(model: str) -> Source:
         known = tags or sorted({name for name, _ in open_clip.list_pretrained()})
         near = difflib.get_close_matches(tag if tags else architecture, known, n=3, cutoff=0.3) or known[:3]
         msg = (
-            f"the model {model!r} is not known to open_clip {open_clip.__version__}; near to it are {near}."
-            " A model is named model/pretrained, such as ViT-B-32-quickgelu/openai, hf-hub:org/name or"
+            f"the model {model!r} is unknown to open_clip {open_clip.__version__}; similar names are {near}."
+            " Name a model as model/pretrained, such as ViT-B-32-quickgelu/openai, as hf-hub:org/name or as"
             " local-dir:folder."
         )
         raise ModelError(msg)
@@ -101,7 +116,10 @@ def _read_config(file: Path, model: str) -> Preprocess:
         wanted = config.get("preprocess_cfg", {})
         size = _pair(config["model_cfg"]["vision_cfg"]["image_size"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        msg = f"the model {model!r} cannot be used: {file} is not an open_clip configuration ({error!r})"
+        msg = (
+            f"the model {model!r} cannot be used: {file} is no open_clip configuration ({error!r})."
+            " Download or copy its files again."
+        )
         raise ModelError(msg) from error
     keys: dict[str, Any] = {
         k: wanted[k] for k in ("interpolation", "resize_mode", "mean", "std") if wanted.get(k)
@@ -117,31 +135,39 @@ def _pair(size: int | list[int]) -> tuple[int, int]:
 
 
 def build_network(model: str, source: Source) -> Any:
-    """Build the network with its weights; a file that cannot be read is a `ModelError` that names it."""
+    """Build the network with its weights; raise a `ModelError` that names the folder if they cannot be read."""
     import open_clip
     from safetensors import SafetensorError
 
     try:
-        if source.architecture is None:
-            return open_clip.create_model(f"local-dir:{source.folder}", require_pretrained=True)
-        return open_clip.create_model(
-            source.architecture,
-            pretrained=source.weights,
-            # weights trained with QuickGELU give wrong vectors without it, whatever the name says
-            force_quick_gelu=source.quick_gelu,
-            require_pretrained=True,
-        )
+        with undo_side_effects():
+            if source.architecture is None:
+                return open_clip.create_model(f"local-dir:{source.folder}", require_pretrained=True)
+            return open_clip.create_model(
+                source.architecture,
+                pretrained=source.weights,
+                # the name of an architecture does not always say whether its weights need QuickGELU
+                force_quick_gelu=source.quick_gelu,
+                require_pretrained=True,
+            )
     except (SafetensorError, RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-        msg = f"the model {model!r} in {source.folder} cannot be loaded: {error}. Copy its files again."
+        msg = (
+            f"the model {model!r} in {source.folder} cannot be loaded: {error}."
+            " Download or copy its files again."
+        )
         raise ModelError(msg) from error
 
 
 def get_tokenizer(model: str, source: Source) -> Any:
-    """Make the tokenizer that belongs to the network."""
+    """Make the tokenizer of the network."""
     import open_clip
 
     try:
-        return open_clip.get_tokenizer(source.architecture or f"local-dir:{source.folder}")
+        with undo_side_effects():
+            return open_clip.get_tokenizer(source.architecture or f"local-dir:{source.folder}")
     except (RuntimeError, ValueError, OSError, ImportError) as error:
-        msg = f"the tokenizer of the model {model!r} cannot be loaded: {error}"
+        msg = (
+            f"the tokenizer of the model {model!r} cannot be loaded: {error}. It must be one that open_clip has;"
+            " a tokenizer of the Hugging Face hub needs the network once."
+        )
         raise ModelError(msg) from error

@@ -1,4 +1,4 @@
-"""What a CLIP model does to a picture before it looks at it, on Pillow alone: runs in worker processes."""
+"""How a CLIP model resizes and crops a picture, with Pillow alone, so that worker processes need no torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STD = (0.26862954, 0.26130258, 0.27577711)
 
 @dataclass(frozen=True)
 class Preprocess:
-    """How a model wants its pictures: open_clip's evaluation transform before normalisation, on Pillow alone.
+    """The evaluation transform of open_clip without its normalisation, bit for bit, with Pillow alone.
 
     Parameters
     ----------
@@ -27,11 +27,11 @@ class Preprocess:
     interpolation
         ``bicubic`` or ``bilinear``.
     resize_mode
-        ``shortest`` fills the size and crops, ``longest`` fits inside and pads, ``squash`` distorts.
+        ``shortest`` fills the size and crops, ``longest`` fits the picture inside and pads, ``squash`` distorts it.
     fill
         Grey level of the padding.
     mean, std
-        Per channel, on pixels between 0 and 1.
+        Mean and standard deviation of each channel, for pixels between 0 and 1.
     """
 
     size: tuple[int, int]
@@ -69,7 +69,7 @@ class Preprocess:
 
 
 def _center(image: Image.Image, size: tuple[int, int], fill: int) -> Image.Image:
-    """Crop or pad to `size` (width, height) round the centre, rounded as torchvision does."""
+    """Crop or pad to `size` (width, height) around the centre, rounded as torchvision does."""
     from PIL import ImageOps
 
     width, height = size

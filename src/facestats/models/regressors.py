@@ -1,4 +1,4 @@
-"""Regressors of ratings: ridge (scikit-learn) and a small network (torch); both come out as plain layers."""
+"""Regressors of ratings: ridge (scikit-learn) and a small network (torch); both return plain arrays of layers."""
 
 from __future__ import annotations
 
@@ -10,31 +10,106 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from facestats.core.protocols import Layers
+    from facestats.core.config import RatingsSettings
+    from facestats.core.protocols import Layers, Regressor
 
 INNER_FOLDS = 5
-LOOK = 5  # epochs between two looks at the held-out error
+EPOCHS_PER_CHECK = 5  # epochs between two measurements of the held-out error
+
+
+def regressor(settings: RatingsSettings) -> Regressor:
+    """Make the regressor that the settings name.
+
+    Parameters
+    ----------
+    settings
+        `regressor` is used: ``ridge`` or ``mlp``.
+
+    Returns
+    -------
+    What :func:`ridge` or :func:`mlp` returns by default; for :func:`facestats.fit_ratings`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import RatingsSettings
+    >>> fs.models.regressor(RatingsSettings(regressor="mlp"))
+    Mlp(hidden=16, decays=(0.1, 1.0), epochs=100)
+    """
+    made = mlp() if settings.regressor == "mlp" else ridge()
+    return made  # type: ignore[return-value]  # their names are read-only, that of the protocol is not
 
 
 def ridge(*, alphas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)) -> Ridge:
-    """Linear regression with a penalty on the squared weights; `alphas` are tried by inner cross-validation."""
+    """Make a linear regression with a penalty on the squared weights (Hoerl and Kennard 1970).
+
+    Parameters
+    ----------
+    alphas
+        Penalties, above 0; inner cross-validation chooses one of them.
+
+    Returns
+    -------
+    A regressor for :func:`facestats.fit_ratings`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> fs.models.ridge(alphas=(1.0, 10.0)).name
+    'ridge alphas [1.0, 10.0]'
+    """
     return Ridge(alphas)
 
 
 def mlp(*, hidden: int = 16, decays: tuple[float, ...] = (0.1, 1.0), epochs: int = 100) -> Mlp:
-    """One hidden layer of `hidden` tanh units; weight decay and stopping time are chosen on inner folds."""
+    """Make a small network: one hidden layer of tanh units, trained by AdamW (Loshchilov and Hutter 2019).
+
+    Parameters
+    ----------
+    hidden
+        Number of hidden units.
+    decays
+        Weight decays; inner cross-validation chooses one of them.
+    epochs
+        Highest number of passes over the data; inner cross-validation chooses when to stop.
+
+    Returns
+    -------
+    A regressor for :func:`facestats.fit_ratings`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> fs.models.mlp(hidden=8)
+    Mlp(hidden=8, decays=(0.1, 1.0), epochs=100)
+    """
     return Mlp(hidden, decays, epochs)
 
 
 @dataclass(frozen=True)
 class Ridge:
-    """Ridge regression (protocol `Regressor`)."""
+    """Ridge regression (protocol `Regressor`).
+
+    Parameters
+    ----------
+    alphas
+        Penalties to choose from.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import facestats as fs
+    >>> features = np.arange(20.0)[:, None]
+    >>> layers = fs.models.ridge().fit(features, 2 * features[:, 0] + 1, groups=np.arange(20), seed=0)
+    >>> [(weight.shape, bias.shape) for weight, bias in layers]
+    [((1, 1), (1,))]
+    """
 
     alphas: tuple[float, ...]
 
     @property
     def name(self) -> str:
-        """What it is, with its settings."""
+        """Kind and settings."""
         return f"ridge alphas {list(self.alphas)}"
 
     def fit(
@@ -45,11 +120,27 @@ class Ridge:
         groups: NDArray[np.int64],
         seed: int,
     ) -> Layers:
-        """Fit with the penalty that predicts held-out groups best; deterministic, `seed` is not used."""
+        """Fit with the penalty that predicts held-out groups best.
+
+        Parameters
+        ----------
+        features
+            (n, p) float64.
+        target
+            (n,) float64.
+        groups
+            Group of each row, (n,) int64; rows of one group are never on both sides of an inner split.
+        seed
+            Not used: the fit is deterministic.
+
+        Returns
+        -------
+        One layer: weights (p, 1) and bias (1,), float64.
+        """
         from sklearn.linear_model import Ridge as Linear
         from sklearn.model_selection import GridSearchCV, GroupKFold
 
-        axes = _axes(features)  # ridge does not care for rotations
+        axes = _principal_axes(features)  # a rotation does not change ridge regression
         folds = GroupKFold(min(INNER_FOLDS, len(np.unique(groups))))
         search = GridSearchCV(
             Linear(), {"alpha": list(self.alphas)}, cv=folds, scoring="neg_mean_squared_error"
@@ -60,7 +151,17 @@ class Ridge:
 
 @dataclass(frozen=True)
 class Mlp:
-    """A small network (protocol `Regressor`)."""
+    """A network with one hidden layer of tanh units (protocol `Regressor`).
+
+    Parameters
+    ----------
+    hidden
+        Number of hidden units.
+    decays
+        Weight decays to choose from.
+    epochs
+        Highest number of passes over the data.
+    """
 
     hidden: int
     decays: tuple[float, ...]
@@ -68,7 +169,7 @@ class Mlp:
 
     @property
     def name(self) -> str:
-        """What it is, with its settings."""
+        """Kind and settings."""
         return f"mlp hidden {self.hidden}, decays {list(self.decays)}, epochs {self.epochs}"
 
     def fit(
@@ -79,24 +180,39 @@ class Mlp:
         groups: NDArray[np.int64],
         seed: int,
     ) -> Layers:
-        """Fit on everything with the decay and the number of epochs that predict held-out groups best."""
+        """Fit on all rows with the weight decay and the number of epochs that predict held-out groups best.
+
+        Parameters
+        ----------
+        features
+            (n, p) float64.
+        target
+            (n,) float64.
+        groups
+            Group of each row, (n,) int64; rows of one group are never on both sides of an inner split.
+        seed
+            Fixes the first weights; the random state of torch is restored afterwards.
+
+        Returns
+        -------
+        Two layers: weights (p, hidden) and (hidden, 1), biases (hidden,) and (1,), float64.
+        """
         from sklearn.model_selection import GroupKFold
 
         level, scale = target.mean(), max(float(target.std()), 1e-12)
-        wanted, axes = (target - level) / scale, _axes(features)
+        scaled, axes = (target - level) / scale, _principal_axes(features)
         features = features @ axes
-        loss = np.zeros((len(self.decays), self.epochs // LOOK))
+        loss = np.zeros((len(self.decays), self.epochs // EPOCHS_PER_CHECK))
         folds = GroupKFold(min(INNER_FOLDS, len(np.unique(groups))))
         for train, test in folds.split(features, groups=groups):
             for i, decay in enumerate(self.decays):
-                held_out = (features[test], wanted[test])
+                held_out = (features[test], scaled[test])
                 loss[i] += self._train(
-                    features[train], wanted[train], decay, seed=seed, epochs=self.epochs, held_out=held_out
+                    features[train], scaled[train], decay, seed=seed, epochs=self.epochs, held_out=held_out
                 )[1]
-        best, epochs = np.unravel_index(loss.argmin(), loss.shape)
-        layers, _ = self._train(
-            features, wanted, self.decays[best], seed=seed, epochs=LOOK * (int(epochs) + 1)
-        )
+        best, checks = np.unravel_index(loss.argmin(), loss.shape)
+        epochs = EPOCHS_PER_CHECK * (int(checks) + 1)
+        layers, _ = self._train(features, scaled, self.decays[best], seed=seed, epochs=epochs)
         (first, second) = layers
         return [(axes @ first[0], first[1]), (second[0] * scale, second[1] * scale + level)]
 
@@ -110,7 +226,7 @@ class Mlp:
         epochs: int,
         held_out: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None,
     ) -> tuple[Layers, list[float]]:
-        """Train on all rows at once; return the layers, and the squared error held out after every `LOOK` epochs."""
+        """Train on all rows at once; return the layers, and the held-out squared error at every check."""
         import torch
         from torch import nn
 
@@ -119,17 +235,17 @@ class Mlp:
 
         losses: list[float] = []
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would also seed the GPUs, for good
             network = nn.Sequential(
                 nn.Linear(features.shape[1], self.hidden), nn.Tanh(), nn.Linear(self.hidden, 1)
             )
-            steps = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=decay)
+            optimizer = torch.optim.AdamW(network.parameters(), lr=0.01, weight_decay=decay)
             x, y = tensor(features), tensor(target)
             for epoch in range(1, epochs + 1):
-                steps.zero_grad()
+                optimizer.zero_grad()
                 (network(x)[:, 0] - y).square().mean().backward()
-                steps.step()
-                if held_out is not None and epoch % LOOK == 0:
+                optimizer.step()
+                if held_out is not None and epoch % EPOCHS_PER_CHECK == 0:
                     with torch.inference_mode():
                         losses.append(
                             float((network(tensor(held_out[0]))[:, 0] - tensor(held_out[1])).square().sum())
@@ -138,7 +254,7 @@ class Mlp:
         return [(parts[0].T, parts[1]), (parts[2].T, parts[3])], losses
 
 
-def _axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Principal axes, (features, rank): they hold all there is, and are far fewer where faces are few."""
+def _principal_axes(features: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return all principal axes, (features, rank): nothing is lost, and with few faces there are few of them."""
     _, singular, axes = np.linalg.svd(features, full_matrices=False)
     return axes[singular > 1e-10 * max(singular[0], 1e-30)].T

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-# an end of a sentence, and where none is near, weaker breaks: clause, word
+# ends of sentences; where a sentence is too long, weaker breaks: ends of clauses, then spaces
 _BREAKS = (
     "(?<=[.!?\u2026\u3002\uff01\uff1f])\\s+|\n+",
     "(?<=[,;:\u3001\uff0c\uff1b])\\s*",
@@ -19,17 +19,17 @@ _BREAKS = (
 def split_text(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
     """Cut a text into windows of at most `limit` tokens, at sentence ends where possible.
 
-    Neighbouring sentences share a window as long as they fit. A sentence that does not fit alone is cut at
-    commas, then between words, then inside a word; nothing is left out.
+    Neighbouring sentences share a window if they fit. A sentence that does not fit alone is cut at commas,
+    then between words, then inside a word. Nothing is left out.
 
     Parameters
     ----------
     text
         Any text.
     limit
-        Most tokens of a window, at least 1.
+        Highest number of tokens in a window, at least 1.
     count
-        Number of tokens of a text.
+        Function that returns the number of tokens of a text.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def split_text(text: str, limit: int, count: Callable[[str], int]) -> list[str]:
 def _pieces(
     text: str, limit: int, count: Callable[[str], int], *, breaks: tuple[str, ...] = _BREAKS
 ) -> Iterator[str]:
-    """Yield parts of at most `limit` tokens, broken as weakly as need be."""
+    """Yield parts of at most `limit` tokens, cut at the strongest breaks that suffice."""
     if count(text) <= limit or len(text) == 1:
         yield text
         return

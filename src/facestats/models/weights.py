@@ -1,4 +1,4 @@
-"""Where the weights of a model lie and which they are: shared by the CLIP and BART handles."""
+"""Find the weights of a model, download them if allowed, and tell their revision: shared by all handles."""
 
 from __future__ import annotations
 
@@ -20,21 +20,42 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CONNECT_SECONDS = 5.0
-_may_fetch: ContextVar[bool] = ContextVar("facestats_may_fetch", default=True)
+_may_download: ContextVar[bool] = ContextVar("facestats_may_download", default=True)
 
 
 @contextmanager
 def local_only() -> Iterator[None]:
-    """Look for models on this machine alone while the block runs: who asks what is there fetches nothing."""
-    token = _may_fetch.set(False)
+    """Use only models that are on this machine while the block runs; a missing one raises instead of downloading.
+
+    The setting is that of the current thread (or asyncio task) and ends with the block; nothing else is changed.
+
+    Yields
+    ------
+    Nothing.
+
+    Raises
+    ------
+    ModelError
+        Inside the block, where a model is needed that is not on this machine.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> from facestats.core.config import PACKAGE, EmbeddingsSettings
+    >>> demo = fs.models.clip(EmbeddingsSettings(model=f"local-dir:{PACKAGE / 'demo' / 'clip'}"))
+    >>> with fs.models.local_only():
+    ...     print(demo.folder.name)
+    clip
+    """
+    token = _may_download.set(False)
     try:
         yield
     finally:
-        _may_fetch.reset(token)
+        _may_download.reset(token)
 
 
 def hash_files(files: Iterable[Path]) -> str:
-    """Hash names and contents of `files` into 12 hex digits; a file is read again only when it changes."""
+    """Hash names and contents of `files` into 12 hex digits; a file is read again only if size or time changed."""
     digest = hashlib.sha256()
     for file in sorted(files):
         info = file.stat()
@@ -51,21 +72,21 @@ def _hash_file(file: Path, size: int, mtime_ns: int) -> str:
 def hub_folder(
     repo: str, *, required: tuple[str, ...], weights: tuple[str, ...], setting: str
 ) -> tuple[Path, str]:
-    """Find a model of the Hugging Face hub in the local cache; fetch it only if it is not there.
+    """Find a model of the Hugging Face hub in the local cache; download it only if it is not there.
 
-    A cached model is used as it is, without a look at the network, so that results do not change by
-    themselves. The revision is a commit, which never changes.
+    A cached model is used without asking the network for a newer one, so that results do not change
+    unnoticed. The revision is a commit, whose files never change.
 
     Parameters
     ----------
     repo
         ``org/name``.
     required
-        Files that must be there besides the weights.
+        Files that must be beside the weights.
     weights
         Accepted names of the weights file, the preferred one first.
     setting
-        Setting that asked for the model, for the error.
+        The setting that names the model, for error messages.
 
     Returns
     -------
@@ -74,7 +95,7 @@ def hub_folder(
     Raises
     ------
     ModelError
-        Naming the model, where it was looked for, and how to put it there.
+        If the model is neither cached nor downloadable; the message says where it was searched and what to type.
     """
     from huggingface_hub import constants, try_to_load_from_cache
 
@@ -86,31 +107,31 @@ def hub_folder(
     cache = Path(constants.HF_HUB_CACHE)
     by_hand = (
         f"On a machine with network, run\n    hf download {repo}\nand copy the folder"
-        f" {cache / ('models--' + repo.replace('/', '--'))} here, or set the model to a folder that holds it."
+        f" {cache / ('models--' + repo.replace('/', '--'))} to this machine, or set the model to a folder that holds it."
     )
-    if not _may_fetch.get():
+    if not _may_download.get():
         msg = (
-            f"the model {setting!r} is not on this machine: looked in {cache}. The first run fetches it from"
-            f" {constants.ENDPOINT}; or, {by_hand[0].lower()}{by_hand[1:]}"
+            f"the model {setting!r} is not on this machine: looked in {cache}. The first run downloads it"
+            f" from {constants.ENDPOINT}. Without network: {by_hand[0].lower()}{by_hand[1:]}"
         )
         raise ModelError(msg)
     try:
         return _download(repo, required, weights)
     except ModelError as error:
         msg = (
-            f"the model {setting!r} is not on this machine and could not be fetched: {error}\n"
+            f"the model {setting!r} is not on this machine and could not be downloaded: {error}\n"
             f"Looked in {cache} and on {constants.ENDPOINT}. {by_hand}"
         )
         raise ModelError(msg) from error
 
 
 def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...]) -> tuple[Path, str]:
-    """Fetch `repo`; one quick question comes first, so that a missing network is known at once."""
+    """Download `repo`; a short request comes first, so that a missing network is noticed within seconds."""
     from huggingface_hub import constants, get_token, snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     if constants.HF_HUB_OFFLINE:
-        msg = "HF_HUB_OFFLINE is set"
+        msg = "the environment variable HF_HUB_OFFLINE is set"
         raise ModelError(msg)
     token = get_token()
     request = urllib.request.Request(
@@ -122,9 +143,9 @@ def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...]) ->
             names = {s["rfilename"] for s in json.load(answer)["siblings"]}
         chosen = next((w for w in weights if w in names), None)
         if chosen is None or not names.issuperset(required):
-            msg = f"the repository lacks {[*required]} or weights under one of the names {[*weights]}"
+            msg = f"the repository lacks {[*required]}, or weights under one of the names {[*weights]}"
             raise ModelError(msg)
-        log.info("fetching %s from %s", repo, constants.ENDPOINT)
+        log.info("downloading %s from %s", repo, constants.ENDPOINT)
         folder = Path(snapshot_download(repo, allow_patterns=[chosen, "*.json", "*.txt", "*.model"]))
     except (OSError, HfHubHTTPError, ValueError, KeyError) as error:
         msg = f"{type(error).__name__}: {error}"

@@ -1,6 +1,7 @@
 """Figures of tables. Every function draws on one Axes and returns it; none computes a stage, saves or shows.
 
-Adding one: subject first, then the columns, then `ax`; `new_axes` and `finish` from `style`; n in the title.
+To add one: take the subject first, then the columns, then `ax`; use `new_axes` and `finish` of `style`, and
+`draw_intervals` of `intervals`; write n in the title.
 """
 
 from facestats.plots.audit import calibration_curve, coverage_curve, flip_bars, group_bars

@@ -1,8 +1,8 @@
-"""How far labels can be trusted: per group, per probability, per prompt."""
+"""How reliable labels are: per group, per probability, per prompt."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,6 +12,7 @@ from facestats.audit.label_sources import probs_column
 from facestats.audit.temperature import apply_temperature, calibration_bins, coverage_accuracy
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
+from facestats.plots.intervals import draw_intervals, name_rows
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
 
 if TYPE_CHECKING:
@@ -30,22 +31,35 @@ def group_bars(
     metric: str = "accuracy",
     ax: Axes | None = None,
 ) -> Axes:
-    """Score of every group with its interval, and that of all faces as a line.
+    """Draw the score of every group with its interval, and that of all faces as a line.
 
     Parameters
     ----------
     audit
         Table of :func:`facestats.audit.accuracy`.
     attribute
-        Which attribute; ``all`` is the mean over attributes, for which there is only accuracy.
+        An attribute; ``all`` is the mean over attributes, which has no other metric than accuracy.
     source
         ``merged``, ``image``, ``text``, ``probe``, or the prefix of a classifier.
     by
-        Which groups, such as ``gender`` or ``gender+ethnicity``; None for all groups of single attributes.
+        Grouping, such as ``gender`` or ``gender+ethnicity``; None for all groups of single attributes.
     metric
         ``accuracy``, ``balanced_accuracy`` or ``macro_f1``.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with a 95 % interval per group, orange if the group differs from the others (adjusted p < .05).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> audit = fs.audit.accuracy(project.master, project.attributes, project.truth, by=["age"])
+    >>> ax = fs.plots.group_bars(audit, "age")
+    >>> ax.get_title(loc="left")
+    'age, merged labels, n = 12'
     """
     check_columns(audit, "attribute", "by", "group", metric, made_by="fs.audit.accuracy")
     rows = audit.filter(attribute=attribute, source=source)
@@ -56,8 +70,9 @@ def group_bars(
     shown = rows.filter(kept).drop_nulls(metric)
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
     names = [f"{g} (n = {n:,})" for g, n in shown.select("group", "n").iter_rows()]
-    clear = (shown["p_adjusted"].fill_null(1.0) < 0.05).to_numpy()
-    _dots(ax, shown, metric, names, colors=np.where(clear, ORANGE, BLUE))
+    colors = [ORANGE if p < 0.05 else BLUE for p in shown["p_adjusted"].fill_null(1.0)]
+    draw_intervals(ax, shown[metric], shown[f"{metric}_low"], shown[f"{metric}_high"], colors=colors)
+    name_rows(ax, names, n=shown.height)
     if whole.height and whole[metric][0] is not None:
         ax.axvline(whole[metric][0], color=GREY, linewidth=1.2, zorder=0)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
@@ -70,18 +85,32 @@ def group_bars(
 def calibration_curve(
     table: pl.DataFrame, attribute: str, *, temperature: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Share of labels that are right against the probability that they state; the diagonal means what it says.
+    """Draw the accuracy of labels against their probability; on the diagonal, both are equal.
 
     Parameters
     ----------
     table
         Rows with `attribute`_probs, or those of its probe, and ``true_`` `attribute`.
     attribute
-        Which attribute.
+        An attribute.
     temperature
-        Also draws the curve after dividing the logarithms by it.
+        If given, a second curve shows the probabilities after temperature scaling (Guo et al. 2017): their
+        logarithms divided by it.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a curve through bins of equal size, with 95 % intervals (Wilson 1927), and the diagonal.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> known = project.labels.join(project.truth, on="image_id")
+    >>> ax = fs.plots.calibration_curve(known, "age", temperature=2.0)
+    >>> ax.get_title(loc="left")
+    'age, n = 12'
     """
     probs, right = _probs(table, attribute)
     ax = new_axes(ax, height=4.4, width=5.0)
@@ -91,12 +120,10 @@ def calibration_curve(
         if temperature is not None:
             curves.append((f"temperature {temperature:.2f}", apply_temperature(probs, temperature)))
         for i, (name, values) in enumerate(curves):
-            said, was, n = calibration_bins(values.max(axis=1), right)
-            low, high = wilson_interval(was * n, n)
-            error = np.clip(np.stack([was - low, high - was]), 0, None)
-            ax.errorbar(
-                said, was, yerr=error, fmt="o-", color=(BLUE, ORANGE)[i], markersize=4, capsize=2, label=name
-            )
+            stated, share, n = calibration_bins(values.max(axis=1), right)
+            low, high = wilson_interval(share * n, n)
+            style: dict[str, Any] = {"fmt": "o-", "markersize": 4, "label": name}
+            draw_intervals(ax, share, low, high, at=stated, vertical=True, colors=(BLUE, ORANGE)[i], **style)
         ax.legend(frameon=False, fontsize=TEXT, loc="upper left")
     ax.set(xlim=(0, 1.02), ylim=(0, 1.02))
     return finish(
@@ -108,16 +135,29 @@ def calibration_curve(
 
 
 def coverage_curve(table: pl.DataFrame, attribute: str, *, ax: Axes | None = None) -> Axes:
-    """Share of labels that are right among those kept, as the threshold on the score falls.
+    """Draw the accuracy of the labels that are kept, as the threshold on their score falls.
 
     Parameters
     ----------
     table
         Rows with `attribute`_probs, or those of its probe, and ``true_`` `attribute`.
     attribute
-        Which attribute.
+        An attribute.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a step curve with a band, its 95 % interval (Wilson 1927).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> known = project.labels.join(project.truth, on="image_id")
+    >>> ax = fs.plots.coverage_curve(known, "age")
+    >>> ax.get_xlabel()
+    'share of faces that keep a label'
     """
     probs, right = _probs(table, attribute)
     ax = new_axes(ax, height=3.6)
@@ -135,16 +175,29 @@ def coverage_curve(table: pl.DataFrame, attribute: str, *, ax: Axes | None = Non
 
 
 def flip_bars(flips: pl.DataFrame, *, n_bars: int = 15, ax: Axes | None = None) -> Axes:
-    """Share of labels that change, the most changeable first.
+    """Draw the share of labels that change with a prompt or a variant of the picture, the largest first.
 
     Parameters
     ----------
     flips
         Table of :func:`facestats.audit.prompts` or :func:`facestats.audit.stability`.
     n_bars
-        Rows to show.
+        Highest number of rows.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with a 95 % interval per prompt or variant.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> prompts = fs.audit.prompts(project.embeddings, project.attributes, project.encoder)
+    >>> ax = fs.plots.flip_bars(prompts, n_bars=3)
+    >>> ax.get_xlabel()
+    'labels that change without this wording, 95% interval'
     """
     check_columns(
         flips, "attribute", "flips", "low", "high", "n", made_by="fs.audit.prompts or fs.audit.stability"
@@ -153,7 +206,8 @@ def flip_bars(flips: pl.DataFrame, *, n_bars: int = 15, ax: Axes | None = None) 
     what = "variant" if "variant" in shown.columns else "prompt"
     names = [f"{row['attribute']}: {_short(row[what])}" for row in shown.iter_rows(named=True)]
     ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
-    _dots(ax, shown, "flips", names, colors=np.full(shown.height, BLUE))
+    draw_intervals(ax, shown["flips"], shown["low"], shown["high"])
+    name_rows(ax, names, n=shown.height)
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
     n = f"n = {max(shown['n'].to_list()):,} labels each" if shown.height else "n = 0"
@@ -165,20 +219,8 @@ def _short(text: str) -> str:
     return text if len(text) <= 46 else f"{text[:45]}…"
 
 
-def _dots(ax: Axes, table: pl.DataFrame, column: str, names: list[str], *, colors: NDArray[np.str_]) -> None:
-    ends = (column, "low", "high") if "low" in table.columns else (column, f"{column}_low", f"{column}_high")
-    value, low, high = (table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ends)
-    error = np.nan_to_num(np.clip(np.stack([value - low, high - value]), 0, None))
-    rows = np.arange(len(value))
-    for color in (BLUE, ORANGE):
-        one = colors == color
-        ax.errorbar(value[one], rows[one], xerr=error[:, one], fmt="o", color=color, markersize=5, capsize=2)
-    ax.set_yticks(rows, names, fontsize=TEXT)
-    ax.set_ylim(len(value) - 0.5, -0.5)
-
-
 def _probs(table: pl.DataFrame, attribute: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Probabilities and whether the label is right, of the rows where both are known."""
+    """Return the probabilities, and whether the label is right, of the rows in which both are known."""
     (_, column), true = probs_column(table.columns, attribute), f"true_{attribute}"
     check_columns(table, column, true, made_by=_TRUTH)
     known = table.select(column, true).drop_nulls()

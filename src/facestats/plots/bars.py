@@ -9,10 +9,12 @@ import polars as pl
 
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
+from facestats.plots.intervals import draw_intervals
 from facestats.plots.maps import order_values
 from facestats.plots.style import (
     BLUE,
     COLORS,
+    DARK,
     GREY,
     ORANGE,
     TEXT,
@@ -25,27 +27,39 @@ from facestats.plots.style import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MADE_BY = "the stages before; give the name of a column"
+MADE_BY = "the earlier stages; give the name of one of its columns"
 MAX_GROUPS = len(COLORS)
 
 
 def label_bars(
     table: pl.DataFrame, attribute: str, *, by: str | None = None, level: float = 0.95, ax: Axes | None = None
 ) -> Axes:
-    """Share of each label with its Wilson interval, over all faces or per group.
+    """Draw the share of each label with its interval (Wilson 1927), over all faces or per group.
 
     Parameters
     ----------
     table
-        Rows with the columns `attribute` and `by`; rows without a label do not count, the title says how many.
+        Rows with the columns `attribute` and `by`; rows without a label are left out, and the title counts them.
     attribute
         Column of labels.
     by
         Column of groups, at most 8; shares are within groups.
     level
-        Coverage of the intervals.
+        Coverage of the intervals, 0 to 1.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar with an interval per label, and per group if `by` is given.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.label_bars(project.text_labels, "text_age")
+    >>> [bar.get_width() for bar in ax.patches]
+    [0.5, 0.5]
     """
     check_columns(table, attribute, *([by] if by else []), made_by=MADE_BY)
     known = table.drop_nulls([attribute, by] if by else attribute)
@@ -57,7 +71,8 @@ def label_bars(
         return draw_nothing(ax, "no labels", title=title)
     if len(groups) > MAX_GROUPS:
         msg = (
-            f"{by!r} has {len(groups)} groups, at most {MAX_GROUPS} can be told apart; filter the table first"
+            f"{by!r} has {len(groups)} groups, but at most {MAX_GROUPS} can be distinguished."
+            f" Filter the table first: table.filter(pl.col({by!r}).is_in([...]))."
         )
         raise ValueError(msg)
     ax = new_axes(ax, height=0.9 + 0.28 * len(options) * max(1.0, 0.6 * len(groups)))
@@ -69,9 +84,8 @@ def label_bars(
         share = counts / max(len(labels), 1)
         places = np.arange(len(options)) + (i - (len(groups) - 1) / 2) * thickness
         name = f"{group} (n = {len(labels):,})" if by else f"n = {len(labels):,}"
-        error = np.clip(np.stack([share - low, high - share]), 0, None)
         ax.barh(places, share, height=thickness * 0.9, color=COLORS[i], label=name)
-        ax.errorbar(share, places, xerr=error, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
+        draw_intervals(ax, share, low, high, at=places, colors=DARK, fmt="none", elinewidth=1)
     ax.set_yticks(range(len(options)), options)
     ax.invert_yaxis()
     ax.set_xlim(left=0)
@@ -82,25 +96,37 @@ def label_bars(
 
 
 def probability_bars(row: pl.DataFrame, attribute: str, *, prefix: str = "", ax: Axes | None = None) -> Axes:
-    """Probability of each option of one attribute for one face.
+    """Draw the probability of each option of one attribute for one face.
 
     Parameters
     ----------
     row
         One row of attributes or master, with `attribute` (Enum) and `attribute`_probs.
     attribute
-        Which attribute.
+        An attribute.
     prefix
         ``"text_"`` for the labels of texts.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar per option, that of the label in blue; if the face has no label, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.probability_bars(project.labels.head(1), "hair_color")
+    >>> ax.get_title(loc="left")
+    'hair_color: face_000.png'
     """
     column = prefix + attribute
     check_columns(
         row, column, f"{column}_probs", made_by="fs.label_attributes (notebooks/03_attributes.ipynb)"
     )
     if row.height != 1:
-        msg = f"probability_bars shows one face, got {row.height} rows; pick one: df.filter(image_id=...)"
+        msg = f"probability_bars shows one face, got {row.height} rows; choose one: df.filter(image_id=...)"
         raise ValueError(msg)
     options = _options(row[column])
     values = row[f"{column}_probs"][0]
@@ -121,24 +147,36 @@ def probability_bars(row: pl.DataFrame, attribute: str, *, prefix: str = "", ax:
 def histogram(
     table: pl.DataFrame, column: str, *, by: str | None = None, n_bins: int = 30, ax: Axes | None = None
 ) -> Axes:
-    """Distribution of a number, over all faces or as outlines per group.
+    """Draw the distribution of a number, over all faces or as outlines per group.
 
     Parameters
     ----------
     table
         Rows with the columns `column` and `by`.
     column
-        Column of numbers; rows without one are counted in the title.
+        Column of numbers; rows without one are left out, and the title counts them.
     by
-        Column of groups, at most 8.
+        Column of groups; the first 8 are drawn.
     n_bins
         Number of bars.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a histogram, or one outline per group; if there are no numbers, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.histogram(project.faces, "sharpness", n_bins=5)
+    >>> ax.get_title(loc="left"), len(ax.patches)
+    ('sharpness, n = 12', 5)
     """
     check_columns(table, column, *([by] if by else []), made_by=MADE_BY)
     if not table[column].dtype.is_numeric():
-        msg = f"{column!r} holds {table[column].dtype}, no numbers; for labels there is label_bars"
+        msg = f"{column!r} is {table[column].dtype}, no numbers; for labels use fs.plots.label_bars"
         raise ValueError(msg)
     known = table.drop_nulls(column).filter(pl.col(column).cast(pl.Float64).is_finite())
     unknown = f", {n:,} missing" if (n := table.height - known.height) else ""
@@ -149,7 +187,7 @@ def histogram(
     ax = new_axes(ax, height=3.0)
     edges = np.histogram_bin_edges(values, bins=n_bins)
     if known[column].dtype.is_integer():
-        # bars of equal numbers of whole steps: otherwise some hold one value more than others
+        # each bar covers the same number of whole values: otherwise some would cover one more than others
         step = max(1, round((values.max() - values.min()) / n_bins))
         edges = np.arange(values.min() - 0.5, values.max() + step + 0.5, step)
     if by is None:
@@ -166,18 +204,31 @@ def histogram(
 def score_histogram(
     table: pl.DataFrame, attribute: str, *, threshold: float | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Distribution of the scores of one attribute, and what a threshold would keep.
+    """Draw the distribution of the scores of one attribute, and what a threshold would keep.
 
     Parameters
     ----------
     table
         Rows with the column `attribute`_score, 0 to 1.
     attribute
-        Which attribute.
+        An attribute.
     threshold
-        Draws a line there and says which share of the labels stays, as :func:`facestats.attributes.mask_low_scores` would.
+        If given, a line is drawn there, with the share of labels that
+        :func:`facestats.attributes.mask_low_scores` would keep.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a histogram with bars of width 0.025, and the line of the threshold.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.score_histogram(project.labels, "age", threshold=0.5)
+    >>> ax.texts[0].get_text()
+    '100% kept'
     """
     column = f"{attribute}_score"
     check_columns(table, column, made_by="fs.label_attributes (notebooks/03_attributes.ipynb)")
@@ -192,7 +243,7 @@ def score_histogram(
 
 
 def _options(values: pl.Series) -> list[str]:
-    """All options of an Enum, else the values present."""
+    """Return all options of an Enum, else the values present."""
     if isinstance(values.dtype, pl.Enum):
         return values.dtype.categories.to_list()
     return [str(v) for v in order_values(values)]

@@ -1,4 +1,4 @@
-"""Clusters: how stable they are, what is over-represented in them, and what they follow."""
+"""Clusters: how stable they are, which labels are over-represented in them, and with what they agree."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.tables import check_columns
+from facestats.plots.intervals import draw_intervals
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
@@ -15,14 +16,28 @@ if TYPE_CHECKING:
 
 
 def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How well each number of clusters comes back on resampled faces; the suggested number is marked.
+    """Draw how stable each number of clusters is on resampled faces, and mark the suggested number.
 
     Parameters
     ----------
     stability
-        From :func:`facestats.clusters.stability`.
+        Table of :func:`facestats.clusters.stability`.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the mean adjusted Rand index (Hubert and Arabie 1985) by the number of clusters, with a band from the 5th
+    to the 95th percentile.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> stability = fs.clusters.stability(project.embeddings, n_clusters=[2, 3], n_resamples=4)
+    >>> ax = fs.plots.stability_curve(stability)
+    >>> ax.get_ylabel()
+    'adjusted Rand index, 5% to 95%'
     """
     check_columns(
         stability, "n_clusters", "ari", "ari_low", "ari_high", "chosen", made_by="fs.clusters.stability"
@@ -38,43 +53,60 @@ def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set_xticks(k)
     ax.set_ylim(min(0.0, *stability["ari_low"].to_list()), 1)
     title = f"suggested: {chosen['n_clusters'][0]} clusters"
-    return finish(ax, title=title, xlabel="number of clusters", ylabel="adjusted Rand index, 5 to 95 %")
+    return finish(ax, title=title, xlabel="number of clusters", ylabel="adjusted Rand index, 5% to 95%")
 
 
 def profile_bars(
     profile: pl.DataFrame, cluster: Any, *, by: str = "cluster", n_labels: int = 12, ax: Axes | None = None
 ) -> Axes:
-    """Labels that occur more or less often in one cluster than elsewhere, with 95 % intervals.
+    """Draw the labels that are more or less frequent in one cluster than elsewhere.
 
-    Filled marks differ from 1 after correction for the number of tests; the strongest ratios are shown.
+    The labels with the smallest p are shown. Filled marks differ from 1 after correction for the number of tests.
 
     Parameters
     ----------
     profile
-        From :func:`facestats.clusters.profile`.
+        Table of :func:`facestats.clusters.profile`.
     cluster
-        Which cluster.
+        A value of the column `by`.
     by
         Column of groups.
     n_labels
-        Labels to show.
+        Highest number of labels.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point per label, the ratio of both shares on a logarithmic scale, with its 95 % interval.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = project.clusters.join(project.text_labels, on="image_id")
+    >>> profile = fs.clusters.profile(table, ["text_age", "text_hair_color"])
+    >>> ax = fs.plots.profile_bars(profile, 0)
+    >>> ax.get_xlabel()
+    'share inside / share elsewhere, 95% interval'
     """
     check_columns(profile, by, "label", "ratio", "p_adjusted", made_by="fs.clusters.profile")
     if profile.is_empty():
         return draw_nothing(ax, "no clusters, or no labels that could describe them")
     rows = profile.filter(pl.col(by) == cluster)
     if rows.is_empty():
-        msg = f"no cluster {cluster!r}; there are {profile[by].unique().sort().to_list()}"
+        msg = f"no cluster {cluster!r}; choose one of {profile[by].unique().sort().to_list()}"
         raise ValueError(msg)
     rows = rows.sort("p", maintain_order=True).head(n_labels).sort("ratio", maintain_order=True)
     ax = new_axes(ax, height=1.0 + 0.27 * rows.height)
-    for y, row in enumerate(rows.iter_rows(named=True)):
-        sure = row["p_adjusted"] <= 0.05
-        color = GREY if not sure else (BLUE if row["ratio"] > 1 else ORANGE)
-        ax.plot([row["ratio_low"], row["ratio_high"]], [y, y], color=color, linewidth=1.6)
-        ax.plot(row["ratio"], y, marker="o", color=color, markerfacecolor=color if sure else "white")
+    significant = [p <= 0.05 for p in rows["p_adjusted"]]
+    colors = [
+        (BLUE if ratio > 1 else ORANGE) if sure else GREY
+        for ratio, sure in zip(rows["ratio"], significant, strict=True)
+    ]
+    draw_intervals(
+        ax, rows["ratio"], rows["ratio_low"], rows["ratio_high"], colors=colors, filled=significant
+    )
     names = [f"{a}: {label} ({n:,})" for a, label, n in rows.select("attribute", "label", "n").iter_rows()]
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_xscale("log", base=2)
@@ -82,18 +114,33 @@ def profile_bars(
     ax.set_xlim(max(ax.get_xlim()[0], 1 / 16), min(ax.get_xlim()[1], 16))
     ax.set_yticks(range(rows.height), names)
     title = f"{by} {cluster}, n = {max(rows['n_cluster'].to_list()):,}"
-    return finish(ax, title=title, xlabel="share inside / share elsewhere, 95 % interval")
+    return finish(ax, title=title, xlabel="share inside / share elsewhere, 95% interval")
 
 
 def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """How closely the clusters follow each known column, beside what chance gives.
+    """Draw how closely the clusters agree with each column, beside what chance gives.
 
     Parameters
     ----------
     relations
-        From :func:`facestats.clusters.relations`; columns without two values have no bar.
+        Table of :func:`facestats.clusters.relations`; columns without two values have no bar.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar per column, the adjusted mutual information (Vinh et al. 2010), and a mark at the 95th percentile of
+    chance.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = project.clusters.join(project.text_labels, on="image_id")
+    >>> relations = fs.clusters.relations(table, ["text_age", "text_hair_color"], n_permutations=20)
+    >>> ax = fs.plots.relation_bars(relations)
+    >>> ax.get_xlabel()
+    'adjusted mutual information'
     """
     check_columns(relations, "column", "ami", "chance_high", made_by="fs.clusters.relations")
     ax = new_axes(ax, height=1.0 + 0.32 * relations.height)
@@ -101,13 +148,13 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     places = np.arange(known.height)
     above = known["ami"] > known["chance_high"]
     ax.barh(places, known["ami"], height=0.65, color=[BLUE if a else GREY for a in above])
-    ax.scatter(
-        known["chance_high"], places, marker="|", s=160, color=ORANGE, label="95 % of chance", zorder=3
-    )
+    ax.scatter(known["chance_high"], places, marker="|", s=160, color=ORANGE, label="95% of chance", zorder=3)
     for place in range(known.height, relations.height):
         ax.text(0, place, " all faces have one value, or none", va="center", fontsize=TEXT)
     named = pl.concat([known, unknown]).select("column", "n")
     ax.set_yticks(range(relations.height), [f"{c} (n = {n:,})" for c, n in named.iter_rows()])
     ax.set_ylim(relations.height - 0.5, -0.5)
     ax.legend(frameon=False, fontsize=TEXT, loc="lower right")
-    return finish(ax, title="what the clusters follow", xlabel="adjusted mutual information")
+    return finish(
+        ax, title="agreement of the clusters with each column", xlabel="adjusted mutual information"
+    )

@@ -1,4 +1,4 @@
-"""Average faces, their spread, and where groups differ."""
+"""Average faces, how much their members vary, and where groups differ."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from facestats.composites.results import Composite, Eigenfaces, GroupDifference
 
-INCHES = 1.75  # side of one face in a walk
-MOST_INCHES = 3.4  # and at most in a grid
-GAP = 0.03
+INCHES = 1.75  # side of a face in eigenface_walk
+MOST_INCHES = 3.4  # largest side of a face in composite_grid
+GAP = 0.03  # share of the side of a face
 
 
 def composite_grid(
@@ -29,41 +29,74 @@ def composite_grid(
     layer: Literal["image", "sd"] = "image",
     ax: Axes | None = None,
 ) -> Axes:
-    """Average faces side by side, each with method, number of faces and filter.
+    """Draw average faces side by side, each with its method, its number of faces and its filter.
 
     Parameters
     ----------
     composites
-        Title of each and the composite; all of one crop size. None at all is a line of text.
+        Title and composite; all of one crop size.
     n_columns
         Faces per row.
     layer
-        `image` shows the faces, `sd` where their members differ (one scale for all).
+        ``image`` shows the average faces, ``sd`` where their members vary (with one scale for all).
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the faces as one picture, with a caption below each; without composites, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> face = fs.average_faces(project.faces, project.crops_dir)
+    >>> ax = fs.plots.composite_grid({"everyone": face})
+    >>> ax.texts[0].get_text().splitlines()[:2]
+    ['everyone', 'mean, n = 12']
     """
     if not composites:
         return draw_nothing(ax, "no average faces: no group is large enough")
     texts = [f"{title}\n{c.caption}" for title, c in composites.items()]
     pictures = [c.pixels if layer == "image" else c.sd for c in composites.values()]
     if len({p.shape for p in pictures}) > 1:
-        msg = f"the composites differ in size: {sorted({p.shape[:2] for p in pictures})}"
+        msg = (
+            f"the composites differ in size: {sorted({p.shape[:2] for p in pictures})}."
+            " Draw those of one size at a time."
+        )
         raise ValueError(msg)
-    inches = min(MOST_INCHES, WIDTH / min(n_columns, len(pictures)))  # few faces are shown large
+    inches = min(MOST_INCHES, WIDTH / min(n_columns, len(pictures)))  # a few faces are drawn larger
     return _grid(pictures, texts, n_columns=n_columns, inches=inches, ax=ax)
 
 
 def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes | None = None) -> Axes:
-    """Where two groups differ in mean lightness; the outline encloses what chance does not explain.
+    """Draw where two groups differ in mean lightness, with an outline around significant differences.
 
     Parameters
     ----------
     difference
-        From :func:`facestats.composites.difference`.
+        Result of :func:`facestats.composites.difference`.
     masked
-        Whether to pale the pixels whose difference may be chance.
+        Whether to draw pixels without a significant difference in pale colors.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the difference as a picture with a color bar; the title names both groups and their sizes.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = project.faces.join(project.truth, on="image_id")
+    >>> difference = fs.composites.difference(
+    ...     table, project.crops_dir, by="true_age", groups=("child", "elderly"), method="mean",
+    ...     n_permutations=20, min_faces=6,
+    ... )
+    >>> ax = fs.plots.difference_map(difference)
+    >>> ax.get_title(loc="left")
+    'child (n = 6) minus elderly (n = 6)'
     """
     ax = new_axes(ax, height=4.2, width=5.2)
     limit = max(float(np.abs(difference.difference).max()), 1.0)
@@ -90,25 +123,40 @@ def eigenface_walk(
     steps: Sequence[float] = (-3, -1.5, 0, 1.5, 3),
     ax: Axes | None = None,
 ) -> Axes:
-    """Walk from the mean face along the strongest components, one row each.
+    """Draw the mean face moved along each of the strongest components, one row per component.
 
     Parameters
     ----------
     faces
-        From :func:`facestats.composites.eigenfaces`.
+        Result of :func:`facestats.composites.eigenfaces`.
     n_components
-        Rows.
+        Highest number of rows.
     steps
-        How far to go, in standard deviations.
+        Distances from the mean, in standard deviations of the component.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the faces as one picture; each row is labelled with its share of the variance.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> faces = fs.composites.eigenfaces(project.faces, project.crops_dir, n_components=2, method="mean", side=32)
+    >>> ax = fs.plots.eigenface_walk(faces, n_components=2, steps=(-2, 0, 2))
+    >>> [text.get_text() for text in ax.texts[:3]]
+    ['-2 SD', 'mean', '+2 SD']
     """
     shown = range(min(n_components, len(faces.sd)))
     rows = [faces.walk(i, steps=tuple(steps)) for i in shown]
     texts = [f"{step:+g} SD" if step else "mean" for step in steps] * len(rows)
     side = rows[0].shape[1]
     across, down = len(steps) * (1 + GAP), len(rows) * _pitch(side, 1, INCHES) / side
-    ax = new_axes(ax, height=INCHES * down + 0.4, width=INCHES * across + 1.4)  # room for the labels of rows
+    ax = new_axes(
+        ax, height=INCHES * down + 0.4, width=INCHES * across + 1.4
+    )  # space for the labels of the rows
     ax = _grid(
         [picture for row in rows for picture in row], texts, n_columns=len(steps), inches=INCHES, ax=ax
     )
@@ -121,7 +169,7 @@ def eigenface_walk(
 
 
 def _pitch(side: int, lines: int, inches: float) -> int:
-    """Height of a face with its lines of text."""
+    """Return the height of a face with its lines of text, in pixels of the face."""
     return round(side * (1 + GAP + lines * 1.35 * (TEXT - 1) / (72 * inches)))
 
 

@@ -1,4 +1,4 @@
-"""How the search for faces and their alignment went."""
+"""The results of finding and aligning faces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import polars as pl
 from facestats.core.tables import DECODED, KEY, check_columns
 from facestats.pictures.decode import PictureError, open_picture
 from facestats.pictures.paths import picture_path
-from facestats.plots.grids import TILE, draw_sheet, read_tile
+from facestats.plots.grids import TILE, blank_tile, draw_sheet, read_tile
 from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 MADE_BY = "fs.align_faces (notebooks/01_faces.ipynb)"
 GOOD = ("ok", "ok_first_frame")
-# what alignment looks at, by FaceMesh number; left and right as seen in the picture
+# points that alignment uses, by FaceMesh number; left and right as seen in the picture
 POINTS = {
     "pupil": (468, 473),
     "outer eye corner": (33, 263),
@@ -36,14 +36,26 @@ POINTS = {
 
 
 def status_bars(faces: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Number of pictures per status: what was found, and what failed for which reason.
+    """Draw the number of pictures per status: found, or failed for which reason.
 
     Parameters
     ----------
     faces
-        Any table with the column `status`.
+        A table with the column `status`.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar per status, blue for found faces and orange for failures.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.status_bars(project.faces)
+    >>> ax.get_title(loc="left")
+    'status, n = 12'
     """
     check_columns(faces, "status", made_by=MADE_BY)
     counts = (
@@ -67,7 +79,7 @@ def alignment_scatter(
     template: Mapping[str, NDArray[np.floating]] | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Where eyes, nose and mouth of all faces lie in the aligned crop: tight clouds mean good alignment.
+    """Draw the positions of eyes, nose and mouth of all faces in the aligned crop; small clouds mean good alignment.
 
     Parameters
     ----------
@@ -76,9 +88,21 @@ def alignment_scatter(
     size
         Side of the crops in pixels.
     template
-        Where they should lie: name as in the legend and points in crop pixels, (n, 2); drawn as crosses.
+        Ideal positions, drawn as crosses: name as in the legend, and points in crop pixels, (n, 2).
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a cloud per landmark; the legend has its standard deviation in pixels.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.alignment_scatter(project.faces, size=64)
+    >>> ax.get_title(loc="left")
+    'alignment, n = 12'
     """
     check_columns(faces, "landmarks", "matrix", made_by=MADE_BY)
     known = faces.drop_nulls(["landmarks", "matrix"])
@@ -105,7 +129,7 @@ def alignment_sheet(
     n_faces: int = 6,
     ax: Axes | None = None,
 ) -> Axes:
-    """Pictures above, their aligned crops below, both with the landmarks that were found.
+    """Draw pictures in the upper row and their aligned crops in the lower row, both with the landmarks.
 
     Parameters
     ----------
@@ -116,9 +140,21 @@ def alignment_sheet(
     crops_dir
         Folder of the crops.
     n_faces
-        How many.
+        Highest number of faces.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: both rows as one picture, with landmarks as points; without faces, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.alignment_sheet(project.faces, project.raw_dir, project.crops_dir, n_faces=3)
+    >>> ax.get_title(loc="left")
+    'before and after alignment, 3 of 12'
     """
     check_columns(faces, KEY, "landmarks", "matrix", "crop", made_by=MADE_BY)
     known = faces.drop_nulls(["landmarks", "matrix", "crop"])
@@ -145,18 +181,30 @@ def alignment_sheet(
 def failure_sheet(
     faces: pl.DataFrame, raw_dir: str | os.PathLike[str], *, n_faces: int = 8, ax: Axes | None = None
 ) -> Axes:
-    """Pictures that failed, one row per status, with what was said about them.
+    """Draw pictures that failed, one row per status, with the error below each.
 
     Parameters
     ----------
     faces
         Rows with `image_id`, `status` and `error`.
     raw_dir
-        Folder of the pictures; one that could not be decoded is a grey tile.
+        Folder of the pictures; a picture that could not be decoded is a grey tile.
     n_faces
-        Pictures per status.
+        Highest number of pictures per status.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the pictures as one sheet, a row per status; without failures, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.failure_sheet(project.faces, project.raw_dir)
+    >>> ax.texts[0].get_text()
+    'no failures among 12 pictures'
     """
     check_columns(faces, KEY, "status", "error", made_by=MADE_BY)
     failed = faces.filter(~pl.col("status").cast(pl.String).is_in(GOOD))
@@ -173,11 +221,11 @@ def failure_sheet(
     captions: list[str] = []
     for status in counts["status"]:
         rows = failed.filter(pl.col("status").cast(pl.String) == status).head(n_columns)
-        # what crashed or hung a worker is not opened here
+        # a picture that could not be decoded might crash or block this process too, so it is not opened
         tiles += [read_tile(raw_dir, key) if status in DECODED else None for key in rows[KEY]]
         captions += [_caption(key, error, n_columns) for key, error in rows.select(KEY, "error").iter_rows()]
         empty = n_columns - rows.height
-        tiles += [_white()] * empty
+        tiles += [blank_tile()] * empty
         captions += [""] * empty
     labels = [f"{status}\nn = {n:,}" for status, n in counts.iter_rows()]
     title = f"{failed.height:,} of {faces.height:,} pictures failed"
@@ -185,14 +233,14 @@ def failure_sheet(
 
 
 def _in_crop(faces: pl.DataFrame, numbers: object) -> NDArray[np.float64]:
-    """Landmarks of those numbers in crop pixels, (faces, points, 2)."""
+    """Return the landmarks of these numbers in crop pixels, (faces, points, 2)."""
     points = faces["landmarks"].to_numpy()[:, np.asarray(numbers, dtype=int)].astype(np.float64)
     matrices = faces["matrix"].to_numpy()
     return points @ matrices[:, :, :2].transpose(0, 2, 1) + matrices[:, None, :, 2]
 
 
 def _fit(folder: str | os.PathLike[str], name: str) -> tuple[float, NDArray[np.float64]]:
-    """Factor and shift from pixels of a picture to pixels of its tile."""
+    """Return the factor and the shift from pixels of a picture to pixels of its tile."""
     try:
         size = np.array(open_picture(picture_path(str(Path(folder) / name))).image.size, dtype=np.float64)
     except PictureError:
@@ -209,9 +257,3 @@ def _caption(key: str, error: str | None, n_columns: int) -> str:
 
 def _shorten(key: str, width: int = 18) -> str:
     return key if len(key) <= width else "…" + key[-width + 1 :]
-
-
-def _white() -> Image.Image:
-    from PIL import Image
-
-    return Image.new("RGB", (TILE, TILE), (255, 255, 255))

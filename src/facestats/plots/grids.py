@@ -1,4 +1,4 @@
-"""Contact sheets: faces side by side, with what is known about them."""
+"""Contact sheets: faces side by side, with captions."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from PIL import Image
 
-TILE = 128  # pixels per side: sharp at notebook width, and a hundred faces weigh 5 MB
-MOST_INCHES = 1.5  # side of a tile on paper: a few are not blown up
-GAP = 6
-EMPTY = 225  # grey of a tile without a picture
+TILE = 128  # side of a tile in pixels: sharp in a notebook, and a hundred faces take 5 MB
+MOST_INCHES = 1.5  # largest side of a tile on paper: a few tiles are not enlarged
+GAP = 6  # pixels between tiles
+EMPTY = 225  # grey level of a tile without a picture
 
 
 def face_grid(
@@ -35,7 +35,7 @@ def face_grid(
     n_faces: int = 64,
     ax: Axes | None = None,
 ) -> Axes:
-    """Tile the crops of `faces` in the order of the rows.
+    """Draw the crops of `faces` side by side, in the order of the rows.
 
     Parameters
     ----------
@@ -46,15 +46,27 @@ def face_grid(
     n_columns
         Tiles per row.
     captions
-        Column to write below the tiles.
+        Column whose values are written below the tiles.
     n_faces
-        At most so many faces; the title says of how many.
+        Highest number of faces; the title says how many there are.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the faces as one picture, with captions below them; without faces, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.face_grid(project.master, project.crops_dir, captions="text_age", n_faces=4)
+    >>> ax.get_title(loc="left"), ax.texts[0].get_text()
+    ('4 of 12', 'child')
     """
     check_columns(faces, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     if captions:
-        check_columns(faces, captions, made_by="the stages before; captions is the name of a column")
+        check_columns(faces, captions, made_by="the earlier stages; captions names one of its columns")
     shown = faces.head(n_faces)
     tiles = [read_tile(crops_dir, crop) for crop in shown["crop"]]
     texts = ["" if t is None else _short(t) for t in shown[captions]] if captions else None
@@ -67,19 +79,34 @@ def face_grid(
 def cluster_sheet(
     table: pl.DataFrame, crops_dir: str | os.PathLike[str], *, n_faces: int = 10, ax: Axes | None = None
 ) -> Axes:
-    """One row of faces per cluster, the largest cluster on top.
+    """Draw one row of faces per cluster, cluster 0 on top.
 
     Parameters
     ----------
     table
-        Columns `crop` and `cluster`, sorted so that the faces to show come first in their cluster (such as
-        :func:`facestats.clusters.members` gives them); `cluster_name`, if there, is written beside the row.
+        Columns `crop` and `cluster`, sorted so that the faces to show come first in their cluster, as in the
+        table of :func:`facestats.clusters.members`. A column `cluster_name`, if there is one, is written beside
+        the row.
     crops_dir
         Folder of the crops.
     n_faces
-        Faces per cluster.
+        Highest number of faces per cluster.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: the faces as one picture, with the name and the size of the cluster beside each row.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> members = fs.clusters.members(project.embeddings, project.clusters)
+    >>> table = members.join(project.faces.select("image_id", "crop"), on="image_id", maintain_order="left")
+    >>> ax = fs.plots.cluster_sheet(table, project.crops_dir, n_faces=3)
+    >>> ax.get_title(loc="left")
+    '3 clusters, n = 12'
     """
     check_columns(table, "crop", "cluster", made_by="fs.cluster_faces, joined to faces by image_id")
     known = table.drop_nulls(["cluster", "crop"])
@@ -91,7 +118,7 @@ def cluster_sheet(
         what = "noise" if cluster == -1 else f"cluster {cluster}"
         labels.append("\n".join([what, *([_wrap(name, 22)] if name else []), f"n = {members.height:,}"]))
         row = [read_tile(crops_dir, crop) for crop in members["crop"].head(n_faces)]
-        tiles += row + [_blank()] * (n_faces - len(row))
+        tiles += row + [blank_tile()] * (n_faces - len(row))
     title = f"{len(labels)} clusters, n = {known.height:,}"
     return draw_sheet(tiles, n_columns=n_faces, row_labels=labels, title=title, ax=ax)
 
@@ -111,8 +138,8 @@ def draw_sheet(
     n_columns = max(1, min(n_columns, len(tiles)))
     n_rows = -(-len(tiles) // n_columns)
     lines = max((c.count("\n") + 1 for c in captions or [] if c), default=0)
-    # text has a fixed size in points, tiles share the width: a line of text is so many pixels high
     width = min(WIDTH, MOST_INCHES * n_columns)
+    # height of a line of text in pixels of the sheet: text has a fixed size in points, but tiles share the width
     line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * width)
     pitch = np.array([TILE + GAP + round(line * lines), TILE + GAP])
     sheet = np.full((n_rows * pitch[0], n_columns * pitch[1], 3), 255, dtype=np.uint8)
@@ -131,7 +158,7 @@ def draw_sheet(
 
 
 def read_tile(folder: str | os.PathLike[str], name: str | None) -> Image.Image | None:
-    """Read a picture as a square tile, whole, on grey; None where there is none or it cannot be read."""
+    """Read a picture as a square tile; None if `name` is None or the picture cannot be read."""
     if name is None:
         return None
     try:
@@ -142,13 +169,14 @@ def read_tile(folder: str | os.PathLike[str], name: str | None) -> Image.Image |
 
 
 def fit_tile(picture: Image.Image) -> Image.Image:
-    """Fit a picture into a square tile, the rest grey."""
+    """Fit a whole picture into a square grey tile."""
     from PIL import Image, ImageOps
 
     return ImageOps.pad(picture, (TILE, TILE), method=Image.Resampling.LANCZOS, color=(EMPTY,) * 3)
 
 
-def _blank() -> Image.Image:
+def blank_tile() -> Image.Image:
+    """Return a white tile."""
     from PIL import Image
 
     return Image.new("RGB", (TILE, TILE), (255, 255, 255))

@@ -18,25 +18,38 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
-MADE_BY = "the stages before; give the names of columns"
+MADE_BY = "the earlier stages; give the names of its columns"
 
 
 def confusion(table: pl.DataFrame, a: str, b: str, *, ax: Axes | None = None) -> Axes:
-    """How often each label of `a` meets each label of `b`: counts written, colour within rows.
+    """Draw how often each label of `a` occurs with each label of `b`.
 
     Parameters
     ----------
     table
-        Rows with both columns; rows that lack one are counted in the title.
+        Rows with both columns; rows without one of the labels are left out, and the title counts them.
     a, b
-        Columns of labels over the same options, such as ``age`` and ``text_age``.
+        Two columns of labels, such as ``age`` and ``text_age``; with the same options, the title has agreement and
+        Cohen's kappa (Cohen 1960).
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a matrix of counts with a color bar, labels of `a` in rows; the color is the share within the row.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.confusion(project.master, "text_age", "image_age")
+    >>> ax.get_title(loc="left")
+    "n = 12, agreement 50%, Cohen's kappa 0.00"
     """
     check_columns(table, a, b, made_by=MADE_BY)
     known = table.select(pl.col(a, b)).drop_nulls()
     if a == b:
-        msg = f"a and b are both {a!r}; compare two columns"
+        msg = f"a and b are both {a!r}; give two different columns"
         raise ValueError(msg)
     rows, columns = _names(table[a]), _names(table[b])
     counts = _count(known, (a, rows), (b, columns))
@@ -52,8 +65,8 @@ def confusion(table: pl.DataFrame, a: str, b: str, *, ax: Axes | None = None) ->
     title = f"n = {known.height:,}"
     if rows == columns and known.height:
         kappa = cohen_kappa(counts)
-        said = "one label only" if np.isnan(kappa) else f"Cohen's kappa {kappa:.2f}"
-        title += f", agreement {np.trace(counts) / known.height:.0%}, {said}"
+        beyond_chance = "one label only" if np.isnan(kappa) else f"Cohen's kappa {kappa:.2f}"
+        title += f", agreement {np.trace(counts) / known.height:.0%}, {beyond_chance}"
     title += f"\n{n:,} rows lack a label" if (n := table.height - known.height) else ""
     return finish(ax, title=title, xlabel=b, ylabel=a)
 
@@ -61,10 +74,10 @@ def confusion(table: pl.DataFrame, a: str, b: str, *, ax: Axes | None = None) ->
 def cooccurrence(
     table: pl.DataFrame, attributes: Sequence[str], *, min_count: int = 5, ax: Axes | None = None
 ) -> Axes:
-    """How much more or less often two labels meet than by chance, for every pair of labels.
+    """Draw how much more or less often two labels occur together than by chance, for every pair of labels.
 
-    Colour is the logarithm to base 2 of observed over expected count (+1 is twice as often); pairs expected
-    fewer than `min_count` times are blank, since chance rules them.
+    The color is the logarithm to base 2 of observed over expected count (+1 is twice as often). Pairs that are
+    expected fewer than `min_count` times are blank, because their ratio depends mostly on chance.
 
     Parameters
     ----------
@@ -73,13 +86,25 @@ def cooccurrence(
     attributes
         Two or more columns of labels.
     min_count
-        Expected count from which on a pair is shown.
+        Lowest expected count of a pair that is shown.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a symmetric matrix with a color bar, with lines between attributes.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.cooccurrence(project.text_labels, ["text_age", "text_hair_color"], min_count=1)
+    >>> ax.get_title(loc="left")
+    'text_age, text_hair_color, n = 12'
     """
     check_columns(table, *attributes, made_by=MADE_BY)
     if len(attributes) < 2:
-        msg = f"give two or more attributes, got {list(attributes)}"
+        msg = f"give two or more attributes; got {list(attributes)}"
         raise ValueError(msg)
     parts = [(name, _names(table[name])) for name in attributes]
     blocks = [[_lift(table, p, q, least=min_count) for q in parts] for p in parts]
@@ -105,7 +130,7 @@ def _lift(
     known = table.select(a[0], b[0]).drop_nulls()
     counts = _count(known, a, b)
     expected = counts.sum(axis=1, keepdims=True) * counts.sum(axis=0) / max(known.height, 1)
-    # half a face is added, so that a pair never seen has a colour: far less often
+    # half a face is added to both, so that the ratio of a pair that never occurs is finite
     ratio = np.log2((counts + 0.5) / (expected + 0.5))
     return np.where(expected >= least, ratio, np.nan)
 

@@ -1,4 +1,4 @@
-"""Maps: one point per face, coloured by any column."""
+"""Maps: one point per face, colored by any column."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MAX_CATEGORIES = 24
-LONG = 24  # characters of a legend's text
+MAX_BESIDE = 24  # characters; a legend with longer texts is drawn below the map
 MISSING = "missing"
 
 
@@ -38,28 +38,41 @@ def face_map(
     size: float | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Scatter the faces over a stored layout, coloured by one column.
+    """Draw the faces at their places in a layout, colored by one column.
 
-    Numbers with more than 24 values get a colour bar, everything else a legend with counts. Above 50,000
-    points the marks are drawn as one picture inside vector formats.
+    Fractions, and whole numbers with more than 24 values, have a color bar; everything else has a legend with
+    counts. In vector formats, more than 50,000 points are drawn as one picture.
 
     Parameters
     ----------
     table
-        Columns `x`, `y` (:func:`facestats.project_umap`) and `color`; rows without a place are left out.
+        Columns `x`, `y` (as of :func:`facestats.project_umap`) and `color`; rows without a place are left out.
     color
-        Column to colour by.
+        Column that decides the color.
     names
-        What to call its values, also written into the map, such as cluster names; None is a missing value.
+        Value and name, such as names of clusters, written into the map and its legend; the key None names missing
+        values.
     size
-        Area of a mark in square points; by default it shrinks with the number of faces.
+        Area of a mark in square points; by default, the more faces, the smaller.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a scatter plot without ticks; without faces, a line of text.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.face_map(project.clusters, names={0: "pale faces"})
+    >>> ax.get_title(loc="left"), [text.get_text() for text in ax.texts]
+    ('cluster, n = 12', ['pale faces'])
     """
     check_columns(
         table, "x", "y", made_by="fs.project_umap or fs.clusters.project_pca (notebooks/07_clusters.ipynb)"
     )
-    check_columns(table, color, made_by="the stages before; join them to the layout by image_id")
+    check_columns(table, color, made_by="the earlier stages; join them to the layout by image_id")
     placed = table.drop_nulls(["x", "y"])
     if placed.is_empty():
         return draw_nothing(ax, "no faces on the map", title=f"{color}, n = 0")
@@ -84,7 +97,7 @@ def face_map(
 
 
 def is_continuous(values: pl.Series) -> bool:
-    """Whether a column is coloured by a scale: fractions, or numbers with more than 24 values."""
+    """Whether a column has a color scale: fractions, or whole numbers with more than 24 values."""
     return values.dtype.is_float() or (values.dtype.is_integer() and values.n_unique() > MAX_CATEGORIES)
 
 
@@ -111,17 +124,14 @@ def _scatter_categories(
         "bbox_to_anchor": (1, 0.5),
         "ncols": 1 + (len(values) > 14),
     }
-    below = {
-        "loc": "upper center",
-        "bbox_to_anchor": (0.5, 0),
-        "ncols": 2,
-    }  # long names would leave no room for the map
+    # beside the map, long names would leave too little space for it
+    below: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, 0), "ncols": 2}
     ax.legend(
         title=color,
         frameon=False,
         fontsize=TEXT,
         markerscale=max(1.0, np.sqrt(30 / marks["s"])),
-        **(below if longest > LONG else beside),
+        **(below if longest > MAX_BESIDE else beside),
     )
 
 
@@ -134,7 +144,7 @@ def _write_name(ax: Axes, name: str, group: pl.DataFrame) -> None:
 
 
 def order_values(values: pl.Series) -> list[Any]:
-    """Values of a column in the order to show them: Enum order, numbers ascending, else the most frequent first."""
+    """Return the values of a column in the order of its Enum; numbers ascending; else the most frequent first."""
     present = values.drop_nulls()
     if isinstance(present.dtype, pl.Enum):
         seen = set(present.unique().to_list())

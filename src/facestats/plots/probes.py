@@ -1,4 +1,4 @@
-"""What human labels are worth: accuracy of probes by the number of labels, beside that of prompts."""
+"""Accuracy of probes by the number of human labels, compared with that of prompts."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import polars as pl
 from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
 
 from facestats.core.tables import check_columns
+from facestats.plots.intervals import draw_intervals
 from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
 
 if TYPE_CHECKING:
@@ -17,29 +18,46 @@ MADE_BY = "fs.attributes.fit_probes(...)"
 
 
 def learning_curve(curves: pl.DataFrame, attribute: str, *, ax: Axes | None = None) -> Axes:
-    """Accuracy of a probe on held-out faces by the number of labels that it learnt from, with 95 % intervals.
+    """Draw the accuracy of a probe on held-out faces by the number of labels that it was trained on.
 
-    The band across is what the prompts reach on the same faces, where there are prompts to compare with.
+    If the attribute has prompts, a horizontal line with a band shows their accuracy on the same faces.
 
     Parameters
     ----------
     curves
         ``probes.curves`` of :func:`facestats.attributes.fit_probes`.
     attribute
-        Which attribute.
+        An attribute.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: points with 95 % intervals, joined by a line, over the number of labels on a logarithmic scale.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> curves = pl.DataFrame(
+    ...     {"attribute": ["age"] * 2, "n_labels": [25, 50], "accuracy": [0.7, 0.8], "low": [0.6, 0.7]}
+    ... ).with_columns(high=pl.col("accuracy") + 0.1, zero_shot=None)
+    >>> ax = fs.plots.learning_curve(curves, "age")
+    >>> ax.get_title(loc="left")
+    'age, up to 50 labels'
     """
     check_columns(curves, "attribute", "n_labels", "accuracy", "low", "high", "zero_shot", made_by=MADE_BY)
     rows = curves.filter(pl.col("attribute") == attribute).sort("n_labels")
     if rows.is_empty():
         found = curves["attribute"].unique().sort().to_list()
-        msg = f"no probe was fitted for {attribute!r}; there are {found}. Label more faces with fs.label_by_hand."
+        msg = (
+            f"no probe was fitted for {attribute!r}; there are {found}."
+            " Label more faces with fs.label_by_hand, then fit again with fs.attributes.fit_probes."
+        )
         raise ValueError(msg)
     ax = new_axes(ax, height=3.2)
     n, accuracy = rows["n_labels"], rows["accuracy"]
-    error = [accuracy - rows["low"], rows["high"] - accuracy]
-    ax.errorbar(n, accuracy, yerr=error, color=BLUE, marker="o", capsize=3, label="probe")
+    draw_intervals(ax, accuracy, rows["low"], rows["high"], at=n, vertical=True, fmt="o-", label="probe")
     prompts = rows.row(0, named=True)
     if prompts["zero_shot"] is not None:
         ax.axhline(prompts["zero_shot"], color=ORANGE, linewidth=1.6, label="prompts")
@@ -54,34 +72,47 @@ def learning_curve(curves: pl.DataFrame, attribute: str, *, ax: Axes | None = No
     return finish(
         ax,
         title=f"{attribute}, up to {n[-1]:,} labels",
-        xlabel="labels learnt from",
-        ylabel="right, 95 % interval",
+        xlabel="number of labels",
+        ylabel="accuracy, 95% interval",
     )
 
 
 def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Gain in accuracy of each probe over the prompts, with 95 % intervals; promoted probes are filled.
+    """Draw the gain in accuracy of each probe over the prompts; the marks of promoted probes are filled.
 
     Parameters
     ----------
     report
-        ``probes.report`` of :func:`facestats.attributes.fit_probes`; attributes without a comparison are counted in the title.
+        ``probes.report`` of :func:`facestats.attributes.fit_probes`; attributes without a comparison are left out,
+        and the title counts them.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with its 95 % interval per attribute, the largest gain on top.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> report = pl.DataFrame(
+    ...     {"attribute": ["age"], "n_tested": [90], "gain": [0.1], "gain_low": [0.04], "gain_high": [0.16]}
+    ... ).with_columns(promoted=pl.lit(True))
+    >>> ax = fs.plots.gain_bars(report)
+    >>> ax.get_title(loc="left")
+    'probes against prompts: 1 of 1 promoted'
     """
     check_columns(report, "attribute", "gain", "gain_low", "gain_high", "promoted", made_by=MADE_BY)
     rows = report.drop_nulls("gain").sort("gain")
     ax = new_axes(ax, height=1.1 + 0.3 * max(rows.height, 1))
-    for y, row in enumerate(rows.iter_rows(named=True)):
-        color = BLUE if row["promoted"] else GREY
-        ax.plot([row["gain_low"], row["gain_high"]], [y, y], color=color, linewidth=1.8)
-        ax.plot(
-            row["gain"], y, marker="o", color=color, markerfacecolor=color if row["promoted"] else "white"
-        )
+    promoted = rows["promoted"].to_list()
+    colors = [BLUE if yes else GREY for yes in promoted]
+    draw_intervals(ax, rows["gain"], rows["gain_low"], rows["gain_high"], colors=colors, filled=promoted)
     names = [f"{a} (n = {n:,})" for a, n in rows.select("attribute", "n_tested").iter_rows()]
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(range(rows.height), names)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     without = f", {n} without a comparison" if (n := report.height - rows.height) else ""
     title = f"probes against prompts: {rows['promoted'].sum()} of {rows.height} promoted{without}"
-    return finish(ax, title=title, xlabel="gain in accuracy on held-out faces, 95 % interval")
+    return finish(ax, title=title, xlabel="gain in accuracy on held-out faces, 95% interval")

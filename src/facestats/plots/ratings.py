@@ -1,16 +1,15 @@
-"""How far raters agree, and how well their mean is predicted."""
+"""How well raters agree, and how well their mean is predicted."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-import polars as pl
-
 from facestats.core.tables import check_columns
-from facestats.plots.style import BLUE, GREY, TEXT, finish, new_axes
+from facestats.plots.intervals import draw_intervals, name_rows
+from facestats.plots.style import BLUE, GREY, finish, new_axes
 
 if TYPE_CHECKING:
+    import polars as pl
     from matplotlib.axes import Axes
 
 _NAMES = {
@@ -25,7 +24,7 @@ _NAMES = {
 
 
 def reliability_bars(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Measures of agreement of one trait with their 95 % intervals.
+    """Draw measures of agreement of one trait.
 
     Parameters
     ----------
@@ -33,14 +32,28 @@ def reliability_bars(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Ax
         Rows of one trait of :func:`facestats.ratings.reliability`.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with its 95 % interval per measure.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> reliability = fs.ratings.reliability(project.ratings, n_splits=20, n_resamples=20)
+    >>> ax = fs.plots.reliability_bars(reliability)
+    >>> ax.get_title(loc="left")
+    'attractiveness, 12 faces, 4 raters'
     """
     check_columns(reliability, "trait", "measure", "value", "low", "high", made_by="fs.ratings.reliability")
     if reliability["trait"].n_unique() != 1:
         found = reliability["trait"].unique().sort().to_list()
-        msg = f"one trait can be shown at a time, got {found}; pick one: df.filter(trait=...)"
+        msg = f"one trait can be shown at a time, got {found}; choose one: df.filter(trait=...)"
         raise ValueError(msg)
     ax = new_axes(ax, height=0.9 + 0.3 * reliability.height)
-    _dots(ax, reliability, [_NAMES.get(m, m) for m in reliability["measure"]])
+    draw_intervals(ax, reliability["value"], reliability["low"], reliability["high"])
+    name_rows(ax, [_NAMES.get(m, m) for m in reliability["measure"]], n=reliability.height)
     ax.set_xlim(0, 1)
     first = reliability.row(0, named=True)
     title = f"{first['trait']}, {first['n_faces']:,} faces, {first['n_raters']:,} raters"
@@ -48,7 +61,7 @@ def reliability_bars(reliability: pl.DataFrame, *, ax: Axes | None = None) -> Ax
 
 
 def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | None = None) -> Axes:
-    """Severity or agreement of every rater with its interval, in order.
+    """Draw the severity or the agreement of every rater, sorted.
 
     Parameters
     ----------
@@ -58,13 +71,26 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
         ``severity`` or ``agreement``.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with its 95 % interval per rater; up to 40 raters are named.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> effects = fs.ratings.rater_effects(project.ratings)
+    >>> ax = fs.plots.rater_bars(effects, "severity")
+    >>> ax.get_title(loc="left")
+    'severity, 4 raters'
     """
     check_columns(effects, "rater_id", column, f"{column}_low", made_by="fs.ratings.rater_effects")
     table = effects.drop_nulls(column).sort(column)
-    shown = table.rename({column: "value", f"{column}_low": "low", f"{column}_high": "high"})
     few = table.height <= 40
     ax = new_axes(ax, height=0.9 + (0.22 * table.height if few else 4.0))
-    _dots(ax, shown, table["rater_id"].to_list() if few else None)
+    draw_intervals(ax, table[column], table[f"{column}_low"], table[f"{column}_high"])
+    name_rows(ax, table["rater_id"].to_list() if few else None, n=table.height)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     unit = "scale points above the average rater" if column == "severity" else "correlation with the rest"
     return finish(ax, title=f"{column}, {table.height:,} raters", xlabel=f"{unit}, 95% interval")
@@ -73,16 +99,29 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
 def rating_scatter(
     held_out: pl.DataFrame, *, skill: pl.DataFrame | None = None, ax: Axes | None = None
 ) -> Axes:
-    """Mean rating of each face against its held-out prediction.
+    """Draw the mean rating of each face against its held-out prediction.
 
     Parameters
     ----------
     held_out
         ``fit.held_out`` of :func:`facestats.fit_ratings`.
     skill
-        ``fit.skill``: says in the title where the prediction lies between one rater and the ceiling.
+        ``fit.skill``; the title then has the correlation, beside that of one rater and the ceiling.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point per face, and the diagonal on which rating and prediction are equal.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> held_out = pl.DataFrame({"rating": [2.0, 4.0, 5.0], "predicted": [2.5, 3.5, 5.0]})
+    >>> ax = fs.plots.rating_scatter(held_out)
+    >>> ax.get_title(loc="left")
+    'n = 3'
     """
     check_columns(held_out, "rating", "predicted", made_by="fs.fit_ratings")
     ax = new_axes(ax, height=4.6, width=5.4)
@@ -104,7 +143,7 @@ def rating_scatter(
 
 
 def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Mean residual of each group with its interval: right of zero, the model rates the group too low.
+    """Draw the mean residual of each group; above zero, the model rates the group too low.
 
     Parameters
     ----------
@@ -112,26 +151,30 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
         Table of :func:`facestats.ratings.residuals`.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a point with its 95 % interval per group, and a line at zero.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> residuals = pl.DataFrame(
+    ...     {"group": ["child", "elderly"], "n": [8, 4], "residual": [0.1, -0.2], "low": [-0.1, -0.5], "high": [0.3, 0.1]}
+    ... )
+    >>> ax = fs.plots.residual_bars(residuals)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['child (n = 8)', 'elderly (n = 4)']
     """
     check_columns(residuals, "group", "n", "residual", "low", "high", made_by="fs.ratings.residuals")
     ax = new_axes(ax, height=0.9 + 0.3 * max(residuals.height, 1))
     names = [f"{g} (n = {n:,})" for g, n in residuals.select("group", "n").iter_rows()]
-    _dots(ax, residuals.rename({"residual": "value"}), names)
+    draw_intervals(ax, residuals["residual"], residuals["low"], residuals["high"])
+    name_rows(ax, names, n=residuals.height)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     return finish(
         ax,
         title=f"n = {residuals['n'].sum():,}",
         xlabel="rating minus prediction, scale points, 95% interval",
     )
-
-
-def _dots(ax: Axes, table: pl.DataFrame, names: list[str] | None) -> None:
-    """Draw `value` with `low` and `high`, a row each, the first on top."""
-    value, low, high = (
-        table[c].cast(pl.Float64).fill_null(np.nan).to_numpy() for c in ("value", "low", "high")
-    )
-    rows = np.arange(len(value))
-    error = np.nan_to_num(np.clip(np.stack([value - low, high - value]), 0, None))
-    ax.errorbar(value, rows, xerr=error, fmt="o", color=BLUE, markersize=5, capsize=2)
-    ax.set_yticks(rows if names is not None else [], names if names is not None else [], fontsize=TEXT)
-    ax.set_ylim(len(value) - 0.5, -0.5)

@@ -1,4 +1,4 @@
-"""The map of the project: tables and what they are made from, modules and what they import."""
+"""The map of the project: what each table is made from, and what each package imports."""
 
 from __future__ import annotations
 
@@ -14,14 +14,26 @@ if TYPE_CHECKING:
 
 
 def data_flow(tables: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw each table as a box, to the right of what it is made from.
+    """Draw each table as a box, to the right of the tables it is made from.
 
     Parameters
     ----------
     tables
-        Output of ``fs.schematics.list_tables``.
+        Table of ``fs.schematics.list_tables``.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a box per table, green if it is fresh, and an arrow from each table to those made from it.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.data_flow(fs.schematics.list_tables(project.store))
+    >>> any(text.get_text().startswith("master") for text in ax.texts)
+    True
     """
     ax = new_axes(ax, height=3.6, width=10)
     reads = dict(zip(tables["table"], tables["reads"].to_list(), strict=True))
@@ -52,19 +64,31 @@ def data_flow(tables: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
 
 def module_map(modules: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
-    """Draw who imports whom: stages and folders in rows, what they import in columns.
+    """Draw which package imports which: packages in rows, what they import in columns.
 
     Parameters
     ----------
     modules
-        Output of ``fs.schematics.list_modules``.
+        Table of ``fs.schematics.list_modules``.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a dot for each package that imports another; the larger the dot, the more imports.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> ax = fs.plots.module_map(fs.schematics.list_modules())
+    >>> ax.get_xlabel()
+    'imports from'
     """
     ax = new_axes(ax, height=5, width=8)
-    folders = ("surfaces", "plots", "models", "demo", "core")
-    stages = sorted({m for m in modules["module"] if "." not in m} - set(folders))
-    names = ["surfaces", *stages, "plots", "models", "demo", "core"]
+    above = ("surfaces", "testing", "plots", "audit")
+    below = ("models", "demo", "human_labels", "store", "inputs", "pictures", "core")
+    rest = sorted({m for m in modules["module"] if "." not in m} - {*above, *below})
+    names = [*above, *rest, *below]  # in the order of the layers: imports go to the right of the diagonal
     counts = np.zeros((len(names), len(names)), dtype=int)
     for module, imports in zip(modules["module"], modules["imports"].to_list(), strict=True):
         for other in imports:

@@ -1,4 +1,4 @@
-"""One style for all figures: colours that colour-blind readers tell apart, sizes for a notebook's width."""
+"""One style for all figures: colors that color-blind readers can distinguish, and sizes for the width of a notebook."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import matplotlib.pyplot as plt
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Okabe & Ito 2008, the yellow left out: it is too pale on white
+# Okabe and Ito (2008), without their yellow, which is too pale on white
 COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7F5F3F", "#000000")
-MARKERS = ("o", "^", "s")  # a second look where there are more categories than colours
-BLUE, ORANGE, GREY = COLORS[0], COLORS[5], "#B8B8B8"
+MARKERS = ("o", "^", "s")  # further looks if there are more categories than colors
+BLUE, ORANGE, GREY, DARK = COLORS[0], COLORS[5], "#B8B8B8", "#333333"
 SEQUENTIAL = "cividis"
 DIVERGING = "PuOr_r"
 WIDTH = 7.0  # inches: the width of a notebook's column
-RASTER_FROM = 50_000
-TEXT = 9
+RASTER_FROM = 50_000  # points: more of them are drawn as one picture inside vector formats
+TEXT = 9  # points
 
 
 def new_axes(ax: Axes | None, *, height: float = 4.0, width: float = WIDTH) -> Axes:
@@ -28,7 +28,7 @@ def new_axes(ax: Axes | None, *, height: float = 4.0, width: float = WIDTH) -> A
 
 
 def finish(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "") -> Axes:
-    """Give a chart its title, labels and quiet frame."""
+    """Set the title and the labels of a chart, and hide the frame above and to the right."""
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=TEXT)
     ax.set_xlabel(xlabel, fontsize=TEXT + 1)
@@ -38,12 +38,12 @@ def finish(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "") -> 
 
 
 def name_groups(ax: Axes, title: str) -> None:
-    """Put the legend of groups beside the chart, where no bar or interval runs through its numbers."""
+    """Draw the legend of groups beside the chart, where no bar or interval covers its numbers."""
     ax.legend(title=title, frameon=False, fontsize=TEXT, loc="upper left", bbox_to_anchor=(1, 1))
 
 
 def finish_picture(ax: Axes, *, title: str = "") -> Axes:
-    """Give a picture its title and take away the frame."""
+    """Set the title of a picture, and hide frame and ticks."""
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.set_title(title, fontsize=TEXT + 2, loc="left")
@@ -51,12 +51,12 @@ def finish_picture(ax: Axes, *, title: str = "") -> Axes:
 
 
 def draw_nothing(ax: Axes | None, text: str, *, title: str = "") -> Axes:
-    """Say in words why there is nothing to draw: an empty collection is no reason to stop."""
+    """Write why there is nothing to draw, because an empty table should not stop a notebook."""
     ax = new_axes(ax, height=1.0)
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", fontsize=TEXT + 1)
     return finish_picture(ax, title=title)
 
 
 def look(i: int) -> tuple[str, str]:
-    """Colour and marker of the i-th category; they repeat after 24."""
+    """Return color and marker of the i-th category; they repeat after 24."""
     return COLORS[i % len(COLORS)], MARKERS[i // len(COLORS) % len(MARKERS)]

@@ -1,4 +1,4 @@
-"""What texts say, and where pictures disagree."""
+"""What texts say about attributes, and where they disagree with pictures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import polars as pl
 
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import TableError, check_columns
-from facestats.plots.style import BLUE, finish, new_axes
+from facestats.plots.intervals import draw_intervals
+from facestats.plots.style import BLUE, DARK, finish, new_axes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,18 +27,30 @@ def text_coverage_bars(
     level: float = 0.95,
     ax: Axes | None = None,
 ) -> Axes:
-    """How often each attribute is said at all, with Wilson intervals; rows without a text do not count.
+    """Draw the share of texts that say each attribute, with its interval (Wilson 1927).
 
     Parameters
     ----------
     text_labels
-        Table of stage 04, or master.
+        Table of stage 04, or master; rows without a text are left out.
     attributes
-        Names without ``text_``; by default all that the table has.
+        Names without ``text_``; by default all of the table.
     level
-        Coverage of the intervals.
+        Coverage of the intervals, 0 to 1.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar with an interval per attribute; its name has both counts.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.text_coverage_bars(project.text_labels)
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['age (12 of 12)', 'hair_color (12 of 12)']
     """
     names = _names(text_labels, attributes)
     read = text_labels.drop_nulls(f"text_{names[0]}_score")
@@ -55,20 +68,32 @@ def disagreement_bars(
     level: float = 0.95,
     ax: Axes | None = None,
 ) -> Axes:
-    """How often picture and text say different things, among the rows in which both say something.
+    """Draw the share of faces whose picture and text have different labels, with its interval (Wilson 1927).
 
     Parameters
     ----------
     table
-        Attributes joined with text labels, or master.
+        Attributes joined with text labels, or master; faces without both labels are left out.
     attributes
-        Names; by default all that the table has from texts.
+        Names; by default all that have labels of texts.
     image
-        Prefix of the pictures' labels: none in a join, ``"image_"`` in master.
+        Prefix of the labels of pictures: none in a join of both tables, ``"image_"`` in master.
     level
-        Coverage of the intervals.
+        Coverage of the intervals, 0 to 1.
     ax
         Axes to draw on; by default a new figure.
+
+    Returns
+    -------
+    The Axes: a bar with an interval per attribute; its name has both counts.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> ax = fs.plots.disagreement_bars(project.master, image="image_")
+    >>> ax.get_yticklabels()[0].get_text()
+    'age (6 of 12)'
     """
     names = _names(table, attributes)
     check_columns(
@@ -85,7 +110,7 @@ def disagreement_bars(
     ]
     differ = np.array([pair.filter(pl.col("a") != pl.col("b")).height for pair in pairs])
     totals = np.array([pair.height for pair in pairs])
-    return _share_bars(names, differ, totals, level=level, ax=ax, what="faces of which both speak")
+    return _share_bars(names, differ, totals, level=level, ax=ax, what="faces with both labels")
 
 
 def _names(table: pl.DataFrame, attributes: Sequence[str] | None) -> list[str]:
@@ -96,7 +121,10 @@ def _names(table: pl.DataFrame, attributes: Sequence[str] | None) -> list[str]:
     ]
     names = found if attributes is None else list(attributes)
     if not names or (unknown := [name for name in names if name not in found]):
-        msg = f"no text labels of {unknown if names else 'any attribute'} in the frame; it has {found}. Made by {_MADE_BY}."
+        msg = (
+            f"the frame has no text labels of {unknown if names else 'any attribute'}; it has those of {found}."
+            f" {_MADE_BY} makes them."
+        )
         raise TableError(msg)
     return names
 
@@ -115,15 +143,7 @@ def _share_bars(
     ax = new_axes(ax, height=0.9 + 0.3 * len(names))
     places = np.arange(len(names))
     ax.barh(places, share, color=BLUE)
-    ax.errorbar(
-        share,
-        places,
-        xerr=np.clip(np.stack([share - low, high - share]), 0, None),
-        fmt="none",
-        ecolor="#333333",
-        elinewidth=1,
-        capsize=2,
-    )
+    draw_intervals(ax, share, low, high, colors=DARK, fmt="none", elinewidth=1)
     ax.set_yticks(
         places, [f"{name} ({n:,} of {total:,})" for name, n, total in zip(names, counts, totals, strict=True)]
     )

@@ -1,1 +1,1 @@
-"""Drawing characters."""
+"""Draw characters."""

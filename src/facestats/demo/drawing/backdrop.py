@@ -1,4 +1,4 @@
-"""Draws what is behind a character, and pictures of nobody."""
+"""Draw what is behind a character, and pictures without a face."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def paint_backdrop(canvas: Canvas, scene: Scene) -> None:
         Names the kind and the seed of its details.
     """
     rng = np.random.default_rng(scene.backdrop_seed)
-    target, canvas = canvas, Canvas(canvas.size, scale=0.25)  # all of it is out of focus
+    target, canvas = canvas, Canvas(canvas.size, scale=0.25)  # a coarse canvas: the backdrop is out of focus
     wall = np.clip(np.asarray(WALLS[int(rng.integers(len(WALLS)))]) + rng.normal(0, 10, 3), 30, 240).astype(
         np.float32
     )
@@ -47,7 +47,7 @@ def paint_backdrop(canvas: Canvas, scene: Scene) -> None:
 
 
 def _gradient(canvas: Canvas, top: np.ndarray, bottom: np.ndarray) -> None:
-    """Run from one colour at the top to another at the bottom."""
+    """Fill the canvas with a gradient from one colour at the top to another at the bottom."""
     t = np.linspace(0, 1, canvas.edge, dtype=np.float32)[:, None, None]
     canvas.px[:] = top + (bottom - top) * t
 
@@ -64,7 +64,7 @@ def _landscape(canvas: Canvas, rng: np.random.Generator, wall: np.ndarray) -> No
     _gradient(canvas, np.array([136, 182, 224], np.float32), np.array([226, 232, 232], np.float32))
     for k in range(3):
         y = 250 + 70 * k + rng.uniform(-20, 20)
-        ridge = [
+        ridge: list[list[float]] = [
             [-40, 560],
             [-40, y],
             [100, y - rng.uniform(10, 70)],
@@ -112,7 +112,7 @@ def draw_nobody(rng: np.random.Generator) -> np.ndarray:
     Parameters
     ----------
     rng
-        Where the details come from.
+        Source of chance.
 
     Returns
     -------

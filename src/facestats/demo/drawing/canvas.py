@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import cv2
 import numpy as np
@@ -11,13 +11,15 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-SHIFT = 4  # OpenCV draws with 1/16 pixel precision
+SHIFT = 4  # fractional bits of OpenCV's coordinates: it draws with a precision of 1/16 pixel
+
+Point: TypeAlias = "Sequence[float] | np.ndarray"  # x, y
+Points: TypeAlias = "Sequence[Point] | np.ndarray"  # (n, 2)
+Color: TypeAlias = "Sequence[float] | np.ndarray"  # red, green, blue, 0 to 255
 
 
-def curve(
-    points: Sequence[Sequence[float]] | np.ndarray, *, closed: bool = True, steps: int = 8
-) -> np.ndarray:
-    """Pass a smooth line through points.
+def curve(points: Points, *, closed: bool = True, steps: int = 8) -> np.ndarray:
+    """Draw a smooth line through points.
 
     Parameters
     ----------
@@ -26,7 +28,7 @@ def curve(
     closed
         Whether the last point joins the first.
     steps
-        Points drawn for each span.
+        Points of the line between two neighbouring points.
 
     Returns
     -------
@@ -42,36 +44,34 @@ def curve(
     return line if closed else np.vstack([line, p[-1:]])
 
 
-def mirror(half: Sequence[Sequence[float]] | np.ndarray) -> np.ndarray:
-    """Close a right half outline, from top to bottom, with its mirror image in x."""
+def mirror(half: Points) -> np.ndarray:
+    """Complete the right half of an outline, given from top to bottom, with its mirror image in x."""
     right = np.asarray(half, np.float64)
     left = right[::-1] * [-1.0, 1.0]
     inner = left[1 if abs(right[-1, 0]) < 1e-9 else 0 : -1 if abs(right[0, 0]) < 1e-9 else None]
     return np.vstack([right, inner])
 
 
-def shift(points: Sequence[float] | np.ndarray, dx: float, dy: float) -> np.ndarray:
-    """Move one point or several."""
+def shift(points: Point | Points, dx: float, dy: float) -> np.ndarray:
+    """Move one point or several by (dx, dy)."""
     return np.asarray(points, np.float64) + np.array([dx, dy])
 
 
-def shade(color: Sequence[float] | np.ndarray, factor: float) -> np.ndarray:
+def shade(color: Color, factor: float) -> np.ndarray:
     """Darken (factor below 1) or lighten towards white (factor above 1) a colour of 0 to 255."""
     c = np.asarray(color, np.float32)
     return c * factor if factor <= 1 else c + (255.0 - c) * (factor - 1.0)
 
 
-def mix(
-    first: Sequence[float] | np.ndarray, second: Sequence[float] | np.ndarray, share: float
-) -> np.ndarray:
-    """Blend two colours; `share` is the part of the second."""
+def mix(first: Color, second: Color, share: float) -> np.ndarray:
+    """Mix two colours; `share` is that of the second, 0 to 1."""
     a = np.asarray(first, np.float32)
     return a + (np.asarray(second, np.float32) - a) * np.float32(share)
 
 
 @lru_cache(maxsize=4)
 def grain(size: int) -> np.ndarray:
-    """Give a fixed tile of soft noise, mean 0 and deviation 1, shape (size, size)."""
+    """Return a fixed tile of soft noise around 0, shape (size, size); treat it as read-only, since it is cached."""
     rng = np.random.default_rng(7)
     fine = rng.standard_normal((size, size)).astype(np.float32)
     soft = cv2.GaussianBlur(rng.standard_normal((size, size)).astype(np.float32), (0, 0), 3)
@@ -79,14 +79,14 @@ def grain(size: int) -> np.ndarray:
 
 
 class Canvas:
-    """A picture under way: float colours at a multiple of the final size.
+    """An unfinished picture: float colours at `scale` times the final size.
 
     Parameters
     ----------
     size
-        Edge of the final picture in pixels; all coordinates below are in these pixels.
+        Side of the final picture in pixels; all coordinates of the methods are in these pixels.
     scale
-        Pixels painted for one final pixel, along each edge.
+        Painted pixels per final pixel, along each side.
     """
 
     def __init__(self, size: int = 512, *, scale: float = 1.25) -> None:
@@ -95,12 +95,12 @@ class Canvas:
         self.px = np.zeros((self.edge, self.edge, 3), np.float32)
 
     def _fixed(self, points: np.ndarray, origin: tuple[int, int]) -> np.ndarray:
-        """Turn picture coordinates into OpenCV's fixed-point ones within a region."""
+        """Convert picture coordinates to OpenCV's fixed-point coordinates within a region."""
         local = np.asarray(points, np.float64) * self.scale - origin
         return np.round(local * (1 << SHIFT)).astype(np.int32).reshape(-1, 1, 2)
 
     def _region(self, points: np.ndarray, margin: float) -> tuple[int, int, int, int] | None:
-        """Find the painted box that the points and a margin touch, None outside the canvas."""
+        """Return the box around the points and a margin, in painted pixels; None if it is outside the canvas."""
         p = np.asarray(points) * self.scale
         x0, y0 = np.floor(p.min(0) - margin).astype(int)
         x1, y1 = np.ceil(p.max(0) + margin).astype(int) + 1
@@ -108,7 +108,7 @@ class Canvas:
         return None if x0 >= x1 or y0 >= y1 else (int(x0), int(y0), int(x1), int(y1))
 
     def mask(self, *outlines: np.ndarray) -> np.ndarray:
-        """Fill outlines into a mask of the whole canvas, 0 to 255, to clip later paint with."""
+        """Return a mask of the whole canvas, 255 inside the outlines and 0 outside, which limits later paint."""
         out = np.zeros((self.edge, self.edge), np.uint8)
         for outline in outlines:
             cv2.fillPoly(out, [self._fixed(outline, (0, 0))], 255, cv2.LINE_AA, SHIFT)
@@ -118,9 +118,9 @@ class Canvas:
         self,
         mask: np.ndarray,
         box: tuple[int, int, int, int],
-        paint: tuple[np.ndarray | Sequence[float], float, float, np.ndarray | None],
+        paint: tuple[Color, float, float, np.ndarray | None],
     ) -> None:
-        """Lay (colour, blur, alpha, clip) over the region through a mask."""
+        """Paint the region with (colour, blur, alpha, clip) where the mask is above 0."""
         color, blur, alpha, clip = paint
         x0, y0, x1, y1 = box
         if blur > 0:
@@ -144,19 +144,19 @@ class Canvas:
     def fill(
         self,
         outline: np.ndarray,
-        color: np.ndarray | Sequence[float],
+        color: Color,
         *,
         blur: float = 0.0,
         alpha: float = 1.0,
         clip: np.ndarray | None = None,
     ) -> None:
-        """Fill an outline, shape (n, 2), softly where `blur` (pixels) is above 0, inside `clip`."""
+        """Fill an outline, shape (n, 2), inside the mask `clip`; `blur` is in pixels."""
         self.fills([outline], color, blur=blur, alpha=alpha, clip=clip)
 
     def fills(
         self,
         outlines: Sequence[np.ndarray],
-        color: np.ndarray | Sequence[float],
+        color: Color,
         *,
         blur: float = 0.0,
         alpha: float = 1.0,
@@ -174,7 +174,7 @@ class Canvas:
     def strokes(
         self,
         lines: Sequence[np.ndarray],
-        color: np.ndarray | Sequence[float],
+        color: Color,
         *,
         width: float = 1.0,
         blur: float = 0.0,
@@ -195,7 +195,7 @@ class Canvas:
     def taper(
         self,
         line: np.ndarray,
-        color: np.ndarray | Sequence[float],
+        color: Color,
         *,
         width: float,
         alpha: float = 1.0,
@@ -203,7 +203,7 @@ class Canvas:
         clip: np.ndarray | None = None,
         ends: tuple[float, float] = (0.15, 0.15),
     ) -> None:
-        """Draw a line that swells to `width` in the middle and thins to the shares `ends` of it."""
+        """Draw a line that is `width` pixels wide in the middle, and the shares `ends` of that at its ends."""
         p = np.asarray(line, np.float64)
         tangent = np.gradient(p, axis=0)
         normal = tangent[:, ::-1] * [-1, 1] / np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-6)
@@ -219,9 +219,9 @@ class Canvas:
 
     def disc(
         self,
-        centre: Sequence[float],
+        centre: Point,
         radius: float | tuple[float, float],
-        color: np.ndarray | Sequence[float],
+        color: Color,
         *,
         blur: float = 0.0,
         alpha: float = 1.0,

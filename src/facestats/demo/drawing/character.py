@@ -1,4 +1,4 @@
-"""Draws one character: everything in order, then the light and the camera."""
+"""Draw one character from back to front, then apply light, camera and noise."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def paint_character(
     scene_seed
         Fixes pose, light, backdrop and noise; by default the same as `seed`.
     style
-        "train" or "eval": which ranges the scene is drawn from.
+        "train" or "eval": the ranges from which the scene is drawn.
 
     Returns
     -------
@@ -88,14 +88,14 @@ def draw_character(
 
 
 def _photograph(pixels: np.ndarray, scene: Scene, rng: np.random.Generator) -> np.ndarray:
-    """Apply exposure, warmth, a fall of light from one side, and grain."""
+    """Apply exposure, warmth, light that fades from one side to the other, and grain."""
     gain = scene.exposure * np.array([1 + 0.025 * scene.warmth, 1.0, 1 - 0.035 * scene.warmth], np.float32)
     side = np.linspace(-1, 1, SIZE, dtype=np.float32)[None, :] * np.float32(0.05 * scene.light)
     rows, cols = rng.integers(0, SIZE, 2)
     noise = np.roll(grain(SIZE), (int(rows), int(cols)), (0, 1)) * np.float32(0.6 * scene.noise)
-    fall = np.repeat(1 + side, SIZE, 0)
+    light = np.repeat(1 + side, SIZE, 0)
     planes = [
-        cv2.multiply(plane, fall * g, dtype=cv2.CV_32F) + noise
+        cv2.multiply(plane, light * g, dtype=cv2.CV_32F) + noise
         for plane, g in zip(cv2.split(pixels), gain, strict=True)
     ]
     return cv2.merge([cv2.convertScaleAbs(np.maximum(plane, 0)) for plane in planes])

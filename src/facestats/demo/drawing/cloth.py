@@ -1,4 +1,4 @@
-"""Paints the neck and cloth over a body, whatever the kind of dress."""
+"""Paint the neck, and cloth over a body: shared by all kinds of dress."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def paint_neck(canvas: Canvas, body: Body, *, low: float = 2.35) -> None:
 def paint_cloth(
     canvas: Canvas, body: Body, color: np.ndarray, *, neckline: list, sleeves: float = 9.0
 ) -> np.ndarray:
-    """Paint arms and torso in one cloth; `sleeves` is where the bare arm begins.
+    """Paint arms and torso in one cloth; below the height `sleeves` the arms are bare.
 
     Parameters
     ----------
@@ -69,7 +69,7 @@ def paint_cloth(
     Returns
     -------
     numpy.ndarray
-        Mask of the torso, to clip patterns with.
+        Mask of the torso, which limits patterns to it.
     """
     u, skin = body.u, body.look.skin
     for side in (-1, 1):
@@ -100,7 +100,7 @@ def paint_cloth(
 
 
 def _muscle(canvas: Canvas, body: Body, side: int, *, tone: np.ndarray, clip: np.ndarray) -> None:
-    """Round deltoid and biceps."""
+    """Paint the highlights and shadows of deltoid and biceps."""
     u, s = body.u, body.shoulder
     canvas.disc(
         body.at([side * (s - 0.22), 2.55]),
@@ -125,7 +125,7 @@ def _muscle(canvas: Canvas, body: Body, side: int, *, tone: np.ndarray, clip: np
 
 
 def _model_torso(canvas: Canvas, body: Body, color: np.ndarray, *, clip: np.ndarray) -> None:
-    """Shade chest, belly or waist by the build."""
+    """Shade chest, belly or waist according to the build."""
     u, b = body.u, body.bust
     dark, lit = shade(color, 0.52), shade(color, 1.25)
     for side in (-1, 1):
@@ -171,7 +171,7 @@ def stripe(
     clip: np.ndarray | None = None,
     both: bool = True,
 ) -> None:
-    """Draw a band of cloth along points, on both sides where `both`."""
+    """Draw a band of cloth along points; if `both`, also its mirror image."""
     for side in (1, -1) if both else (1,):
         line = body.at(np.array(points, np.float64) * [side, 1])
         canvas.strokes([line], color, width=width * body.u, clip=clip)

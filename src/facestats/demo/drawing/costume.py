@@ -1,8 +1,8 @@
-"""Draws folk costume and the armour of fantasy."""
+"""Draw folk costume and fantasy armour."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,7 +19,7 @@ METAL = ((172, 178, 190), (196, 160, 92), (120, 126, 142))
 def _motifs(
     canvas: Canvas, body: Body, places: np.ndarray, *, colors: list, size: float, clip: np.ndarray
 ) -> None:
-    """Embroider diamonds and dots along a row of places."""
+    """Paint diamonds and dots at the given places."""
     for k, (x, y) in enumerate(places):
         color = colors[k % len(colors)]
         diamond = np.array([[x, y - size], [x + size, y], [x, y + size], [x - size, y]])
@@ -127,11 +127,11 @@ def _armour_side(
     body: Body,
     side: int,
     *,
-    metal: tuple[int, int, int],
-    cape: tuple[int, int, int],
-    inner: Any,
+    metal: np.ndarray,
+    cape: np.ndarray,
+    inner: np.ndarray,
 ) -> None:
-    """Put one half of the breastplate's relief, one shoulder plate and one wing of the collar."""
+    """Paint one half of the breastplate's relief, one shoulder plate and one wing of the collar."""
     u, n, s, b = body.u, body.neck, body.shoulder, body.bust
     canvas.disc(
         body.at([side * 0.55 * b, 2.86]),

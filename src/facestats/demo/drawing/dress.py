@@ -1,4 +1,4 @@
-"""Draws everyday, formal, modern and uniformed dress, and lists all six kinds."""
+"""Draw casual, formal, uniform and modern dress, and list all six kinds."""
 
 from __future__ import annotations
 

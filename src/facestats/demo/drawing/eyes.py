@@ -1,4 +1,4 @@
-"""Draws the eyes of a character: sockets, lids, irises, lashes, brows and glasses."""
+"""Draw the eyes of a character: sockets, lids, irises, lashes, brows and glasses."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SCLERA = (242, 238, 234)
 
 
 def paint_socket(canvas: Canvas, head: Head, side: int) -> None:
-    """Shade the hollow between brow and eye and, on a folded lid, leave it full."""
+    """Shade the hollow between brow and eye; less of it on a folded lid."""
     look, u = head.look, head.u
     dark = mix(shade(look.skin, 0.55), (90, 40, 40), 0.15)
     depth = 0.55 - 0.22 * look.traits[2] - 0.15 * look.youth + 0.1 * look.masc
@@ -27,13 +27,13 @@ def paint_socket(canvas: Canvas, head: Head, side: int) -> None:
 
 
 def _eye_outline(head: Head, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """Give the upper and lower lid lines of one eye from the inner to the outer corner, in head units."""
+    """Return the upper and the lower lid line of one eye, from the inner to the outer corner, in head units."""
     w, h, tilt = head.eye_width / 2, head.eye_height, head.look.traits[1]
     fold = head.look.traits[2]
     along = np.array([-w, -0.62 * w, 0.0, 0.55 * w, w])
     upper = np.array([0.02 + 0.02 * fold, -0.40 * h, -0.60 * h, -0.47 * h - 0.6 * tilt, -tilt])
     lower = np.array([0.02 + 0.02 * fold, 0.27 * h, 0.42 * h, 0.32 * h - 0.4 * tilt, -tilt])
-    if head.look.wear > 0.2:  # lids droop outwards with the years
+    if head.look.wear > 0.2:  # the outer parts of the lids sink with age
         upper[3] += 0.03 * head.look.wear
     x = side * (0.5 + along)
     return curve(np.stack([x, upper], 1), closed=False), curve(np.stack([x, lower], 1), closed=False)
@@ -90,7 +90,7 @@ def _lashes(canvas: Canvas, head: Head, up: np.ndarray, *, side: int, girl: floa
 
 
 def _iris(canvas: Canvas, head: Head, side: int, *, clip: np.ndarray) -> None:
-    """Paint iris, pupil and the light in it."""
+    """Paint iris, pupil and the reflections of light."""
     look, u, s = head.look, head.u, head.scene
     r = look.iris_radius * u
     c = head.on([[side * 0.5 + 0.025 * s.gaze[0], -0.012 + 0.012 * s.gaze[1]]])[0]

@@ -1,4 +1,4 @@
-"""Draws the face of a character from back to front; nose and mouth are here."""
+"""Draw the face of a character from back to front; nose and mouth are drawn in this module."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def draw_face(canvas: Canvas, head: Head, *, rng: np.random.Generator) -> None:
 
 
 def _nose(canvas: Canvas, head: Head) -> None:
-    """Paint the nose by its shadows and lights."""
+    """Paint the shadows and highlights of the nose."""
     look, u, y, light = head.look, head.u, head.nose_y, head.scene.light
     wide = (0.235 + 0.03 * look.masc - 0.025 * look.youth) * look.traits[3]
     dark, lit = shade(look.skin, 0.56), shade(look.skin, 1.42)

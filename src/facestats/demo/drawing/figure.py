@@ -1,4 +1,4 @@
-"""Draws the body of a character: neck, build and the six kinds of dress."""
+"""The body of a drawn character: its measures, and where each point of it is in the picture."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import numpy as np
 from facestats.demo.drawing.canvas import shift
 
 if TYPE_CHECKING:
+    from facestats.demo.drawing.canvas import Point, Points
     from facestats.demo.drawing.head import Head
 
 
 class Body:
-    """The body under a head, in interpupillary distances from between the eyes.
+    """The body under a head; lengths in interpupillary distances, measured from between the eyes.
 
     Parameters
     ----------
@@ -27,19 +28,19 @@ class Body:
         k = look.bulk
         self.shoulder, self.bust, self.waist, self.hip, self.arm, self.neck = (v * k for v in look.build)
         self.kind = str(look.record["body_type"])
-        self.drop = look.chin - 1.62  # a shorter face brings the shoulders up
+        self.drop = look.chin - 1.62  # a shorter face has higher shoulders
         curvy = self.kind == "curvy"
         self.waist_y, self.hip_y = (3.58, 4.14) if curvy else (3.92, 4.55)
         chin = head.at([[0, look.chin * 0.6]], 0.2)[0]
         self.x = float(chin[0])
 
-    def at(self, points: np.ndarray | list) -> np.ndarray:
-        """Turn body points into picture pixels; the body does not turn with the head."""
+    def at(self, points: Point | Points) -> np.ndarray:
+        """Convert body points to picture pixels; the body does not turn with the head."""
         p = np.asarray(points, np.float64)
         return (shift(p, 0, self.drop)) * self.u + [self.x, self.head.scene.centre[1]]
 
     def torso(self) -> np.ndarray:
-        """Give the right half of the torso with the shoulder, from the neck down."""
+        """Return the right half of the outline of shoulder and torso, from the neck down."""
         s, n = self.shoulder, self.neck
         trap = {"muscular": 0.20, "slim": -0.06}.get(self.kind, 0.0)
         rounding = 0.10 if self.kind == "heavy" else 0.0
@@ -58,7 +59,7 @@ class Body:
         ])  # fmt: skip
 
     def sleeve(self, side: int) -> np.ndarray:
-        """Give the outline of one arm."""
+        """Return the outline of one arm."""
         s, a = self.shoulder, self.arm
         bulge = 0.15 if self.kind == "muscular" else 0.0
         gap = 0.08 if self.kind == "heavy" else 0.0

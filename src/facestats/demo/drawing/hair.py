@@ -1,4 +1,4 @@
-"""Draws the hair of a character: loose (straight, wavy, curly) or tied (ponytail, bun, braids)."""
+"""Draw the hair of a character: loose (straight, wavy, curly) or tied (ponytail, bun, braids)."""
 
 from __future__ import annotations
 
@@ -67,12 +67,12 @@ class Hair(Strands):
                 self.lock(canvas, inner, outer, count=12)
 
     def _falls_to(self, side: int) -> float:
-        """Choose how far the lock of one side reaches in front; one side always shows the whole length."""
+        """Return how far down the lock of one side reaches in front; at least one side shows the whole length."""
         shown = self.over == 2 or (self.over == 0) == (side < 0)
         return self.end if shown or self.end < 2.5 else 1.9
 
     def _loose(self, canvas: Canvas) -> None:
-        """Paint loose hair: one lock from the parting down each side, and a fringe for some."""
+        """Paint loose hair: one lock from the parting down each side, and a fringe on some characters."""
         look, top, p = self.head.look, self.head.top, self.puff
         part, line = look.part, self.head.hairline
         short = self.length == "short"
@@ -115,13 +115,13 @@ class Hair(Strands):
             self.lock(canvas, root, tips, count=24, across=True, z=0.75)
         elif look.fringe == 1:
             s = look.side
-            inner = curve([[part, line - 0.12], [s * 0.45, line + 0.30], [s * 0.92, -0.40]], closed=False)
-            outer = curve([[part, top - p * 0.6], [s * 0.75, top + 0.34], [s * 1.10, -0.45]], closed=False)
-            self.lock(canvas, inner, outer, count=14, z=0.5)
+            lower = curve([[part, line - 0.12], [s * 0.45, line + 0.30], [s * 0.92, -0.40]], closed=False)
+            upper = curve([[part, top - p * 0.6], [s * 0.75, top + 0.34], [s * 1.10, -0.45]], closed=False)
+            self.lock(canvas, lower, upper, count=14, z=0.5)
         self._shine(canvas)
 
     def _cap(self, canvas: Canvas) -> None:
-        """Paint hair combed back tight, and the parting or rows of braids."""
+        """Paint hair that is combed back, and the rows of braids."""
         top, line, p = self.head.top, self.head.hairline, self.puff
         for side in (-1, 1):
             inner = curve([[0, line], [side * 0.50, line + 0.05], [side * 0.84, -0.66], [side * 0.97, -0.18],
@@ -154,7 +154,7 @@ class Hair(Strands):
         )
 
     def _shine(self, canvas: Canvas) -> None:
-        """Lay a soft band of light over the crown."""
+        """Paint a soft band of light over the crown."""
         x = 0.35 * self.head.scene.light
         arc = curve(
             [[x - 0.62, self.head.top + 0.36], [x, self.head.top + 0.18], [x + 0.62, self.head.top + 0.36]],

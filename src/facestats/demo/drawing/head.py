@@ -1,4 +1,4 @@
-"""The head of a drawn character as a solid: where each point of it falls in the picture."""
+"""The head of a drawn character as a solid: where each point of it is in the picture."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy as np
 from facestats.demo.drawing.canvas import curve, mirror
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
+    from facestats.demo.drawing.canvas import Points
     from facestats.demo.drawing.look import Look, Scene
 
 
 class Head:
-    """Places points of a head, in interpupillary distances from between the eyes, into a picture.
+    """A head; its points are in interpupillary distances, measured from between the eyes.
 
     Parameters
     ----------
@@ -39,35 +38,37 @@ class Head:
         self.cheek = 1.10 * look.traits[7] + 0.07 * look.fullness + 0.03 * youth
         self.top, self.hairline = -1.52, -1.04
 
-    def at(self, points: Sequence[Sequence[float]] | np.ndarray, z: np.ndarray | float = 0.0) -> np.ndarray:
-        """Turn head points, shape (n, 2), at depth `z` towards the viewer, into picture pixels."""
+    def at(self, points: Points, z: np.ndarray | float = 0.0) -> np.ndarray:
+        """Convert head points, shape (n, 2), at depth `z` towards the viewer, to picture pixels."""
         p = np.atleast_2d(np.asarray(points, np.float64))
         s = self.scene
-        z = np.broadcast_to(np.asarray(z, np.float64), len(p)) - 0.9  # the eyes stay where they are
+        z = (
+            np.broadcast_to(np.asarray(z, np.float64), len(p)) - 0.9
+        )  # relative to the eyes, which do not move
         x = p[:, 0] * np.cos(s.yaw) + z * np.sin(s.yaw)
         y = p[:, 1] * np.cos(s.pitch) - z * np.sin(s.pitch)
         c, k = np.cos(s.roll), np.sin(s.roll)
         return np.stack([c * x - k * y, k * x + c * y], 1) * self.u + s.centre
 
-    def on(self, points: Sequence[Sequence[float]] | np.ndarray, *, lift: float = 0.0) -> np.ndarray:
-        """Place points on the surface of the face, raised by `lift` (the nose)."""
+    def on(self, points: Points, *, lift: float = 0.0) -> np.ndarray:
+        """Convert points on the surface of the face, raised by `lift` (for the nose), to picture pixels."""
         p = np.atleast_2d(np.asarray(points, np.float64))
         depth = np.clip(1 - (p[:, 0] / 1.32) ** 2 - ((p[:, 1] - 0.1) / 2.3) ** 2, 0, 1)
         return self.at(p, 1.02 * np.sqrt(depth) + lift)
 
     def smooth(
         self,
-        points: Sequence[Sequence[float]] | np.ndarray,
+        points: Points,
         *,
         closed: bool = True,
         lift: float = 0.0,
         steps: int = 6,
     ) -> np.ndarray:
-        """Place a smooth line through points on the face."""
+        """Return a smooth line through points on the surface of the face, in picture pixels."""
         return self.on(curve(points, closed=closed, steps=steps), lift=lift)
 
     def jawline(self) -> np.ndarray:
-        """Give the right half of the face's outline from the temple to the chin, shape (n, 2)."""
+        """Return the right half of the face's outline from the temple to the chin, shape (n, 2)."""
         look, chin = self.look, self.look.chin
         jaw, full = look.jaw, look.fullness
         square = 0.06 * look.masc * (1 - look.youth)
@@ -84,13 +85,13 @@ class Head:
         ])  # fmt: skip
 
     def outline(self) -> np.ndarray:
-        """Give the outline of the bare head in picture pixels."""
+        """Return the outline of the head without hair, in picture pixels."""
         crown = [[0.0, self.top], [0.40, self.top + 0.05], [0.76, self.top + 0.23], [1.0, self.top + 0.55]]
         full = curve(mirror(np.vstack([crown, self.jawline()])), steps=6)
         return self.at(full, 0.12)
 
     def landmarks(self) -> dict[str, tuple[float, float]]:
-        """Give the true places of eyes, nose, mouth, brows and chin in picture pixels.
+        """Return the true positions of eyes, nose, mouth, brows and chin in picture pixels.
 
         Returns
         -------
@@ -113,5 +114,5 @@ class Head:
         return {name: (float(x), float(y)) for name, (x, y) in places.items()}
 
     def mouth_width(self) -> float:
-        """Give half the width of the mouth."""
+        """Return half the width of the mouth."""
         return 0.40 + 0.035 * self.look.masc - 0.05 * self.look.youth + 0.06 * max(self.scene.smile, 0)

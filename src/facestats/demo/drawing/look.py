@@ -1,4 +1,4 @@
-"""What a drawn character looks like: numbers for one record, and the scene it is seen in."""
+"""The traits of a drawn character, and the scene of one picture of it: all numbers that drawing needs."""
 
 from __future__ import annotations
 
@@ -113,14 +113,14 @@ class Look:
 
 
 def draw_scene(rng: np.random.Generator, *, style: str = "train") -> Scene:
-    """Draw the chance part of one picture: pose, expression, light, backdrop, distance, noise.
+    """Choose at random what belongs to one picture: pose, expression, light, backdrop, distance, noise.
 
     Parameters
     ----------
     rng
-        Where the draws come from.
+        Source of chance.
     style
-        "train" or "eval"; the second takes other backdrops, light and distances.
+        "train" or "eval"; the second has other backdrops, light and distances.
 
     Returns
     -------
@@ -150,7 +150,7 @@ def draw_scene(rng: np.random.Generator, *, style: str = "train") -> Scene:
 
 
 def _hair_colors(record: Mapping[str, Any], rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-    """Choose hair, streak and brow colours; the bald still have brows."""
+    """Choose hair, streak and brow colours; bald characters have brows too."""
     name = record["hair_color"]
     if name == "colorful":
         first, second = rng.choice(len(DYES), 2, replace=False)
@@ -164,14 +164,14 @@ def _hair_colors(record: Mapping[str, Any], rng: np.random.Generator) -> tuple[n
 
 
 def draw_look(record: Mapping[str, Any], rng: np.random.Generator) -> Look:
-    """Turn a record into the numbers of one character; two characters of one record differ.
+    """Choose the traits of one character at random, within what its record says.
 
     Parameters
     ----------
     record
         The option of each of the nine attributes, None where it cannot be seen.
     rng
-        Where the draws come from.
+        Source of chance.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Draws the skin of a face: its modelling, freckles, the lines of age, and what grows on it."""
+"""Draw the skin of a face: light and shadow, freckles, wrinkles, beard and ears."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def paint_age_lines(canvas: Canvas, head: Head, rng: np.random.Generator, *, clip: np.ndarray) -> None:
-    """Draw wrinkles, bags and folds as far as the years have worn them."""
+    """Draw wrinkles, bags and folds, the stronger the higher the age."""
     look, u, wear = head.look, head.u, head.look.wear
     if wear <= 0:
         return
@@ -62,7 +62,7 @@ def paint_age_lines(canvas: Canvas, head: Head, rng: np.random.Generator, *, cli
 
 
 def paint_freckles(canvas: Canvas, head: Head, rng: np.random.Generator, *, clip: np.ndarray) -> None:
-    """Dot freckles or a teenager's spots on some faces."""
+    """Draw freckles, age spots or acne on some faces."""
     look, u = head.look, head.u
     spots = rng.normal(0, 1, (26, 2)) * [0.42, 0.13] + [0, 0.42]
     if look.extras["freckles"] < 0.12 and look.wear == 0:
@@ -81,7 +81,7 @@ def paint_freckles(canvas: Canvas, head: Head, rng: np.random.Generator, *, clip
 
 
 def paint_beard(canvas: Canvas, head: Head, rng: np.random.Generator, *, clip: np.ndarray) -> None:
-    """Grow stubble (1), a full beard (2) or a moustache and chin beard (3)."""
+    """Draw stubble (1), a full beard (2) or a moustache and chin beard (3)."""
     look, u, y = head.look, head.u, head.mouth_y
     jaw = head.jawline()
     rim = jaw[2 if look.beard < 3 else 5 :]
@@ -130,7 +130,7 @@ def paint_ears(canvas: Canvas, head: Head) -> None:
 
 
 def paint_shading(canvas: Canvas, head: Head, clip: np.ndarray) -> None:
-    """Model the face with soft light and shadow."""
+    """Paint the soft highlights and shadows of the face."""
     look, u, light = head.look, head.u, head.scene.light
     skin = look.skin
     dark, lit, blush = shade(skin, 0.66), shade(skin, 1.35), mix(skin, (214, 84, 74), 0.5)

@@ -1,4 +1,4 @@
-"""Draws hair as locks of strands between two edges: straight, wavy or curly."""
+"""Draw hair as locks of strands between two edges: straight, wavy or curly."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Strands:
     Parameters
     ----------
     head
-        The head that carries it.
+        The head with this hair.
     rng
-        For strands, curls and the like.
+        Source of chance for strands and curls.
     """
 
     def __init__(self, head: Head, rng: np.random.Generator) -> None:
@@ -47,7 +47,7 @@ class Strands:
         self.band = BANDS[int(rng.integers(len(BANDS)))]
 
     def _waves(self, line: np.ndarray, shift: float = 0.0) -> np.ndarray:
-        """Bend a line sideways into waves, more towards its end."""
+        """Add waves to a line, stronger towards its end."""
         step = np.linalg.norm(np.diff(line, axis=0), axis=1)
         run = np.concatenate([[0], np.cumsum(step)])
         swing = 0.095 * np.sin(run * 2 * np.pi / 0.62 + self.phase + shift) * np.clip(run / 0.7, 0, 1)
@@ -66,7 +66,7 @@ class Strands:
         across: bool = False,
         z: float = 0.15,
     ) -> None:
-        """Paint the hair between two edges; strands run along them, or from one to the other."""
+        """Paint the hair between two edges; strands run along them or, if `across`, from one to the other."""
         if self.style == "wavy" and not across:
             inner, outer = self._waves(_refine(inner)), self._waves(_refine(outer))
         shape = self.head.at(np.vstack([inner, outer[::-1]]), z)
@@ -110,7 +110,7 @@ class Strands:
         *,
         paint: tuple[np.ndarray, np.ndarray, np.ndarray, float],
     ) -> None:
-        """Roughen the edges with curls and cover the inside with coils."""
+        """Paint curls along the edges and coils between them."""
         base, dark, lit, z = paint
         length = np.linalg.norm(np.diff(outer, axis=0), axis=1).sum() + 1e-6
         rim = np.vstack([_refine(outer, round(length / 0.13)), _refine(inner, round(length / 0.2))])
@@ -133,7 +133,7 @@ class Strands:
 
 
 def _refine(line: np.ndarray, count: int = 72) -> np.ndarray:
-    """Resample a line evenly."""
+    """Return `count` points at equal distances along a line."""
     run = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
     at = np.linspace(0, run[-1], max(count, 2))
     return np.stack([np.interp(at, run, line[:, k]) for k in (0, 1)], 1)

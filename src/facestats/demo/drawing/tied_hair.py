@@ -1,4 +1,4 @@
-"""Draws tied hair: a ponytail, a bun, plaits."""
+"""Draw tied hair: a ponytail, a bun, braids."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def paint_tail(hair: Strands, canvas: Canvas) -> None:
-    """Paint a high side ponytail that falls beside the face."""
+    """Paint a high ponytail on one side that hangs beside the face."""
     s, top = hair.head.look.side, hair.head.top
     spine = [[s * 0.62, top + 0.12], [s * 0.98, top - 0.20], [s * 1.42, top + 0.15]]
     if hair.length == "short":
@@ -59,7 +59,7 @@ def paint_bun(hair: Strands, canvas: Canvas) -> None:
 
 
 def paint_braid(hair: Strands, canvas: Canvas, side: int) -> None:
-    """Paint one plait from behind the ear over the shoulder."""
+    """Paint one braid from behind the ear over the shoulder."""
     end = {"short": 1.20}.get(str(hair.length), hair.end)
     spine = curve([[side * 1.20, 0.16], [side * 1.36, 0.65], [side * 1.40, 1.2], [side * 1.38, max(end, 1.6)]],
                   closed=False, steps=20)  # fmt: skip

@@ -1,1 +1,1 @@
-"""Training the two tiny models of the demo; not part of the wheel."""
+"""Train the two tiny models of the demo; this package is in the repository, but not in the wheel."""

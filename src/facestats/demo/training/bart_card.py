@@ -1,4 +1,4 @@
-"""Held-out captions, a scorer and the model card of the tiny BART."""
+"""The model card of the tiny BART: held-out captions, a scorer and the text."""
 
 from __future__ import annotations
 
@@ -31,19 +31,19 @@ library_name: transformers
 license: mit
 tags: [bart, zero-shot-classification, nli, demo]
 ---
-# Tiny BART of the demo world
+# Tiny BART of the demo
 
-Tells what a caption of the demo world says about a person, and what it leaves open. It exists so that the whole of
-facestats runs and can be scored without downloading a model. It knows the words of `facestats.demo.writing.words` and little
-else: for real captions take a model trained on MNLI.
+Reads what a caption of the demo says about a person, and what it does not say. With it, all of facestats runs and can
+be scored without downloading a model. It knows the words of `facestats.demo.writing.words` and few others: for real
+captions use a model trained on MNLI.
 
 - `BartForSequenceClassification`, {parameters:,} weights in half precision: width {width}, {encoder} encoder layers, {decoder} decoder layer,
   trained from scratch; {vocabulary} WordPieces in lower case; at most {tokens} tokens for text and hypothesis together.
-- Labels as `facebook/bart-large-mnli`: 0 contradiction, 1 neutral, 2 entailment. Premise: the caption. Hypotheses: those
-  of `config/attributes.yaml`.
-- Data: fresh captions of the demo grammar in every batch; no text of any person and no pretrained weight was used.
-- Loss: cross-entropy of the three labels, and of entailment against contradiction alone. While training, helper heads
-  read all that a caption says from the encoder, and two cross-attention heads learn to look where the helpers look.
+- Labels as in `facebook/bart-large-mnli`: 0 contradiction, 1 neutral, 2 entailment. Premise: the caption. Hypotheses:
+  those of `config/attributes.yaml`.
+- Data: new captions of the demo grammar in every batch; no text by a person and no pretrained weights were used.
+- Loss: cross-entropy of the three labels, and of entailment against contradiction alone. In training, auxiliary heads
+  predict all that a caption says from the encoder, and two cross-attention heads learn the attention of these heads.
 - Command: `python -m facestats.demo.training.train_bart --out FOLDER --seed {seed} --pairs {pairs}`; {pairs:,} pairs of caption
   and hypothesis, about half an hour of one core. The scores: the same command with `--card`.
 
@@ -57,18 +57,18 @@ option with the largest entailment logit, if the softmax of its entailment again
 | --- | --- | --- | --- | --- |
 {rows}
 
-Tricky captions ({tricky} of {n}) hold negations ("not blonde", "no beard"), other people ("next to her stands an old man
-with red hair") or attribute words on things ("a green scarf").
+Tricky captions ({tricky} of {n}) have negations ("not blonde", "no beard"), other people ("next to her stands an old man
+with red hair") or attribute words that describe things ("a green scarf").
 
 ## Limits
 
-English of one grammar, with few unknown words; long texts must be cut into windows. Perceived attributes of drawn
-characters: never facts about a person. The model is certain also where it is wrong on texts unlike its own.
+English of one grammar, with few unknown words; long texts must be cut into windows. The labels are perceived attributes
+of drawn characters, never facts about a person. On texts unlike its own, the model is certain even when it is wrong.
 """
 
 
 def draw_captions(n: int, *, seed: int, split: str = "eval") -> list[Caption]:
-    """Draw captions about as many characters, half of them sentences, half tag lists."""
+    """Write `n` captions about `n` characters, half of them sentences, half tag lists."""
     rng = np.random.default_rng([seed, split == "eval"])
     return [
         write_caption(draw_record(rng, split=split), rng, kind=("sentence", "tags")[i % 2], split=split)
@@ -79,7 +79,7 @@ def draw_captions(n: int, *, seed: int, split: str = "eval") -> list[Caption]:
 def score_with(
     model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast
 ) -> Callable[[list[str], list[str]], np.ndarray]:
-    """Give a scorer for `evaluate` that runs the model in its own precision, pairs sorted by length."""
+    """Return a scorer for `evaluate` that runs the model in its own precision, with pairs sorted by length."""
     import torch
 
     def score(texts: list[str], hypotheses: list[str]) -> np.ndarray:
@@ -108,7 +108,7 @@ def write_card(out: Path, *, attributes: Path, seed: int, n_pairs: int, n: int =
     attributes
         The attribute file with the hypotheses.
     seed, n_pairs
-        What the training was started with.
+        Arguments of the training.
     n
         Number of captions.
     """
@@ -149,7 +149,7 @@ def write_card(out: Path, *, attributes: Path, seed: int, n_pairs: int, n: int =
 def _intervals(
     logits: np.ndarray, captions: Sequence[Caption], *, hypotheses: Sequence[Hypothesis]
 ) -> list[tuple[float, float]]:
-    """Bootstrap intervals of the mean macro-F1: all, sentences, tags, tricky."""
+    """Return bootstrap intervals of the mean macro-F1: all, sentences, tags, tricky."""
     labels = choose_options(logits, hypotheses)
     rng = np.random.default_rng(0)
     found = []

@@ -1,4 +1,4 @@
-"""Captions made rougher for training: unknown words, odd punctuation and neutral company, none of which changes what is said."""
+"""Add noise to captions for training: unknown words, odd punctuation and neutral sentences, which change no meaning."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ NEUTRAL = (
     "The artist works in a modern building.",
     "File 12 of 40.",
 )
-# Words that say nothing, whatever stands in their place.
+# Words that can be replaced by any other without changing what a caption says.
 _EMPTY = (
     "photo portrait picture drawing image stands looks camera park studio street window home smiling laughing sitting"
     " facing standing chair wall solo detailed masterpiece smile quality upper person individual character human tied"
@@ -43,7 +43,7 @@ _SEPARATORS = (" / ", " | ", " - ", " + ", " * ", "\n", " ; ", "  ")
 
 
 def roughen(text: str, rng: np.random.Generator, *, tags: bool) -> str:
-    """Make a caption rougher without changing what it says.
+    """Add noise to a caption without changing what it says.
 
     Parameters
     ----------
@@ -57,8 +57,8 @@ def roughen(text: str, rng: np.random.Generator, *, tags: bool) -> str:
     Returns
     -------
     str
-        The text with invented modifiers ("grolish blue eyes"), invented words in place of empty ones, other
-        separators, or neutral sentences round it; half of the texts stay as they are.
+        The text with invented modifiers ("grolish blue eyes"), with invented words in place of empty ones, with
+        other separators, or with neutral sentences around it; half of the texts stay as they are.
     """
     if rng.random() < 0.6:
         text = _modifiable().sub(lambda found: _modify(found[0], rng), text)
@@ -74,7 +74,7 @@ def roughen(text: str, rng: np.random.Generator, *, tags: bool) -> str:
 
 
 def invent_word(rng: np.random.Generator) -> str:
-    """Invent a word of one to three syllables that means nothing."""
+    """Invent a word of one to three syllables without meaning."""
     consonants, vowels = "bcdfghjklmnpqrstvwxyz", "aeiou"
     syllables = []
     for _ in range(1 + int(rng.random() * 3)):
@@ -86,7 +86,7 @@ def invent_word(rng: np.random.Generator) -> str:
 
 
 def _modify(word: str, rng: np.random.Generator) -> str:
-    """Put an invented modifier before a word in some cases."""
+    """Put an invented modifier before a word, in 12 % of cases."""
     if rng.random() > 0.12:
         return word
     return invent_word(rng) + ("-" if rng.random() < 0.35 else " ") + word
@@ -94,7 +94,7 @@ def _modify(word: str, rng: np.random.Generator) -> str:
 
 @cache
 def _modifiable() -> re.Pattern[str]:
-    """Words that keep their meaning behind a modifier: single adjectives and nouns of the training lexicon."""
+    """Match words that keep their meaning after a modifier: single adjectives and nouns of the training lexicon."""
     books: list[Any] = [*words.ADJECTIVES.values(), words.DRESS, words.STYLE_NOUNS, words.NOUNS["adult"]]
     phrases = {
         phrase.removeprefix("a ").replace("{c}", "")
@@ -110,5 +110,5 @@ def _modifiable() -> re.Pattern[str]:
 
 @cache
 def _empty() -> re.Pattern[str]:
-    """Empty words as they stand in captions."""
+    """Match the empty words."""
     return re.compile(rf"(?<![\w-])({'|'.join(sorted(set(_EMPTY.split())))})(?![\w-])", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Scores of the tiny CLIP and the model card that reports them."""
+"""The model card of the tiny CLIP, and the scores in it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from facestats.core.stats import wilson_interval
 from facestats.demo.records import OPTIONS
 
 if TYPE_CHECKING:
@@ -17,25 +18,25 @@ CARD = """---
 library_name: open_clip
 tags: [clip, zero-shot-image-classification, demo]
 ---
-# Tiny CLIP of the demo world
+# Tiny CLIP of the demo
 
-Understands the drawn characters of `facestats.demo` and nothing else: it exists so that the whole of facestats
-runs and can be scored without downloading a model. Its labels are perceived attributes of drawings; it must not
-be used on photographs, nor to say anything about a person.
+Encodes the drawn characters of `facestats.demo` and nothing else. With it, all of facestats runs and can be
+scored without downloading a model. Its labels are perceived attributes of drawings: do not use it on photographs,
+nor to say anything about a person.
 
 - Loads as `open_clip.create_model_and_transforms("local-dir:FOLDER")`; standard CLIP tokenizer; half precision.
 - Picture tower: open_clip's modified ResNet with one block a stage and width 16, from scratch, at 176 x 176
   pixels. Text tower: 2 layers of width 64.
 - Data: {characters} drawn characters (seed 1, style "train"), each as aligned face and as whole picture, and
-  captions written by the demo's grammar. No photograph and no pretrained weight was used.
+  captions written by the demo's grammar. No photograph and no pretrained weights were used.
 - Loss: a softmax per attribute over the averaged vectors of the prompts in `config/attributes.yaml`, on the view
   that shows the attribute, plus 0.15 times a contrastive loss between whole pictures and captions.
 - {made}
 
 ## Zero-shot accuracy on held-out characters
 
-Seed 4242, style "eval": combinations of attributes, backdrops and ranges of light and distance that training never
-drew; {scored}. 95 % intervals after Wilson (1927).
+Seed {seed}, style "eval": combinations of attributes, backdrops and ranges of light and distance that never occurred in
+training; {scored}. 95 % intervals by Wilson (1927).
 
 | attribute | accuracy | 95 % interval | characters | weakest option (recall) |
 | --- | --- | --- | --- | --- |
@@ -44,8 +45,8 @@ drew; {scored}. 95 % intervals after Wilson (1927).
 
 ## Limits
 
-One style of drawing; nine attributes with the options of the configuration; English prompts near the ones trained
-on. What cannot be seen (the hair colour of the bald) is not scored, though the model still answers.
+One style of drawing; nine attributes with the options of the configuration; English prompts similar to those of the
+training. What cannot be seen (such as the hair color of bald characters) is not scored, but the model labels it too.
 """
 
 
@@ -64,22 +65,20 @@ class Score:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the share (Wilson, 1927)."""
-        z, n, p = 1.959964, max(self.n, 1), self.accuracy
-        centre = (p + z * z / (2 * n)) / (1 + z * z / n)
-        half = z * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-        return float(centre - half), float(centre + half)
+        """95 % interval of the share (Wilson 1927)."""
+        low, high = wilson_interval(np.array([self.hits]), np.array([self.n]))
+        return float(low[0]), float(high[0])
 
 
 def score_options(guesses: Mapping[str, np.ndarray], truth: np.ndarray) -> dict[str, Score]:
-    """Score guesses against the truth, where it can be seen.
+    """Score guesses against the truth, leaving out what cannot be seen.
 
     Parameters
     ----------
     guesses
         Attribute to option numbers, shape (n,).
     truth
-        Option numbers, -1 where unseen, shape (n, 9).
+        Option numbers, -1 for options that cannot be seen, shape (n, 9).
 
     Returns
     -------
@@ -95,7 +94,9 @@ def score_options(guesses: Mapping[str, np.ndarray], truth: np.ndarray) -> dict[
     return scores
 
 
-def write_card(path: Path, scores: Mapping[str, Score], *, characters: int, made: str, scored: str) -> None:
+def write_card(
+    path: Path, scores: Mapping[str, Score], *, characters: int, made: str, seed: int, scored: str
+) -> None:
     """Write the model card with the scores per attribute.
 
     Parameters
@@ -103,11 +104,13 @@ def write_card(path: Path, scores: Mapping[str, Score], *, characters: int, made
     path
         README.md beside the weights.
     scores
-        As `score_options` gives them.
+        As from `score_options`.
     characters
-        Characters trained on.
+        Number of characters in the training.
     made
-        How it was trained: the command, passes and minutes.
+        How the model was trained: command, passes and minutes.
+    seed
+        Seed of the held-out characters.
     scored
         How faces were found for the scores.
     """
@@ -121,5 +124,7 @@ def write_card(path: Path, scores: Mapping[str, Score], *, characters: int, made
             f" {OPTIONS[name][worst]} ({recall[worst]:.2f}) |"
         )
     mean = float(np.mean([score.accuracy for score in scores.values()]))
-    text = CARD.format(rows="\n".join(rows), mean=mean, characters=characters, made=made, scored=scored)
+    text = CARD.format(
+        rows="\n".join(rows), mean=mean, characters=characters, made=made, seed=seed, scored=scored
+    )
     path.write_text(text, encoding="utf-8")

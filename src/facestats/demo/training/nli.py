@@ -1,4 +1,4 @@
-"""What a caption entails: hypotheses from the attribute file, their truth, and how well a scorer finds it."""
+"""Natural language inference on captions: hypotheses from the attribute file, their truth, and scores of a model."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CONTRADICTION, NEUTRAL, ENTAILMENT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Hypothesis:
-    """One sentence to test a text against: its attribute, its option (None: is it said at all?) and its words."""
+    """A sentence that a text may entail: its attribute, its option (None: is the attribute said at all?) and its text."""
 
     attribute: str
     option: str | None
@@ -26,14 +26,14 @@ class Hypothesis:
 
 
 def read_hypotheses(path: Path, *, questions: bool = False) -> tuple[Hypothesis, ...]:
-    """Read one hypothesis per option from an attribute file: its first text template round its first text phrase.
+    """Read one hypothesis per option from an attribute file: the first text template with the first text phrase.
 
     Parameters
     ----------
     path
         `config/attributes.yaml` or a file of the same form.
     questions
-        Whether the `text_question` of each attribute follows behind all options.
+        Whether the `text_question` of each attribute follows after all options.
 
     Returns
     -------
@@ -53,13 +53,13 @@ def read_hypotheses(path: Path, *, questions: bool = False) -> tuple[Hypothesis,
 
 
 def judge(caption: Caption, hypothesis: Hypothesis) -> int:
-    """Tell whether a caption entails a hypothesis.
+    """Judge whether a caption entails a hypothesis.
 
     Returns
     -------
     int
-        2 where the caption says the option; 0 where it says another or denies this one; else 1. Whether an
-        attribute is said at all is 2 or 1.
+        2 (entailment) if the caption says the option; 0 (contradiction) if it says another or denies this one;
+        else 1 (neutral). For the question whether an attribute is said at all, 2 or 1.
     """
     said = caption.said[hypothesis.attribute]
     if hypothesis.option is None:
@@ -73,9 +73,9 @@ def judge(caption: Caption, hypothesis: Hypothesis) -> int:
 def choose_options(
     logits: np.ndarray, hypotheses: Sequence[Hypothesis], *, threshold: float = 0.5
 ) -> dict[str, list[str | None]]:
-    """Choose each attribute's most entailed option, or None where entailment does not beat contradiction.
+    """Choose each attribute's most entailed option, or None if its contradiction outweighs its entailment.
 
-    The rule of the text stage: the option with the largest entailment logit, if the softmax of its
+    This is the rule of stage 04: the option with the largest entailment logit, if the softmax of its
     entailment against its contradiction reaches the threshold.
 
     Parameters
@@ -83,7 +83,7 @@ def choose_options(
     logits
         Shape (texts, hypotheses, 2): contradiction and entailment.
     hypotheses
-        As many as the second axis.
+        As many as the second axis is long.
     threshold
         Lowest score, 0 to 1.
 
@@ -106,7 +106,7 @@ def choose_options(
 def score_labels(
     labels: Mapping[str, Sequence[str | None]], captions: Sequence[Caption]
 ) -> dict[str, dict[str, float]]:
-    """Score labels against what the captions say, "not said" being a class like the others.
+    """Score labels against what the captions say; "not said" is a class like the others.
 
     Returns
     -------
@@ -138,15 +138,15 @@ def evaluate(
     hypotheses: Sequence[Hypothesis],
     threshold: float = 0.5,
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Label captions with a scorer and score the labels, over all captions and by kind.
+    """Label captions with a model and score the labels, for all captions and by kind.
 
     Parameters
     ----------
     score
-        Takes n texts and m hypotheses, returns (n, m, 2) logits of contradiction and entailment: the method
-        of that name of any text classifier of the package.
+        Takes n texts and m hypotheses and returns (n, m, 2) logits of contradiction and entailment, such as
+        the method `score` of any text classifier of the package.
     captions
-        Captions with their truth.
+        Captions, with what they say.
     hypotheses
         As from `read_hypotheses`.
     threshold

@@ -1,4 +1,4 @@
-"""Renders characters straight to what a small picture tower reads: the whole picture and the aligned face."""
+"""Render characters as the inputs of a small picture tower: the whole picture and the aligned face."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-CROPS = 2  # jittered crops kept of each picture
+CROPS = 2  # randomly shifted crops of each picture
 NAMES = (
     "left_eye_outer", "left_eye_inner", "right_eye_inner", "right_eye_outer", "nose_tip", "mouth_left", "mouth_right",
 )  # fmt: skip
-# where those points of a grown face lie, in interpupillary distances from between the pupils
+# positions of those points in an adult face, in interpupillary distances from between the pupils
 FACE = np.array([[-0.75, 0], [-0.26, 0.03], [0.26, 0.03], [0.75, 0], [0, 0.68], [-0.42, 1.06], [0.42, 1.06]])
 
 
@@ -30,7 +30,7 @@ def cut_face(
     *,
     jitter: np.random.Generator | None = None,
 ) -> np.ndarray:
-    """Cut the upright face of 512 x 512 pixels, pupils near x = 256 -/+ 58, y = 246.
+    """Cut out the upright face, 512 x 512 pixels, with the pupils near x = 256 -/+ 58, y = 246.
 
     Parameters
     ----------
@@ -39,7 +39,8 @@ def cut_face(
     landmarks
         True landmarks of the drawing.
     jitter
-        Moves, turns and scales the cut a little, as an imperfect detector does; None cuts exactly.
+        Source of small random shifts, turns and changes of scale, like those of an imperfect detector; None for an
+        exact cut.
 
     Returns
     -------
@@ -61,14 +62,14 @@ def cut_face(
 
 
 def _shrink(pixels: np.ndarray, size: int) -> np.ndarray:
-    """Resize as the model's own preprocessing does."""
+    """Resize as the preprocessing of the model does."""
     from PIL import Image
 
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
 
 
 def _move(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Zoom and shift a whole picture a little."""
+    """Zoom and shift a whole picture slightly."""
     scale = rng.uniform(0.97, 1.08)
     shift = SIZE / 2 * (1 - scale) + rng.uniform(-14, 14, 2)
     matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
@@ -80,21 +81,21 @@ def _move(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 def render_views(
     folder: Path, *, n: int, seed: int, size: int, style: str = "train", chunk: int = 250
 ) -> None:
-    """Render characters in both views into arrays on disk, chunk by chunk; finished chunks are kept.
+    """Render characters in both views to arrays on disk, in chunks; finished chunks are not rendered again.
 
     Parameters
     ----------
     folder
-        Receives `faces_000.npy`, `pictures_000.npy` (uint8, shape (chunk, CROPS, size, size, 3)) and
-        `records_000.json` for each chunk.
+        `faces_000.npy`, `pictures_000.npy` (uint8, shape (chunk, CROPS, size, size, 3)) and `records_000.json` of
+        each chunk are written there.
     n
         Number of characters.
     seed
-        Fixes records and drawings.
+        Seed of records and drawings.
     size
-        Edge of what the model reads.
+        Side of the model's input, in pixels.
     style
-        "train" jitters the cuts; "eval" cuts exactly.
+        "train" shifts the cuts randomly; "eval" cuts exactly.
     chunk
         Characters in one file.
     """

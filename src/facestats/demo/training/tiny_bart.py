@@ -1,4 +1,4 @@
-"""The demo's tiny BART before training: tokenizer, network, and the losses that teach it to match captions and hypotheses."""
+"""The tiny BART of the demo before training: its tokenizer, its network and the losses of its training."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def build_tokenizer(texts: Sequence[str], *, vocab_size: int = 1600) -> PreTrain
     Parameters
     ----------
     texts
-        What the vocabulary is learned from.
+        Texts from which the vocabulary is learnt.
     vocab_size
-        Entries at most; the five special ones have BART's ids.
+        Highest number of entries; the five special ones have the ids of BART.
 
     Returns
     -------
     PreTrainedTokenizerFast
-        Loads again by `AutoTokenizer.from_pretrained`.
+        `AutoTokenizer.from_pretrained` can load it once it is saved.
     """
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -90,7 +90,7 @@ def build_model(vocab_size: int, *, seed: int) -> torch.nn.Module:
         label2id={name: i for i, name in labels.items()},
     )
     model = BartForSequenceClassification(config)
-    # Sinusoids let attention learn "just before me" once for all positions, instead of once for each.
+    # With sinusoids, attention learns a relation such as "the token before" once for all positions, not once for each.
     model.model.shared.weight.data.normal_(std=0.1)
     for half in (model.model.encoder, model.model.decoder):
         half.embed_positions.weight.data = 0.1 * _sinusoids(*half.embed_positions.weight.shape)
@@ -98,7 +98,7 @@ def build_model(vocab_size: int, *, seed: int) -> torch.nn.Module:
 
 
 def _sinusoids(n: int, width: int) -> torch.Tensor:
-    """Position vectors of Vaswani et al. 2017, section 3.5."""
+    """Return the position vectors of Vaswani et al. (2017), section 3.5, with base 1,000 instead of 10,000."""
     import torch
 
     angles = torch.arange(n)[:, None] * torch.exp(torch.arange(0, width, 2) * (-math.log(1000.0) / width))
@@ -106,7 +106,7 @@ def _sinusoids(n: int, width: int) -> torch.Tensor:
 
 
 def build_helpers(d_model: int, n_hypotheses: int) -> torch.nn.ModuleDict:
-    """Helpers of training that are thrown away: they read all that a caption says from the encoder's states."""
+    """Build auxiliary heads for training: they predict all that a caption says from the states of the encoder."""
     from torch import nn
 
     return nn.ModuleDict(
@@ -121,7 +121,7 @@ def build_helpers(d_model: int, n_hypotheses: int) -> torch.nn.ModuleDict:
 def _attend(
     attention: torch.nn.Module, query: torch.Tensor, *, keys: torch.Tensor, blocked: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """One query per text through a BART attention: its result, and where each head looks."""
+    """Compute a BART attention for one query per text; return its result, and the attention weights of each head."""
     shape = (*keys.shape[:2], attention.num_heads, attention.head_dim)
     q = attention.q_proj(query).view(len(query), attention.num_heads, -1) * attention.head_dim**-0.5
     k, v = attention.k_proj(keys).view(shape), attention.v_proj(keys).view(shape)
@@ -130,12 +130,13 @@ def _attend(
 
 
 def decode_end(model: torch.nn.Module, ids: torch.Tensor, states: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Run a one-layer decoder for the last token alone, the only one that the classifier reads: a third of the work.
+    """Compute a one-layer decoder for the last token only, the one that the classifier reads: a third of the work.
 
     Returns
     -------
     tuple
-        Logits (n, 3), as the whole model gives them; the decoder's state (n, d); cross-attention (n, tokens, heads).
+        Logits (n, 3), equal to those of the whole model; state of the decoder (n, d); cross-attention
+        (n, tokens, heads).
     """
     import torch
     from transformers.models.bart.modeling_bart import shift_tokens_right
@@ -155,7 +156,13 @@ def decode_end(model: torch.nn.Module, ids: torch.Tensor, states: torch.Tensor) 
 def training_loss(
     model: torch.nn.Module, helpers: torch.nn.ModuleDict, batch: tuple, *, help_share: float
 ) -> tuple[torch.Tensor, ...]:
-    """Loss of the pair, plus the helpers' losses: total, pair, everything said, hypothesis, guidance of attention."""
+    """Compute the loss of a batch of pairs and of the auxiliary heads.
+
+    Returns
+    -------
+    tuple
+        Total; loss of the pairs; of everything that is said; of the hypothesis; of the guided attention.
+    """
     import torch
     from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
@@ -165,17 +172,18 @@ def training_loss(
     states = model.model.encoder(ids, attention_mask=(ids != 1).long()).last_hidden_state
     logits, state, seen = decode_end(model, ids, states)
     logits, target = logits.float(), truth[every, which]
-    # Two choices must hold: among all three labels, and entailment against contradiction alone.
+    # Two choices are trained: among all three labels, and entailment against contradiction alone.
     entails = (target == ENTAILMENT).float()
     against = binary_cross_entropy_with_logits(logits[:, ENTAILMENT] - logits[:, CONTRADICTION], entails)
     main = cross_entropy(logits, target) + against
-    # Attention of each hypothesis over the caption's tokens; <s> and </s> may mean that nothing is said.
+    # Attention of each hypothesis to the tokens of the caption; on <s> or </s>, it means that nothing is said.
     outside = torch.arange(ids.shape[1], device=device)[None, :, None] >= lengths[:, None, None]
     look = helpers["look"](states).masked_fill(outside, -1e4).softmax(1)
     said = helpers["say"](states).view(*states.shape[:2], -1, 3)
     dense = cross_entropy((look[..., None] * said).sum(1).flatten(0, 1).float(), truth.flatten())
     which_loss = cross_entropy(helpers["which"](state).float(), which)
-    # Two cross-attention heads learn to look where the helpers look: at what entails, at what contradicts, else at <s>.
+    # Two cross-attention heads learn the attention of the auxiliary heads: one to what entails, one to what
+    # contradicts; if there is nothing of the kind, to <s>.
     evidence, nowhere = look.detach()[every, :, which], torch.zeros_like(look[:, :, 0])
     nowhere[:, 0] = 1.0
     guide = 0.0

@@ -1,4 +1,4 @@
-"""The tiny CLIP of the demo world: its shape, its prompts, its labels, its files."""
+"""The tiny CLIP of the demo: its network, its prompts, its labels and its files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ PREPROCESS = {
 
 
 def read_prompts(path: Path) -> dict[str, tuple[str, list[list[str]]]]:
-    """Read the view and, for each option, the filled prompts of every attribute.
+    """Read the view of every attribute, and the prompts of its options.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ def read_prompts(path: Path) -> dict[str, tuple[str, list[list[str]]]]:
     """
     import yaml
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
     entries = yaml.safe_load(path.read_text(encoding="utf-8"))
     attributes = {name: AttributeSettings.model_validate(entry) for name, entry in entries.items()}
@@ -52,7 +52,7 @@ def read_prompts(path: Path) -> dict[str, tuple[str, list[list[str]]]]:
 
 
 class Anchors:
-    """Vectors of all options, made from their prompts as labelling makes them.
+    """Vectors of all options, computed from their prompts as in stage 03.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ class Anchors:
     tokenizer
         The standard tokenizer.
     device
-        Where the tokens live.
+        Device of the tokens.
     """
 
     def __init__(
@@ -75,14 +75,14 @@ class Anchors:
     def encode(
         self, model: torch.nn.Module, *, rng: np.random.Generator | None = None
     ) -> dict[str, torch.Tensor]:
-        """Average the unit vectors of each option's prompts, or of two of them drawn with `rng`.
+        """Average the unit vectors of each option's prompts, or of two random ones.
 
         Parameters
         ----------
         model
             The CLIP.
         rng
-            Draws prompts, which makes a training step cheaper; None takes all.
+            Chooses two prompts per option, which makes a training step cheaper; None takes all.
 
         Returns
         -------
@@ -114,7 +114,7 @@ def encode_tokens(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
     Parameters
     ----------
     model
-        An `open_clip.CLIP`, whose text tower is causal: what follows the last token changes nothing.
+        An `open_clip.CLIP`. Its text tower is causal, so positions after the last token change nothing.
     tokens
         Shape (n, 77).
 
@@ -134,7 +134,7 @@ def encode_tokens(model: torch.nn.Module, tokens: torch.Tensor) -> torch.Tensor:
 
 
 def scale(x: torch.Tensor) -> torch.Tensor:
-    """Subtract the mean and divide by the deviation that the model's configuration names."""
+    """Normalise pixels with the mean and the standard deviation of the model's configuration."""
     import torch
 
     mean, std = (torch.tensor(PREPROCESS[k]).view(1, 3, 1, 1) for k in ("mean", "std"))
@@ -142,14 +142,14 @@ def scale(x: torch.Tensor) -> torch.Tensor:
 
 
 def build_model(device: str, *, weights: Path | None = None) -> tuple[torch.nn.Module, Any]:
-    """Make the model and its tokenizer with open_clip's own classes.
+    """Make the model and its tokenizer with the classes of open_clip.
 
     Parameters
     ----------
     device
         "cpu" or "cuda".
     weights
-        File to start from; None starts untrained.
+        File of weights to start from; None for an untrained model.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def build_model(device: str, *, weights: Path | None = None) -> tuple[torch.nn.M
 def evaluate(
     model: torch.nn.Module, anchors: Anchors, views: Mapping[str, np.ndarray], *, device: str
 ) -> dict[str, np.ndarray]:
-    """Label characters without training.
+    """Label characters by their prompts.
 
     Parameters
     ----------
@@ -180,7 +180,7 @@ def evaluate(
     views
         "face" and "full" to uint8 pictures, shape (n, h, w, 3).
     device
-        Where the model is.
+        Device of the model.
 
     Returns
     -------
@@ -204,7 +204,7 @@ def evaluate(
 
 
 def save_model(model: torch.nn.Module, folder: Path) -> None:
-    """Write what `open_clip` loads through ``local-dir:``: half-precision weights and configuration."""
+    """Write the weights in half precision and the configuration; open_clip loads the folder with ``local-dir:``."""
     import torch
     from safetensors.torch import save_file
 
@@ -219,7 +219,7 @@ def save_model(model: torch.nn.Module, folder: Path) -> None:
 
 
 def encode_truth(records: Sequence[Mapping[str, str | None]]) -> np.ndarray:
-    """Number each record's options, -1 where unseen; int64 of shape (n, 9)."""
+    """Return the option numbers of each record, -1 for options that cannot be seen; int64 of shape (n, 9)."""
     return np.array(
         [[OPTIONS[name].index(r[name]) if r[name] is not None else -1 for name in OPTIONS] for r in records]
     )

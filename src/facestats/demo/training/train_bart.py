@@ -1,4 +1,4 @@
-"""Train the demo's tiny BART, which tells what a caption says: `python -m facestats.demo.training.train_bart --out DIR`."""
+"""Train the tiny BART of the demo, which reads captions: `python -m facestats.demo.training.train_bart --out DIR`."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _POOL = 2048
 _BATCH = 128
-# Matching a caption with a hypothesis is learned on short captions first: from this share of training on, this many tokens.
+# Training begins with short captions: from this share of the training on, captions of up to so many tokens.
 _LENGTHS = {0.0: 24, 0.12: 48, 0.25: MAX_TOKENS}
 
 
 def _choose(truth: np.ndarray, rng: np.random.Generator) -> list[int]:
-    """Draw three hypotheses of one caption: entailed, contradicted and neutral ones in fixed shares."""
+    """Draw three hypotheses for one caption: 34 % entailed, 26 % contradicted, the rest neutral."""
     kinds = [np.flatnonzero(truth == label) for label in (0, 1, 2)]
     chosen = []
     for share in rng.random(3):
@@ -57,7 +57,7 @@ def _batches(
     rng: np.random.Generator,
     longest: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]]:
-    """Endless batches of fresh pairs of about one length: token ids, premise lengths, hypothesis, truth of all hypotheses."""
+    """Yield batches of new pairs of similar length: token ids, premise lengths, hypothesis, truth of all hypotheses."""
     seconds = [ids[1:] for ids in tokenizer([h.text for h in hypotheses])["input_ids"]]
     while True:
         captions = [write_caption(draw_record(rng, split="train"), rng) for _ in range(_POOL)]
@@ -95,18 +95,18 @@ def _batches(
 def train(
     out: Path, *, attributes: Path, seed: int = 0, n_pairs: int = 900_000, peak_rate: float = 2e-3
 ) -> None:
-    """Train from scratch on fresh captions and write the folder: weights and tokenizer.
+    """Train from scratch on new captions, and write weights and tokenizer.
 
     Parameters
     ----------
     out
-        Folder to write; a checkpoint is saved there every few minutes, so that training can be stopped at any time.
+        Folder to write; it is saved every four minutes, so that training can be stopped at any time.
     attributes
         The attribute file with the hypotheses.
     seed
         Seed of weights and captions.
     n_pairs
-        Number of (caption, hypothesis) pairs to learn from.
+        Number of (caption, hypothesis) pairs to train on.
     peak_rate
         Highest learning rate.
     """
@@ -139,7 +139,7 @@ def train(
 
 
 class _Learner:
-    """Model, helpers and optimizer: passes run in bfloat16 where that is fast, weights are kept in full precision."""
+    """Model, auxiliary heads and optimizer: passes run in bfloat16 if that is fast, weights stay in full precision."""
 
     def __init__(
         self, tokenizer: PreTrainedTokenizerFast, *, n_hypotheses: int, seed: int, rate: float
@@ -158,10 +158,10 @@ class _Learner:
         self.rate, self.steps = rate, 0
 
     def learn(self, batch: tuple, *, progress: float) -> list[float]:
-        """Take one step; give the parts of the loss."""
+        """Take one step; return the parts of the loss."""
         import torch
 
-        # Helpers lead first, then the pair alone decides more.
+        # In the last 40 % of the training, the auxiliary heads count less.
         loss, *parts = training_loss(
             self.worker[0], self.worker[1], batch, help_share=1.0 if progress < 0.6 else 0.3
         )
@@ -187,14 +187,14 @@ def _save(model: torch.nn.Module, tokenizer: PreTrainedTokenizerFast, out: Path)
     """Write weights in half precision as safetensors, and the tokenizer."""
     copy.deepcopy(model).cpu().half().save_pretrained(out)
     tokenizer.save_pretrained(out)
-    # The class name that transformers 4 and 5 both know.
+    # This class name is known to transformers 4 and 5.
     settings = out / "tokenizer_config.json"
     known = json.loads(settings.read_text(encoding="utf-8")) | {"tokenizer_class": "PreTrainedTokenizerFast"}
     settings.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Train, then score on held-out captions and write the model card; `--card` only scores."""
+    """Train, then score on held-out captions and write the model card; with `--card`, only score and write."""
     import torch
 
     parser = argparse.ArgumentParser(description=__doc__)

@@ -1,4 +1,4 @@
-"""Trains the tiny CLIP of the demo world: ``python -m facestats.demo.training.train_clip --out FOLDER``."""
+"""Train the tiny CLIP of the demo: ``python -m facestats.demo.training.train_clip --out FOLDER``."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ BATCH = 64
 
 
 def augment(images: np.ndarray, *, rng: np.random.Generator) -> torch.Tensor:
-    """Shift, flip, light and blur uint8 pictures (n, h, w, 3) a little, and normalise them."""
+    """Shift and flip uint8 pictures (n, h, w, 3), change their brightness and colors slightly, and normalise them."""
     import torch
 
     out = np.empty_like(images)
@@ -62,7 +62,7 @@ def compute_loss(
     captions: torch.Tensor,
     factor: torch.Tensor,
 ) -> torch.Tensor:
-    """Add a softmax for each attribute over its options to a contrastive loss of whole pictures and captions.
+    """Add up the cross-entropy of each attribute and the contrastive loss of whole pictures and captions.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def compute_loss(
     views
         Attribute to the view that shows it.
     truth
-        Options of the batch, -1 where unseen, shape (n, 9).
+        Option numbers of the batch, -1 for options that cannot be seen, shape (n, 9).
     captions
         Unit vectors of the captions of the whole pictures.
     factor
-        The model's scale of cosines.
+        Factor on cosines, learnt by the model.
 
     Returns
     -------
@@ -114,7 +114,7 @@ class Trainer:
     built
         Model and tokenizer, as `build_model` gives them.
     steps, minutes
-        Whichever ends first ends the training; the learning rate falls towards that end.
+        Training ends with the one that is reached first; the learning rate falls towards that end.
     rate
         Highest learning rate.
     """
@@ -147,24 +147,24 @@ class Trainer:
 
     @property
     def progress(self) -> float:
-        """Share of the training that is done."""
+        """Share of the training that is done, 0 to 1."""
         return max(self.step / self.steps, self.elapsed / self.minutes)
 
     def averaged(self) -> torch.nn.Module:
-        """Give the running average of the model, which labels better than its latest state."""
+        """Return the running average of the model, which labels better than its latest state."""
         model = self.average.module
-        model.attn_mask.copy_(self.model.attn_mask)  # averaging its infinities gave NaN
+        model.attn_mask.copy_(self.model.attn_mask)  # the average of its infinities is NaN
         return model
 
     def run_epoch(self) -> float:
-        """Train once over all characters; the mean loss."""
+        """Train once on all characters; return the mean loss."""
         order = self.rng.permutation(len(self.records))
         parts = (order[k : k + BATCH] for k in range(0, len(order) - BATCH + 1, BATCH))
         losses = [self._run_step(rows) for rows in parts if self.progress < 1]
         return float(np.mean(losses))
 
     def _run_step(self, rows: np.ndarray) -> float:
-        """Take one optimizer step on some characters, each seen as face and as whole picture."""
+        """Take one optimizer step on some characters, each as face and as whole picture."""
         import torch
         from torch.nn.functional import normalize
 
@@ -202,12 +202,12 @@ class Trainer:
 
 
 def train(arguments: argparse.Namespace) -> None:
-    """Render, train, score after every pass and keep the weights of the last.
+    """Render and train; after every pass, score the model and write its weights and its card.
 
     Parameters
     ----------
     arguments
-        As the command line gives them.
+        Arguments of the command line.
     """
     import torch
 
@@ -240,6 +240,7 @@ def train(arguments: argparse.Namespace) -> None:
             scores,
             characters=len(data[2]),
             made=made,
+            seed=SEED_EVAL,
             scored="faces cut by true landmarks",
         )
 

@@ -1,1 +1,1 @@
-"""Writing their captions."""
+"""Write captions about drawn characters."""

@@ -1,4 +1,4 @@
-"""Captions about drawn characters, written from a grammar that knows what each caption says and what it leaves open."""
+"""Write captions about drawn characters by a grammar, which records what each caption says and what it does not."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ _SPELLINGS = (("gray", "grey"), ("color", "colour"), ("armor", "armour"), ("jewe
 
 @dataclass(frozen=True)
 class Caption:
-    """A text and what it says.
+    """A text, and what it says about the character.
 
     Attributes
     ----------
     text
         The caption.
     said
-        Attribute to option, None where the text does not say.
+        Attribute to option; None if the text does not say it.
     denied
-        Pairs (attribute, option) that the text says are not so.
+        Pairs (attribute, option) that the text denies.
     kind
         `sentence` or `tags`.
     tricky
-        Whether the text holds negations, other people, or attribute words that belong to things.
+        Whether the text has negations, other people, or attribute words that describe things.
     """
 
     text: str
@@ -59,23 +59,23 @@ def write_caption(
     kind: str | None = None,
     split: str = "train",
 ) -> Caption:
-    """Write one caption that mentions none to all of a character's attributes.
+    """Write one caption that mentions some, all or none of a character's attributes.
 
     Parameters
     ----------
     record
-        Attribute to option, None where it cannot be seen.
+        Attribute to option; None if it cannot be seen.
     rng
         Source of chance: the same state writes the same caption.
     kind
-        `sentence` or `tags`; None draws one.
+        `sentence` or `tags`; None chooses one at random.
     split
-        `train` or `eval`: each has words and frames that the other never uses.
+        `train` or `eval`: each has words and sentence frames that the other never uses.
 
     Returns
     -------
     Caption
-        The text and its truth.
+        The text, and what it says.
 
     Raises
     ------
@@ -95,14 +95,14 @@ def write_caption(
     n_tricks = 1 + int(rng.random() * 3) if pen.chance(0.5) else 0
     write = _write_sentences if kind == "sentence" else write_tags
     text = _spell(pen, write(pen, facts, n_tricks))
-    # A contrast that found no clause to stand in was not written.
+    # A planned contrast ("black, not blonde") is not written if no clause can hold it, so it does not count.
     return Caption(text, said, tuple(pen.denied), kind, n_tricks > pen.contrasts)
 
 
 def _choose_said(record: Mapping[str, Any], rng: np.random.Generator) -> dict[str, Any]:
-    """Draw how many attributes are mentioned, then which."""
+    """Choose at random how many attributes are mentioned, then which."""
     seen = [name for name in ATTRIBUTES if record[name] is not None]
-    # No caption comments on the curves of a minor.
+    # A caption never says "curvy" of a minor.
     if record["age"] in {"child", "teen"} and record["body_type"] == "curvy":
         seen.remove("body_type")
     chosen = {seen[i] for i in rng.permutation(len(seen))[: int(rng.random() * (len(seen) + 1))]}
@@ -110,7 +110,7 @@ def _choose_said(record: Mapping[str, Any], rng: np.random.Generator) -> dict[st
 
 
 def _spell(pen: Pen, text: str) -> str:
-    """Fix articles; write a share of the captions in British spelling, in lower case or contracted."""
+    """Correct articles; write a share of the captions in British spelling, lower case or with contractions."""
     text = re.sub(r"\b(a) (?=[aeio]|u[^n]|8|11|18)(?!euro|one)", r"\1n ", text, flags=re.IGNORECASE)
     for american, british in _SPELLINGS if pen.chance(0.4) else ():
         text = text.replace(american, british)
@@ -122,7 +122,7 @@ def _spell(pen: Pen, text: str) -> str:
 
 
 def _add_tricks(pen: Pen, facts: Mapping[str, str], *, n_tricks: int) -> tuple[list[str], list[str]]:
-    """Fragments for the noun phrase and clauses, none of which says anything about the person."""
+    """Return fragments for the noun phrase, and clauses; none of them says an attribute of the person."""
     fragments: list[str] = []
     clauses: list[str] = []
     open_names = [name for name in ATTRIBUTES if name not in facts and pen.record[name]]
@@ -149,7 +149,7 @@ def _add_tricks(pen: Pen, facts: Mapping[str, str], *, n_tricks: int) -> tuple[l
 
 
 def _write_sentences(pen: Pen, facts: Mapping[str, str], n_tricks: int) -> str:
-    """An opening that names the person, then clauses; each said attribute stands in one of them."""
+    """Write an opening that names the person, then clauses; each said attribute is in one of them."""
     fragments, clauses = _add_tricks(pen, facts, n_tricks=n_tricks)
     head_share = pen.rng.random()
     hair = {name: facts[name] for name in HAIR if name in facts}
@@ -160,7 +160,7 @@ def _write_sentences(pen: Pen, facts: Mapping[str, str], n_tricks: int) -> str:
     rest_hair = {name: hair[name] for name in hair if name not in head_hair}
     said = [write_clause(pen, name, facts[name]) for name in facts if name not in {*in_head, "gender", *HAIR}]
     said += [write_hair_clause(pen, rest_hair)] if rest_hair else []
-    # Gender stands in the noun, in a pronoun alone ("A person ... Her eyes ...") or in a clause.
+    # Gender is said by the noun, by pronouns alone ("A person ... Her eyes ...") or by a clause.
     way = pen.rng.random() if "gender" in facts else 1.0
     by_pronoun = way < 0.3 and said and facts["gender"] != "non-binary"
     if 0.3 <= way < 0.4:
@@ -185,7 +185,7 @@ def _write_sentences(pen: Pen, facts: Mapping[str, str], n_tricks: int) -> str:
 
 
 def _join(pen: Pen, clauses: list[str]) -> str:
-    """Sentences out of clauses."""
+    """Join clauses to sentences."""
     text = clauses[0]
     for clause in clauses[1:]:
         text += (pen.pick(words.FRAMES["join"]).replace("_", " ") if pen.chance(0.4) else ". ") + clause
@@ -194,7 +194,7 @@ def _join(pen: Pen, clauses: list[str]) -> str:
 
 
 def _invent_name(pen: Pen) -> str:
-    """A name that means nothing, so that unknown words are known to say nothing."""
+    """Invent a name without meaning, so that a model learns that unknown words say nothing."""
     syllables = (
         "ka",
         "ro",

@@ -1,4 +1,4 @@
-"""Characters of the demo world: the attributes and options that it knows, and records drawn from them by chance."""
+"""The attributes and options that captions can mention, and random records of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @cache
 def list_options() -> dict[str, tuple[str, ...]]:
-    """List attributes and options that the grammar can speak of, in the order of `config/attributes.yaml`."""
+    """List the attributes and options of the grammar, in the order of `config/attributes.yaml`."""
     hair = {"hair_style": tuple(words.STYLE_VERBS), "hair_color": tuple(words.ADJECTIVES["hair_color"])}
     hair["hair_length"] = ("bald", *words.ADJECTIVES["hair_length"])
     face = {name: tuple(words.ADJECTIVES[name]) for name in ("eye_color", "body_type")}
@@ -32,7 +32,7 @@ HAIR = ("hair_style", "hair_color", "hair_length")
 
 
 def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[str, Any]:
-    """Draw a character's nine attributes, each option equally likely; the bald have no hair style or color.
+    """Draw a character's nine attributes, each option equally likely; bald characters have no hair style or color.
 
     Parameters
     ----------
@@ -44,12 +44,12 @@ def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[s
     Returns
     -------
     dict
-        Attribute to option; None where it cannot be seen.
+        Attribute to option; None if it cannot be seen.
     """
     options = list_options()
     while True:
         places = {name: int(rng.random() * len(found)) for name, found in options.items()}
-        # A sum modulo five holds out combinations while every option, and every pair of options, stays in both splits.
+        # A sum modulo five holds out combinations, while every option and every pair of options is in both splits.
         if split is None or (sum(places.values()) % 5 == 0) == (split == "eval"):
             break
     record: dict[str, Any] = {name: options[name][place] for name, place in places.items()}

@@ -1,4 +1,4 @@
-"""How the demo captions put one attribute, one person or one thing into words: the layer between lexicon and captions."""
+"""Write phrases about one attribute, one person or one thing: the layer between the lexicon and the captions."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ _VERBS |= {"identifies": "identify", "seems": "seem"}
 
 
 class Pen:
-    """Words about one person, drawn by chance from one split of the lexicon.
+    """Draw words about one person at random from one split of the lexicon.
 
     Parameters
     ----------
     record
-        The person's attributes, so that what is denied is truly not so.
+        The person's attributes, so that only what is false is denied.
     rng
         Source of chance.
     split
         `train` or `eval`.
     gender
-        The gender that the text says and that pronouns follow; None for "they" or "the person".
+        The gender that the text says, which decides the pronouns; None for "they" or "the person".
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Pen:
         self._forms |= {"S": forms["s"], "P": owner}
 
     def chance(self, share: float) -> bool:
-        """Decide yes in this share of cases."""
+        """Return True with this probability."""
         return self.rng.random() < share
 
     def pick(self, entry: str) -> str:
@@ -64,16 +64,16 @@ class Pen:
         return phrases[int(self.rng.random() * len(phrases))]
 
     def fill(self, frame: str, **parts: str) -> str:
-        """Fill a frame's pronouns, verbs and parts."""
+        """Insert pronouns, verbs and `parts` into a frame."""
         return frame.format_map(self._forms | parts)
 
     def dress(self, option: str) -> str:
-        """Draw a garment, coloured in a share of cases."""
+        """Draw a garment, sometimes with a color."""
         color = f"{self.pick(words.COLORS)} " if self.chance(0.3) else ""
         return self.pick(words.DRESS[option]).format(c=color)
 
     def phrase(self, name: str, option: str) -> str:
-        """Draw the words for one option as they stand after "is", "has" or "wears"."""
+        """Draw the words for one option that follow "is", "has" or "wears"."""
         if name == "age":
             return self.fill(self.pick(words.AGE_PREDICATES[option]))
         if name == "gender":
@@ -86,7 +86,7 @@ class Pen:
         return self.pick(words.ADJECTIVES[name].get(option) or words.STYLE_NOUNS[option])
 
     def wrong(self, name: str) -> str:
-        """Draw an option that this person does not have, and note that the text denies it."""
+        """Draw an option that this person does not have, and record that the text denies it."""
         unfair = {self.record[name], "curvy" if self.minor else None}
         others = [option for option in list_options()[name] if option not in unfair]
         option = others[int(self.rng.integers(len(others)))]
@@ -95,7 +95,7 @@ class Pen:
 
 
 def write_denial(pen: Pen, name: str) -> str:
-    """Write a clause, or a fragment without subject, saying that one option is not so."""
+    """Write a clause, or a fragment without subject, that denies one option."""
     option = pen.wrong(name)
     text = pen.phrase(name, option)
     frame = words.DENIED.get(name, "")
@@ -109,7 +109,7 @@ def write_denial(pen: Pen, name: str) -> str:
 
 
 def write_clause(pen: Pen, name: str, option: str) -> str:
-    """Write a clause that says one attribute, in a share of cases against another ("black, not blonde")."""
+    """Write a clause that says one attribute, sometimes with a contrast ("black, not blonde")."""
     if option == "bald":
         return pen.fill(pen.pick(words.BALD["clause"]))
     text = pen.phrase(name, option)
@@ -178,7 +178,7 @@ def write_hair_clause(pen: Pen, hair: Mapping[str, str]) -> str:
 
 
 def _name_person(pen: Pen, age: str | None, gender: str | None) -> tuple[list[str], str]:
-    """Age words and a noun: (["young"], "woman"); what is None is left unsaid."""
+    """Return age words and a noun, such as (["young"], "woman"); what is None is not said."""
     if age is None:
         return [], pen.pick(words.NOUNS["unstated" if pen.minor else "adult"][gender])
     if gender is None and age in words.AGE_NOUNS and pen.chance(0.4):
@@ -216,7 +216,7 @@ def describe_person(pen: Pen, facts: Mapping[str, str], *, glue: str | None = No
 
 
 def _describe_looks(pen: Pen, facts: Mapping[str, str]) -> tuple[list[str], list[str]]:
-    """Body, eyes and hair as words before the noun and phrases after it."""
+    """Return words before the noun, and phrases after it, for body, eyes and hair."""
     hair = {name: facts[name] for name in HAIR if name in facts}
     before, after = [], []
     if "body_type" in facts:
@@ -245,14 +245,14 @@ def _describe_looks(pen: Pen, facts: Mapping[str, str]) -> tuple[list[str], list
 
 
 def name_thing(pen: Pen) -> str:
-    """Name a thing with an attribute word of its own."""
+    """Name a thing that has an attribute word, such as "a green scarf"."""
     if pen.chance(0.35):
         return pen.pick(words.ODD_THINGS)
     return f"a {pen.pick(words.COLORS)} {pen.pick(words.THINGS)}"
 
 
 def describe_other(pen: Pen, *, glue: str | None = None) -> str:
-    """Describe somebody else, of a gender that no pronoun of the caption can mean, with attributes that are not the subject's."""
+    """Describe another person, with other attributes, and of a gender to which no pronoun of the caption can refer."""
     record = draw_record(pen.rng)
     record["gender"] = {"male": "female", "female": "male"}.get(
         str(pen.gender), "male" if pen.chance(0.5) else "female"

@@ -1,4 +1,4 @@
-"""Tag lists about a character: "1girl, long black hair, eye color: blue, green scarf"."""
+"""Write tag lists about a character, such as "1girl, long black hair, eye color: blue, green scarf"."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ TAG_SEPARATORS = ",_ | ,_ | ,_ // ;_ | , // _/_ | ;_"
 
 
 def write_tags(pen: Pen, facts: Mapping[str, str], n_tricks: int) -> str:
-    """Write a tag list: one tag per said attribute (hair sometimes in one), fillers, and tags about other things."""
+    """Write a tag list: a tag per said attribute (sometimes one for all hair), fillers, and tags about other things."""
     keyed = pen.chance(0.2)
     hair = {name: facts[name] for name in HAIR if name in facts}
     joint = not keyed and len(hair) > 1 and pen.chance(0.35)
@@ -87,7 +87,7 @@ def write_tags(pen: Pen, facts: Mapping[str, str], n_tricks: int) -> str:
 
 
 def _tag(pen: Pen, name: str, option: str, *, keyed: bool) -> str:
-    """One tag that says one attribute, as "blue eyes" or "eye color: blue"."""
+    """Write a tag that says one attribute, such as "blue eyes" or "eye color: blue"."""
     if name in TAGS:
         text = pen.pick(TAGS[name][option])
         text = option if pen.minor and text in {"man", "woman", "lady", "guy"} else text
@@ -110,5 +110,5 @@ def _tag(pen: Pen, name: str, option: str, *, keyed: bool) -> str:
 
 
 def _strip(text: str) -> str:
-    """A noun phrase without its article."""
+    """Return a noun phrase without its article."""
     return re.sub(r"^(a|an) ", "", text)

@@ -1,8 +1,8 @@
-"""The lexicon of the demo captions: what each option is called, and the frames that hold the words.
+"""The lexicon of the demo captions: the phrases for each option, and the sentence frames that hold them.
 
 Every entry is one string of three groups, `both // training only // evaluation only`, with ` | ` between phrases.
-Evaluation phrases join known words in new ways, because no small model can know a word that it has never seen.
-Spelling here is American; `captions` turns a share of the texts into British spelling.
+Evaluation phrases combine known words in new ways, because a small model cannot know a word that it has never seen.
+The spelling is American; `captions` writes a share of the texts in British spelling.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ def parse_phrases(entry: str) -> dict[str, tuple[str, ...]]:
     Parameters
     ----------
     entry
-        `both // training only // evaluation only`, each group ` | `-separated; later groups may be missing.
+        `both // training only // evaluation only`, with ` | ` between phrases; later groups may be missing.
 
     Returns
     -------
     dict
-        Keys `train` and `eval`, each the shared phrases followed by its own.
+        `train` and `eval`: the shared phrases, followed by those of that split.
     """
     both, train, held_out = (
         [w.strip() for w in g.split("|") if w.strip()] for g in (entry + " // // ").split("//")[:3]
@@ -30,7 +30,7 @@ def parse_phrases(entry: str) -> dict[str, tuple[str, ...]]:
     return {"train": tuple(both + train), "eval": tuple(both + held_out)}
 
 
-# Adjectives: they stand before a noun, after "is", and in tags.
+# Adjectives, used before a noun, after "is", and in tags.
 ADJECTIVES = {
     "age": {
         "child": "little // small // young",
@@ -111,7 +111,7 @@ NOUNS = {
         None: "child | kid // toddler",
     },
 }
-# Ages without an adjective: predicates after "is", and nouns that say the age alone.
+# Ages without an adjective: predicates after "is", and nouns that say only the age.
 AGE_PREDICATES = {
     "child": "a child | a kid // a small child | still a child // only a child",
     "teen": "a teenager | a teen // an adolescent | in {p} teens // still a teenager",
@@ -224,7 +224,7 @@ PREDICATED_GENDER = {
     "non-binary": "non-binary | androgynous // genderqueer | nonbinary // a non-binary person",
 }
 
-# What is not about the person: attribute words on things, other people, and what is denied.
+# What is not about the person: attribute words that describe things, other people, and what is denied.
 COLORS = "black | brown | blonde | red | white | gray | blue | green | amber | golden | pink | purple | silver | hazel // yellow"
 THINGS = "scarf | car | wall | bag | hat | umbrella | door // balloon | chair | sofa | bicycle | lamp | flower | book // curtain | wall | bag"
 ODD_THINGS = (

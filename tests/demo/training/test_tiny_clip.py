@@ -56,8 +56,9 @@ def test_wilson_interval_matches_published_value():
 def test_card_names_every_attribute(tmp_path):
     truth = encode_truth(sample_records(30, seed=3))
     scores = score_options({name: np.abs(truth[:, k]) for k, name in enumerate(OPTIONS)}, truth)
-    write_card(tmp_path / "README.md", scores, characters=10, made="By hand.", scored="by eye")
+    write_card(tmp_path / "README.md", scores, characters=10, made="By hand.", seed=77, scored="by eye")
     text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "Seed 77, style" in text
     assert all(f"| {name} | 1.000 |" in text for name in OPTIONS)
 
 

@@ -1,0 +1,93 @@
+"""What holds for every plot: it draws on the given axes, bears an empty table, and names a missing column."""
+
+import matplotlib.pyplot as plt
+import polars as pl
+import pytest
+
+from facestats import plots
+from facestats.core.tables import TableError
+from tests.plots.samples import composite, eigen, group_difference, profile, relations, stability
+
+CALLS = {
+    "alignment_scatter": lambda t, c, ax: plots.alignment_scatter(t, ax=ax),
+    "alignment_sheet": lambda t, c, ax: plots.alignment_sheet(t, c, c, n_faces=3, ax=ax),
+    "cluster_sheet": lambda t, c, ax: plots.cluster_sheet(t, c, n_faces=3, ax=ax),
+    "composite_grid": lambda t, c, ax: plots.composite_grid({"women": composite()}, ax=ax),
+    "confusion": lambda t, c, ax: plots.confusion(t, "age", "text_age", ax=ax),
+    "cooccurrence": lambda t, c, ax: plots.cooccurrence(t, ["age", "gender"], ax=ax),
+    "difference_map": lambda t, c, ax: plots.difference_map(group_difference(), ax=ax),
+    "eigenface_walk": lambda t, c, ax: plots.eigenface_walk(eigen(), ax=ax),
+    "face_grid": lambda t, c, ax: plots.face_grid(t, c, captions="gender", ax=ax),
+    "face_map": lambda t, c, ax: plots.face_map(t, ax=ax),
+    "failure_sheet": lambda t, c, ax: plots.failure_sheet(t, c, ax=ax),
+    "histogram": lambda t, c, ax: plots.histogram(t, "score", by="gender", ax=ax),
+    "label_bars": lambda t, c, ax: plots.label_bars(t, "age", by="gender", ax=ax),
+    "probability_bars": lambda t, c, ax: plots.probability_bars(t.head(1), "age", ax=ax),
+    "profile_bars": lambda t, c, ax: plots.profile_bars(profile(), 0, ax=ax),
+    "relation_bars": lambda t, c, ax: plots.relation_bars(relations(), ax=ax),
+    "score_histogram": lambda t, c, ax: plots.score_histogram(t, "age", threshold=0.5, ax=ax),
+    "stability_curve": lambda t, c, ax: plots.stability_curve(stability(), ax=ax),
+    "status_bars": lambda t, c, ax: plots.status_bars(t, ax=ax),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_every_plot_draws_on_the_axes_it_is_given_or_makes_one(name, table, crops):
+    ax = plt.subplots()[1]
+    before = table.clone()
+    assert CALLS[name](table, crops, ax) is ax
+    assert ax.has_data()
+    own = CALLS[name](table, crops, None)
+    assert own is not ax
+    own.figure.canvas.draw()  # nothing warns, nothing fails
+    assert table.equals(before)
+
+
+def test_all_plots_are_offered():
+    assert set(CALLS) <= set(plots.__all__)
+
+
+NO_TABLE = {
+    "composite_grid",
+    "difference_map",
+    "eigenface_walk",
+    "stability_curve",
+    "profile_bars",
+    "relation_bars",
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - NO_TABLE))
+def test_a_table_without_rows_is_drawn_and_says_so(name, table, crops):
+    if name in {"probability_bars"}:
+        pytest.skip("shows one face and refuses any other number")
+    empty = table.clear()
+    ax = CALLS[name](empty, crops, None)
+    ax.figure.canvas.draw()
+    said = [t.get_text() for t in ax.texts] + [ax.get_title(loc="left")]
+    assert any(word in text for text in said for word in ("n = 0", "no ", "0 of 0", "0 clusters")), said
+
+
+NOTHING = {
+    "composite_grid": (lambda: plots.composite_grid({}), "no average faces"),
+    "stability_curve": (lambda: plots.stability_curve(stability().clear()), "too few faces"),
+    "profile_bars": (lambda: plots.profile_bars(profile().clear(), 0), "no clusters"),
+    "label_bars": (
+        lambda: plots.label_bars(pl.DataFrame({"a": ["x", "y"], "g": [None, None]}), "a", by="g"),
+        "no labels",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_nothing_to_draw_is_a_line_of_text(name):
+    draw, said = NOTHING[name]
+    ax = draw()
+    ax.figure.canvas.draw()
+    assert said in ax.texts[0].get_text()
+
+
+@pytest.mark.parametrize("name", sorted(set(CALLS) - NO_TABLE))
+def test_a_missing_column_is_named(name, table, crops):
+    with pytest.raises(TableError, match="has no column"):
+        CALLS[name](table.select("image_id"), crops, None)

@@ -1,0 +1,35 @@
+"""Statuses, failures and alignment."""
+
+import numpy as np
+from matplotlib.colors import to_hex
+
+from facestats import plots
+
+
+def test_status_bars_count(table):
+    ax = plots.status_bars(table)
+    assert [p.get_width() for p in ax.patches] == [8, 3, 1]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["ok", "no_face", "truncated"]
+    colors = [to_hex(p.get_facecolor()) for p in ax.patches]
+    assert colors[0] != colors[1] == colors[2]
+
+
+def test_failure_sheet_groups_by_status_and_opens_only_what_could_be_decoded(table, crops):
+    ax = plots.failure_sheet(table, crops)
+    texts = [t.get_text() for t in ax.texts]
+    assert texts[-2:] == ["no_face\nn = 3", "truncated\nn = 1"]
+    assert texts[0].startswith("8.png\nno face was found")
+    sheet = np.asarray(ax.images[0].get_array())
+    assert sheet[60, 60].tolist() == [160, 100, 50]
+    assert sheet[sheet.shape[0] // 2 + 60, 60].tolist() == [225] * 3  # truncated: not opened again
+    none = plots.failure_sheet(table.head(8), crops)
+    assert "no failures among 8" in none.texts[0].get_text()
+
+
+def test_alignment_scatter_applies_the_matrix(table):
+    template = {"nose tip": np.array([[30, 40]])}
+    ax = plots.alignment_scatter(table, size=64, template=template)
+    nose = ax.collections[3].get_offsets()
+    assert np.allclose(nose, table["landmarks"].to_numpy()[:, 1])
+    assert np.allclose(ax.collections[4].get_offsets(), [[30, 40]])
+    assert ax.get_ylim() == (64, 0)
