@@ -32,7 +32,7 @@ ATTRIBUTES = {name: attribute(name) for name in OPTIONS}
 
 def enum(name, codes):
     """Options of an attribute, by their index."""
-    return pl.Series([OPTIONS[name][i] for i in codes], dtype=pl.Enum(OPTIONS[name]))
+    return pl.Series([OPTIONS[name][int(i)] for i in codes], dtype=pl.Enum(OPTIONS[name]))
 
 
 def labelled(rng, true, name, *, accuracy, prefix=""):

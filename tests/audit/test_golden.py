@@ -6,7 +6,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats import audit
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from tests.golden import check_golden
 
 N, DIM = 160, 8

@@ -37,7 +37,7 @@ SIDE = AttributeSettings(
 def faces(tmp_path):
     from PIL import Image
 
-    draw_faces(tmp_path / "raw", n=6)
+    draw_faces(tmp_path / "raw", n_faces=6)
     for file in (tmp_path / "raw").glob("*.png"):
         pixels = np.array(Image.open(file))
         pixels[:, :150] = np.minimum(pixels[:, :150].astype(int) + 60, 255)

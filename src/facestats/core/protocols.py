@@ -113,7 +113,10 @@ class ImageClassifier(Protocol):
     the number of pictures per call.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the model, which stands for it in the provenance."""
+
     options: tuple[str, ...]
     prefix: str
     batch_size: int
@@ -125,7 +128,9 @@ class ImageClassifier(Protocol):
 class Regressor(Protocol):
     """Predicts a number from features; chooses its own settings from the training data alone."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Name of the model, which stands for it in the provenance."""
 
     def fit(
         self,

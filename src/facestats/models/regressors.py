@@ -36,8 +36,7 @@ def regressor(settings: RatingsSettings) -> Regressor:
     >>> fs.models.regressor(RatingsSettings(regressor="mlp"))
     Mlp(hidden=16, decays=(0.1, 1.0), epochs=100)
     """
-    made = mlp() if settings.regressor == "mlp" else ridge()
-    return made  # type: ignore[return-value]  # their names are read-only, that of the protocol is not
+    return mlp() if settings.regressor == "mlp" else ridge()
 
 
 def ridge(*, alphas: tuple[float, ...] = (0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100, 300)) -> Ridge:
