@@ -1,4 +1,4 @@
-"""JupyterLab in a headless Chromium, for tests of what a notebook shows: `from browser import lab, needs_browser`."""
+"""JupyterLab in a headless Chromium, for tests of what a notebook shows: `from tests.browser import lab, needs_browser`."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ import pytest
 from PIL import Image
 
 TOKEN = "facestats-test"
-# no graphics card is needed: WebGL is drawn by the processor
+# the processor draws WebGL, so that no graphics card is needed
 FLAGS = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist"]
 PATIENCE = 60_000  # milliseconds
 
 
 def why_no_browser() -> str:
-    """Say what is missing for tests in a browser; empty if nothing is."""
+    """Say what is missing for tests in a browser; empty if nothing is missing."""
     if find_spec("playwright") is None:
         return "playwright is not installed: pip install 'facestats[browser]'"
     if chromium():
@@ -44,8 +44,8 @@ def chromium():
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
-_lacking = why_no_browser()
-needs_browser = pytest.mark.skipif(bool(_lacking), reason=_lacking or "a browser is at hand")
+_missing = why_no_browser()
+needs_browser = pytest.mark.skipif(bool(_missing), reason=_missing or "a browser is there")
 
 
 @dataclass
@@ -73,13 +73,13 @@ class Lab:
         return self.page.locator(".jp-Notebook .jp-CodeCell").nth(number)
 
     def run(self, number: int) -> str:
-        """Run the `number`-th cell, wait until it is done, and return the text that it printed."""
+        """Run the `number`-th cell, wait for its end, and return the text that it printed."""
         cell = self.cell(number)
         prompt = cell.locator(".jp-InputPrompt")
         deadline, pressed = time.monotonic() + PATIENCE / 1000, 0.0
         while not re.search(r"\d", shown := prompt.inner_text()):
             assert time.monotonic() < deadline, f"cell {number} does not end: {cell.inner_text()}"
-            if "*" not in shown and time.monotonic() > pressed + 10:  # a page that is not ready hears no key
+            if "*" not in shown and time.monotonic() > pressed + 10:  # a page that is not ready ignores keys
                 cell.locator(".cm-content").click()
                 self.page.keyboard.press("Control+Enter")
                 pressed = time.monotonic()
@@ -89,14 +89,14 @@ class Lab:
         return "\n".join(cell.locator("[data-mime-type='application/vnd.jupyter.stdout']").all_inner_texts())
 
     def picture(self, target=None) -> np.ndarray:
-        """Return the page, or one element of it, as pixels (height, width, 3)."""
+        """Return the page, or one element of it, as pixels, (height, width, 3)."""
         shot = (target or self.page).screenshot()
         return np.asarray(Image.open(io.BytesIO(shot)).convert("RGB"))
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab of its own in a folder of its own, open in a browser."""
+    """A new JupyterLab in a new folder, open in a browser."""
     from playwright.sync_api import sync_playwright
 
     folder = tmp_path_factory.mktemp("lab")

@@ -1,10 +1,10 @@
-"""A landmarker that counts, for tests of how often a picture is looked at."""
+"""A landmarker that counts, for tests of how often a picture is processed."""
 
 from facestats.testing import FakeLandmarker
 
 
 class Ledger(FakeLandmarker):
-    """Notes in a file each picture that it looks at, in whatever process."""
+    """Writes one dot into a file for each picture that it gets, in any process."""
 
     def __init__(self, file):
         self.file = file

@@ -48,9 +48,14 @@ EXCEPTED = {("search_faces", "top"), ("embeddings.search_faces", "top")}
 
 
 def test_the_flow_is_flat_and_everything_else_has_a_noun():
-    assert len(FLOW) <= 21
+    assert len(FLOW) <= 21, "the flow is for what most notebooks call; reach the new name by its noun"
     assert {"audit.prompts", "audit.calibration", "ratings.reliability", "clusters.profile"} <= {*PUBLIC}
     assert {"composites.difference", "human_labels.read"} <= {*PUBLIC}
+
+
+@pytest.mark.parametrize("noun", NOUNS)
+def test_tab_completion_on_a_noun_shows_what_there_is_about_it_and_nothing_else(noun):
+    assert dir(getattr(fs, noun)) == sorted(getattr(fs, noun).__all__)
 
 
 def test_a_public_name_stays_a_function_when_the_module_of_that_name_is_imported():

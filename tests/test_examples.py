@@ -1,4 +1,4 @@
-"""The example scripts run on a finished project, and print what their first lines promise."""
+"""The example scripts run on a finished project, and print what their docstrings announce."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import polars as pl
 from facestats.core.label_columns import label_names
 from facestats.core.tables import FACES, FINGERPRINT, KEY, MASTER, TableError, check_columns, check_table
 
-VERSION = 2  # increase it when the same tables would give a different one
+VERSION = 2  # raise it when the same input would give another table
 SOURCES = pl.Enum(["human", "probe", "agreement", "image", "text"])
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def merge_master(
     All rows of `faces` with all columns of the inputs. For each attribute `a` that has picture labels: `a` (Enum, the
     merged value), `a_source` (Enum, the first source that has a value, in this order: human, probe, agreement of
     picture and text, image, text), `a_score` (Float32, score of that value; for human labels the share of labellers
-    who gave it), `a_conflict` (Boolean, picture and text differ; the label of the probe counts for the picture if there
-    is one), `image_a` (Enum) and `image_a_score` (Float32), the label from the prompts, and, if people labelled it,
+    who gave it), `a_conflict` (Boolean: the text differs from the picture, whose label is the probe's if there is one),
+    `image_a` (Enum) and `image_a_score` (Float32), the label from the prompts, and, if people labelled it,
     `human_a` (Enum) and `human_a_score` (Float32).
 
     Raises

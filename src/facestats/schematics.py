@@ -133,3 +133,7 @@ def _short(dtype: DataType) -> str:
     """Name of a type; without its parameters if they make it long, as those of an Enum with many options."""
     text = str(dtype)
     return text if len(text) <= 32 else text.partition("(")[0]
+
+
+def __dir__() -> list[str]:
+    return __all__

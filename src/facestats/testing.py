@@ -241,51 +241,44 @@ def example_project() -> ExampleProject:
     ['ok']
     """
     # imported here, so that the models of this module can be used without loading the stages
-    from facestats import attributes as stage_03
-    from facestats import clusters as stage_07
-    from facestats import embeddings as stage_02
-    from facestats import faces as stage_01
-    from facestats import inputs
-    from facestats import master as stage_06
-    from facestats import ratings as stage_05
-    from facestats import text_labels as stage_04
+    from facestats import attributes, clusters, embeddings, faces, inputs, master, ratings, text_labels
     from facestats.store import Store
 
     holder = TemporaryDirectory(prefix="facestats-example-", ignore_cleanup_errors=True)
     atexit.register(holder.cleanup)
     folder = Path(holder.name)
     names = _write_raw(folder / "raw")
-    attributes = {"age": _attribute("Age", AGES), "hair_color": _attribute("Hair_Color", COLORS)}
+    asked = {"age": _attribute("Age", AGES), "hair_color": _attribute("Hair_Color", COLORS)}
     store, landmarker, encoder = Store(folder), FakeLandmarker(), FakeEncoder()
     classifier = FakeTextClassifier()
     build = partial(store.build, progress=False)
     images, captions = inputs.list_images(folder / "raw"), inputs.list_captions(folder / "raw")
     crops = store.crops_dir
-    faces = build(
-        "faces", images, stage_01.align_faces, landmarker=landmarker, crops_dir=crops, size=64, workers=1
+    aligned = build(
+        "faces", images, faces.align_faces, landmarker=landmarker, crops_dir=crops, size=64, workers=1
     )
     vectors = build(
         "embeddings",
-        faces,
-        stage_02.embed_faces,
+        aligned,
+        embeddings.embed_faces,
         encoder=encoder,
         crops_dir=crops,
         raw_dir=folder / "raw",
         workers=1,
     )
-    labels = build("attributes", vectors, stage_03.label_attributes, encoder=encoder, attributes=attributes)
-    said = build("text_labels", captions, stage_04.label_texts, classifier=classifier, attributes=attributes)
+    labels = build("attributes", vectors, attributes.label_attributes, encoder=encoder, attributes=asked)
+    said = build("text_labels", captions, text_labels.label_texts, classifier=classifier, attributes=asked)
     tables = {"attributes": labels, "text_labels": said, "captions": captions}
-    build("master", faces, stage_06.merge_master, chunk_size=None, **tables)
+    build("master", aligned, master.merge_master, chunk_size=None, **tables)
     # UMAP takes seconds to load: both layouts are therefore those of the principal components
-    flat = stage_07.project_pca(vectors).with_columns(pca_x="x", pca_y="y")
-    clusters = stage_07.cluster_faces(vectors, n_clusters=3)
-    store.write("clusters", clusters.join(flat, on="image_id", how="left", validate="1:1"))
+    flat = clusters.project_pca(vectors).with_columns(pca_x="x", pca_y="y")
+    found = clusters.cluster_faces(vectors, n_clusters=3)
+    store.write("clusters", found.join(flat, on="image_id", how="left", validate="1:1"))
     true = pl.Series("true_age", [AGES[i % 2] for i in range(12)], dtype=pl.Enum(AGES))
     return ExampleProject(
         folder,
         store,
-        attributes,
+        asked,
         landmarker,
         encoder,
         classifier,
@@ -297,7 +290,7 @@ def example_project() -> ExampleProject:
         text_labels=store.read("text_labels"),
         master=store.read("master"),
         clusters=store.read("clusters"),
-        ratings=stage_05.read(folder / "raw" / "ratings.csv"),
+        ratings=ratings.read(folder / "raw" / "ratings.csv"),
     )
 
 
@@ -320,3 +313,7 @@ def _attribute(title: str, options: Sequence[str]) -> AttributeSettings:
         text_templates=("The person has {}.",),
         options={o: OptionSettings(image=(f"{o} {title}", o), text=(o,)) for o in options},
     )
+
+
+def __dir__() -> list[str]:
+    return __all__

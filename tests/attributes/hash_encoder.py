@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 import polars as pl
 
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 
 DIM = 12
 

@@ -42,7 +42,7 @@ def test_a_probe_that_beats_the_prompts_gets_columns_of_its_own():
     assert probed.select(plain.columns).equals(plain)
     assert probed.columns == [*plain.columns, "probe_x", "probe_x_score", "probe_x_margin", "probe_x_probs"]
     assert probed.schema["probe_x"] == pl.Enum(["a", "b"])
-    # what the table says of a picture that was learnt from is what the test has measured
+    # what the table says of a picture that was learned from is what the test has measured
     assert (probed["probe_x"].cast(pl.String) == labels["value"]).mean() == pytest.approx(row["accuracy"])
     new = table(40, seed=9).with_columns(image_id="new" + pl.col("image_id"))
     found = label_attributes(new, HashEncoder(), attributes, probes=probes)["probe_x"]
@@ -70,7 +70,7 @@ def test_without_prompts_the_report_says_so():
     assert probes.promoted == {}
 
 
-def test_hard_rows_are_not_tested_on_and_rows_without_a_vector_not_learnt_from():
+def test_hard_rows_are_not_tested_on_and_rows_without_a_vector_not_learned_from():
     frame, labels = learnable()
     nulls = frame.with_columns(embedding=pl.when(pl.int_range(pl.len()) >= 10).then("embedding"))
     reasons = pl.Series(["low_margin"] * 50 + ["random"] * 40 + [None] * 30)

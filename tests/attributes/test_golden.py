@@ -6,7 +6,7 @@ from PIL import Image
 
 import facestats as fs
 from facestats import attributes
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from tests.golden import check_golden
 
 N, DIM = 110, 16
@@ -150,7 +150,7 @@ def test_the_golden_values_of_attributes(tmp_path):
             "promoted": list(probes.promoted),
             "held_out": {name: probe.held_out[::9] for name, probe in probes.fitted.items()},
             "attributes": labelled.select(~pl.selectors.starts_with("probe_"))[::4],
-            "learnt": labelled.select(pl.selectors.starts_with("probe_"))[::4],
+            "learned": labelled.select(pl.selectors.starts_with("probe_"))[::4],
             "probabilities": {
                 name: probe.probabilities(pl.Series(["x", "y"]), table["embedding_full"][:2].to_numpy())
                 for name, probe in probes.fitted.items()
@@ -159,5 +159,5 @@ def test_the_golden_values_of_attributes(tmp_path):
             "picked": picked.select("image_id", "reason"),
             "classified": classified,
         },
-        rough=dict.fromkeys(("held_out", "learnt", "probabilities"), 1e-3),
+        rough=dict.fromkeys(("held_out", "learned", "probabilities"), 1e-3),
     )

@@ -14,7 +14,7 @@ from facestats.attributes.probe_fitting import (
     fit_regression,
     learning_curve,
 )
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from tests.conftest import DATA
 
 SFHQ = DATA / "clip_sfhq/embeddings.parquet"
@@ -83,7 +83,7 @@ def test_other_pictures_of_a_person_do_not_help_in_the_test():
     assert few.what_is_missing() == "8 different persons, 10 are needed"
 
 
-def test_easy_options_are_learnt_and_the_curve_climbs():
+def test_easy_options_are_learned_and_the_curve_climbs():
     rows = clusters(n=200, spread=1.2)
     held_out = cross_validate(rows, seed=0)
     assert np.allclose(held_out.sum(axis=1), 1)
@@ -114,7 +114,7 @@ def test_a_probe_is_promoted_where_the_interval_of_its_gain_lies_above_zero(shar
     assert parts[2].shape == (120, 3)
 
 
-def test_rows_picked_for_being_hard_are_learnt_from_but_do_not_count():
+def test_rows_picked_for_being_hard_are_learned_from_but_do_not_count():
     easy = clusters(n=80, spread=0.3)
     rng = np.random.default_rng(5)
     wrong = rng.integers(0, 3, 40)  # hard rows whose labels are noise

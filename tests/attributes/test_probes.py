@@ -5,7 +5,7 @@ from safetensors.numpy import save_file
 
 import facestats as fs
 from facestats.attributes.probes import CURVE, REPORT, Probe, Probes, probes_name
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from facestats.core.protocols import ModelError
 
 OPTIONS = ("red", "black", "blonde")
@@ -39,7 +39,7 @@ def test_probabilities_are_the_softmax_of_the_logits_and_sum_to_one():
     assert np.allclose(found.sum(axis=1), 1)
 
 
-def test_a_picture_that_was_learnt_from_is_labelled_by_the_fold_that_had_not_seen_it():
+def test_a_picture_that_was_learned_from_is_labelled_by_the_fold_that_had_not_seen_it():
     one, vectors = probe(), unit(3)
     found = one.probabilities(pl.Series(["b", "x", "a"]), vectors)
     assert np.allclose(found[[0, 2]], 1 / 3)

@@ -44,12 +44,14 @@ def test_groups_are_named_by_size_and_small_ones_said(
     assert capsys.readouterr().out == ""
     assert fs.composites.groups(rows, "gender", min_faces=9) == {"gender female": {"gender": "female"}}
     said = capsys.readouterr().out
-    assert "1 of 2 groups of gender have fewer than 9 faces and are left out (male: 8)" in said
+    assert "1 of 2 groups of gender has fewer than 9 faces and is left out (male: 8)" in said
     gaps = rows.with_columns(gender=pl.lit(None, dtype=pl.String))
     assert fs.composites.groups(gaps, "gender", min_faces=9) == {}
     assert "0 of 0 groups of gender" in capsys.readouterr().out
     with pytest.raises(TableError, match="mood"):
         fs.composites.groups(rows, "mood")
+    with pytest.raises(TableError, match=r"no column 'gendr' \(did you mean 'gender'\?\)"):
+        fs.composites.select(rows, gendr="female")
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30), st.integers(1, 6))

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import facestats as fs
-from facestats.core.display import format_number, format_value
+from facestats.core.display import count_of, format_number, format_value
 
 LONG = "A sentence that goes on and on. " * 20
 
@@ -103,5 +103,20 @@ def test_a_line_below_says_how_many_rows_there_are():
 def test_more_than_twelve_columns_are_refused():
     table = pl.DataFrame({f"c{i}": [i] for i in range(13)})
     assert len(cells(fs.show(table.drop("c12"))._repr_html_())) == 12
-    with pytest.raises(ValueError, match=r"13 columns .*at most 12 .*table\.select\('c0', \.\.\.\).*'c12'"):
-        fs.show(table)
+    for wide in (table, table.lazy()):
+        with pytest.raises(
+            ValueError, match=r"13 columns .*at most 12 .*table\.select\('c0', \.\.\.\).*'c11' and 1 more\.$"
+        ):
+            fs.show(wide)
+
+
+def test_a_lazy_table_and_a_series_are_shown_as_tables():
+    table = pl.DataFrame({"label": ["a", "b"]})
+    assert repr(fs.show(table.lazy(), n_rows=1)) == "label\na\n1 of 2 rows"
+    assert repr(fs.show(table["label"], title="Labels")) == "Labels\nlabel\na\nb"
+
+
+def test_one_thing_is_counted_in_the_singular():
+    assert [count_of(n, "face") for n in (0, 1, 2)] == ["0 faces", "1 face", "2 faces"]
+    assert count_of(1, "row fulfils", "rows fulfil") == "1 row fulfils"
+    assert count_of(7, "row fulfils", "rows fulfil") == "7 rows fulfil"

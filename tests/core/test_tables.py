@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.core.tables import Table, check_columns
+from facestats.core.tables import Table, TableError, check_columns
 
 SMALL = Table("small", "notebooks/99_small.ipynb", (), {"image_id": pl.String, "n": pl.Int32, "v": pl.Array})
 
@@ -42,6 +42,28 @@ def test_a_closed_table_may_have_fingerprints():
 def test_missing_columns_are_named_with_the_call_that_makes_them():
     with pytest.raises(
         fs.tables.TableError,
-        match=r"no column \['x', 'y'\]; it has \['image_id', 'n', 'v'\]. They are made by f",
+        match=r"^the frame has no column 'x', 'y'; it has 'image_id', 'n', 'v'\. The missing columns are made by f\.$",
     ):
         check_columns(frame(), "n", "x", "y", made_by="f")
+
+
+def test_a_misspelt_column_is_answered_with_the_nearest_one():
+    with pytest.raises(
+        TableError,
+        match=r"no column 'Image_ID', 'valeu' \(did you mean 'image_id', 'value'\?\); it has 'image_id', 'n', 'v', 'value'\.",
+    ):
+        check_columns(frame(value=1), "n", "Image_ID", "valeu", made_by="f")
+    with pytest.raises(
+        TableError, match=r"no column 'vv'; it has 'image_id', 'n', 'v'\. The missing column is"
+    ):
+        check_columns(frame(), "v", "vv", made_by="f")  # `v` is wanted as well, so that it cannot be meant
+    with pytest.raises(TableError, match=r"no column 'v'; it has no columns\."):
+        check_columns(pl.DataFrame(), "v", made_by="f")
+
+
+def test_of_a_wide_table_twelve_columns_are_named():
+    wide = pl.DataFrame({f"column_{chr(97 + i)}": [0] for i in range(20)})
+    with pytest.raises(TableError) as caught:
+        check_columns(wide, "column_tt", made_by="f")
+    assert "(did you mean 'column_t'?); it has 'column_a', " in str(caught.value)
+    assert "'column_l' and 8 more. The" in str(caught.value)

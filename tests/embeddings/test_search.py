@@ -37,6 +37,16 @@ def test_a_query_that_is_no_direction_is_refused(query):
         search_faces(table, query)
 
 
+def test_a_text_as_query_is_answered_with_the_call_that_encodes_it():
+    table, _ = vectors_table()
+    with pytest.raises(
+        ValueError,
+        match=r"^query is a vector, got the text 'a laughing person'\. Encode it first:"
+        r" clip\.encode_texts\(\['a laughing person'\]\)\[0\]$",
+    ):
+        search_faces(table, "a laughing person")
+
+
 def test_a_search_over_nothing_finds_nothing():
     table, matrix = vectors_table()
     assert search_faces(table.clear(), matrix[0]).height == 0

@@ -69,7 +69,7 @@ class FailsOnBlue:
 
 @pytest.fixture
 def raw(tmp_path):
-    draw_faces(tmp_path / "raw", n=5)
+    draw_faces(tmp_path / "raw", n_faces=5)
     return tmp_path / "raw"
 
 
@@ -314,7 +314,7 @@ def test_plain_names_stay_readable():
 @pytest.mark.parametrize("name", ["two words.png", "顔.png", "n" * 250 + ".png", "deep/er/a.jpg", "a\nb.png"])
 def test_odd_names_get_their_crop(tmp_path, name):
     (tmp_path / "raw" / name).parent.mkdir(parents=True)
-    draw_faces(tmp_path, n=1)
+    draw_faces(tmp_path, n_faces=1)
     (tmp_path / "face_000.png").rename(tmp_path / "raw" / name)
     faces = align(tmp_path / "raw", tmp_path / "crops")
     assert faces[KEY].to_list() == [name]
@@ -335,7 +335,7 @@ def crops_on_disk(store):
 
 def test_the_crops_of_a_stored_table_stay_until_a_table_of_another_size_is_complete(tmp_path, monkeypatch):
     store = fs.Store(tmp_path / "data")
-    draw_faces(tmp_path / "raw", n=4)
+    draw_faces(tmp_path / "raw", n_faces=4)
     old = build_faces(store, tmp_path / "raw")
     with monkeypatch.context() as patch:
         patch.setattr("facestats.store.store.assemble", _killed)
@@ -353,7 +353,7 @@ def test_the_crops_of_a_stored_table_stay_until_a_table_of_another_size_is_compl
 
 def test_a_run_that_was_killed_before_it_swept_is_swept_by_the_next(tmp_path, monkeypatch):
     store = fs.Store(tmp_path / "data")
-    draw_faces(tmp_path / "raw", n=2)
+    draw_faces(tmp_path / "raw", n_faces=2)
     build_faces(store, tmp_path / "raw")
     (store.crops_dir / f".{'0' * 16}.123.tmp").write_bytes(b"half a crop of a killed worker")
     with monkeypatch.context() as patch:
@@ -368,7 +368,7 @@ def test_a_run_that_was_killed_before_it_swept_is_swept_by_the_next(tmp_path, mo
 
 def test_crops_stay_as_long_as_master_names_them_and_while_faces_are_made(tmp_path):
     store = fs.Store(tmp_path / "data")
-    draw_faces(tmp_path / "raw", n=2)
+    draw_faces(tmp_path / "raw", n_faces=2)
     faces = build_faces(store, tmp_path / "raw")
     build_master(store, faces)
     (tmp_path / "raw/face_000.png").unlink()
@@ -391,7 +391,7 @@ def _keep_crops(faces):
 
 def test_crops_outside_the_store_are_left_alone(tmp_path):
     store = fs.Store(tmp_path / "data")
-    draw_faces(tmp_path / "raw", n=2)
+    draw_faces(tmp_path / "raw", n_faces=2)
     elsewhere = tmp_path / "shared by several"
     for n in (2, 1):
         store.build(
@@ -407,8 +407,8 @@ def _killed(*_, **__):
 
 def test_the_crop_of_a_removed_picture_goes_and_those_that_stay_are_not_touched(tmp_path):
     store = fs.Store(tmp_path / "data")
-    draw_faces(tmp_path / "raw/deep", n=1)
-    draw_faces(tmp_path / "raw", n=3, seed=1)
+    draw_faces(tmp_path / "raw/deep", n_faces=1)
+    draw_faces(tmp_path / "raw", n_faces=3, seed=1)
     faces = build_faces(store, tmp_path / "raw")
     (store.crops_dir / "mine.jpg").write_bytes(b"not a crop of the table")
     os.utime(tmp_path / "raw/face_001.png")  # its new time makes it computed again, with the same crop

@@ -1,6 +1,6 @@
 """The attributes that people label in the tests of this package."""
 
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 
 
 def attribute(*options):

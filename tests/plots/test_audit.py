@@ -47,20 +47,37 @@ def test_curves_draw_on_the_given_axes_and_count_rows_with_truth():
     assert len(plots.calibration_curve(known(), "x", temperature=2.0).get_legend().texts) == 2
 
 
-def test_flips_start_with_the_most_changeable():
-    table = pl.DataFrame(
+def flips():
+    return pl.DataFrame(
         {
             "attribute": ["age", "age"],
-            "prompt": ["a photo of {}.", "x" * 90],
+            "prompt": ["a photo of {}.", "of a very old person " * 5],
             "n": [10, 10],
             "flips": [0.1, 0.3],
             "low": [0.0, 0.1],
             "high": [0.2, 0.5],
         }
     )
+
+
+def test_an_audit_without_rows_is_a_sentence():
+    ax = plots.group_bars(audit_table().clear())
+    assert ax.get_title(loc="left") == "all attributes, merged labels, n = 0"
+    assert "no groups" in ax.texts[0].get_text()
+    only_all = plots.group_bars(audit_table().head(1))
+    assert "n = 20" in only_all.get_title(loc="left")
+    assert "no groups" in only_all.texts[0].get_text()
+
+
+def test_flips_start_with_the_most_changeable():
+    table = flips()
     names = [t.get_text() for t in plots.flip_bars(table).get_yticklabels()]
     assert names[1] == "age: a photo of {}."
-    assert len(names[0]) < 60
+    assert " ".join(names[0].split()) == f"age: {table['prompt'][1].strip()}", "wrapped, not cut"
+    assert max(len(line) for line in names[0].splitlines()) < 60
+    assert plots.flip_bars(table).get_title(loc="left") == "n = 10 labels each"
+    different = table.with_columns(n=pl.Series([10, 7]))
+    assert plots.flip_bars(different).get_title(loc="left") == "n = 7 to 10 labels"
     assert (
         plots.flip_bars(table.rename({"prompt": "variant"}), n_bars=1)
         .get_xlabel()

@@ -1,5 +1,7 @@
 """Average faces, differences and components."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -24,6 +26,16 @@ def test_difference_map_is_symmetric_about_zero_and_outlines_what_is_sure():
     assert ax.images[0].get_clim() == (-9, 9)
     assert "women (n = 9) minus men (n = 8)" in ax.get_title(loc="left")
     assert "6% of pixels" in ax.get_xlabel()
+
+
+def test_a_small_outline_is_not_none():
+    found = group_difference()
+    p = np.ones((40, 40))
+    p[0, 0] = 0.01
+    small = dataclasses.replace(found, difference=np.zeros((40, 40), np.float32), t=p, p=p)
+    assert "outlined: <1% of pixels" in plots.difference_map(small).get_xlabel()
+    none = dataclasses.replace(small, p=np.ones((40, 40)))
+    assert "outlined: 0% of pixels" in plots.difference_map(none).get_xlabel()
 
 
 def test_walk_has_a_row_per_component_and_the_mean_in_the_middle():

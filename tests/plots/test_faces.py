@@ -1,9 +1,12 @@
 """Statuses, failures and alignment."""
 
 import numpy as np
+import polars as pl
+import pytest
 from matplotlib.colors import to_hex
 
 from facestats import plots
+from facestats.plots.fitting import shorten_middle
 
 
 def test_status_bars_count(table):
@@ -24,6 +27,23 @@ def test_failure_sheet_groups_by_status_and_opens_only_what_could_be_decoded(tab
     assert sheet[sheet.shape[0] // 2 + 60, 60].tolist() == [225] * 3  # truncated: not opened again
     none = plots.failure_sheet(table.head(8), crops)
     assert "no failures among 8" in none.texts[0].get_text()
+
+
+@pytest.mark.parametrize("n", [2, 8])
+def test_captions_of_neighbours_do_not_touch(table, crops, n):
+    error = "the picture ends early: 12,345 of 67,890 bytes are missing in averyveryverylongnamewithoutspaces"
+    failed = table.tail(1).with_columns(image_id=pl.lit("folder/character_00012345678.jpg"), error=pl.lit(error))
+    ax = plots.failure_sheet(pl.concat([failed] * n), crops, n_faces=n)
+    ax.figure.canvas.draw()
+    boxes = [t.get_window_extent() for t in ax.texts[:n]]
+    assert all(a.x1 <= b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert ax.texts[0].get_text().endswith("…") == (n == 8)
+
+
+def test_names_of_pictures_are_shortened_in_the_middle(table, crops):
+    assert shorten_middle("character_00012.jpg", 24) == "character_00012.jpg"
+    short = shorten_middle("a_long_folder/character_00012.jpg", 20)
+    assert (len(short), short[:6], short[-9:]) == (20, "a_long", "00012.jpg")
 
 
 def test_alignment_scatter_applies_the_matrix(table):

@@ -13,8 +13,20 @@ def test_map_has_one_collection_per_value_at_the_places_of_its_faces(table):
     assert labels == ["missing (2)", "child (4)", "grown up (6)"]  # in the order of the options
     offsets = ax.collections[1].get_offsets()
     assert np.allclose(offsets, table.filter(age="child").select("x", "y").to_numpy())
-    assert [t.get_text() for t in ax.texts] == ["grown up"]
+    assert not ax.texts, "names would hide twelve points"
+    many = plots.face_map(pl.concat([table] * 3), "age", names={"adult": "grown up"})
+    assert [t.get_text() for t in many.texts] == ["grown up"]
     assert "n = 12" in ax.get_title(loc="left")
+
+
+def test_values_with_the_same_name_are_told_apart(table):
+    many = pl.concat([table] * 3)
+    ax = plots.face_map(many, names={0: "mixed", 1: "old", 2: "mixed", 9: "not there"})
+    assert [t.get_text() for t in ax.texts] == ["0: mixed", "1: old", "2: mixed"]
+    labels = [t.get_text().partition(" (")[0] for t in ax.get_legend().get_texts()]
+    assert labels == ["missing", "0: mixed", "1: old", "2: mixed"]
+    unique = plots.face_map(many, names={0: "young", 1: "old", 9: "old"})
+    assert [t.get_text() for t in unique.texts] == ["young", "old"]
 
 
 def test_map_of_numbers_has_a_colour_bar(table):

@@ -37,8 +37,8 @@ def test_learning_curve_without_prompts_draws_none_and_other_attributes_are_refu
         plots.learning_curve(curves(), "dress")
 
 
-def test_gain_bars_fill_what_is_promoted_and_count_what_cannot_be_compared():
-    report = pl.DataFrame(
+def report():
+    return pl.DataFrame(
         {
             "attribute": ["age", "dress", "eyes"],
             "n_tested": [100, 90, 80],
@@ -48,11 +48,23 @@ def test_gain_bars_fill_what_is_promoted_and_count_what_cannot_be_compared():
             "promoted": [True, False, False],
         }
     )
+
+
+def test_gain_bars_fill_what_is_promoted_and_count_what_cannot_be_compared():
     ax = plt.subplots()[1]
-    assert plots.gain_bars(report, ax=ax) is ax
+    assert plots.gain_bars(report(), ax=ax) is ax
     marks = {line.get_xdata()[0]: line.get_markerfacecolor() for line in ax.lines if line.get_marker() == "o"}
     assert marks[-0.02] == "white"
     assert marks[0.1] != "white"
     assert [t.get_text() for t in ax.get_yticklabels()] == ["dress (n = 90)", "age (n = 100)"]
     assert "1 of 2 promoted, 1 without" in ax.get_title(loc="left")
-    assert plots.gain_bars(report.head(0)).lines
+    assert ax.get_ylim() == (-0.5, 1.5), "no mark is half outside"
+    none = plots.gain_bars(report().tail(1))
+    assert "too few human labels" in none.texts[0].get_text()
+    assert "1 without" in none.get_title(loc="left")
+
+
+def test_the_legend_of_a_learning_curve_lies_outside():
+    ax = plots.learning_curve(curves(), "age")
+    ax.figure.canvas.draw()
+    assert ax.get_legend().get_window_extent().x0 >= ax.get_window_extent().x1

@@ -26,6 +26,10 @@ EFFECTS = pl.DataFrame(
         "agreement_high": [0.7, 0.8, None],
     }
 )
+HELD_OUT = pl.DataFrame({"rating": [1.0, 2, 3], "predicted": [1.5, 2, 2.5]})
+RESIDUALS = pl.DataFrame(
+    {"group": ["x", "y"], "n": [10, 1], "residual": [0.1, 0.2], "low": [0.0, None], "high": [0.2, None]}
+)
 
 
 def labels(ax):
@@ -46,7 +50,6 @@ def test_raters_come_in_order_and_those_without_a_value_are_left_out():
 
 
 def test_the_scatter_says_where_the_prediction_lies():
-    held = pl.DataFrame({"rating": [1.0, 2, 3], "predicted": [1.5, 2, 2.5]})
     scores = pl.DataFrame(
         {
             "measure": ["single_rater", "r", "ceiling"],
@@ -55,13 +58,10 @@ def test_the_scatter_says_where_the_prediction_lies():
             "high": [None, 0.7, None],
         }
     )
-    ax = plots.rating_scatter(held, skill=scores)
+    ax = plots.rating_scatter(HELD_OUT, skill=scores)
     assert "r = 0.60 [0.50, 0.70]" in ax.get_title(loc="left")
     assert np.array_equal(ax.lines[1].get_xdata(), [1.5, 2, 2.5])
 
 
 def test_residuals_say_how_many_faces():
-    table = pl.DataFrame(
-        {"group": ["x", "y"], "n": [10, 1], "residual": [0.1, 0.2], "low": [0.0, None], "high": [0.2, None]}
-    )
-    assert labels(plots.residual_bars(table)) == ["x (n = 10)", "y (n = 1)"]
+    assert labels(plots.residual_bars(RESIDUALS)) == ["x (n = 10)", "y (n = 1)"]

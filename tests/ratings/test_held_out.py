@@ -7,7 +7,7 @@ from facestats.ratings.regression import cross_validate
 
 
 class Penalised:
-    """Ridge with one strong penalty, as it is chosen where little can be learnt."""
+    """Ridge with one strong penalty, as it is chosen where little can be learned."""
 
     name = "penalised"
 
@@ -29,7 +29,7 @@ def drawn(seed, *, signal=0.0, n=50, n_folds=10):
 
 
 @pytest.mark.slow
-def test_where_nothing_can_be_learnt_r_is_about_zero_and_no_skill_is_claimed():
+def test_where_nothing_can_be_learned_r_is_about_zero_and_no_skill_is_claimed():
     pooled, found, below, skilled = [], [], 0, 0
     for seed in range(40):
         ratings, y, held, groups = drawn(seed)
@@ -47,7 +47,7 @@ def test_where_nothing_can_be_learnt_r_is_about_zero_and_no_skill_is_claimed():
     assert skilled <= 2
 
 
-def test_what_can_be_learnt_is_found_and_predicts_better_than_the_mean():
+def test_what_can_be_learned_is_found_and_predicts_better_than_the_mean():
     ratings, y, held, groups = drawn(0, signal=1.5, n=120)
     rows = {m: (v, low, high) for m, v, low, high in score_held_out(ratings, y, held, groups, seed=0).rows()}
     assert rows["r"][1] > 0.5

@@ -1,4 +1,4 @@
-"""Every door gives the same answer: notebook, pipeline, command line, page and service."""
+"""Notebook, pipeline, command line, page and service give the same answer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE = 1e-4
 
 
 def differences(answer, row, attributes):
-    """What one answer, as JSON has it, says otherwise than a row of master: attribute, found, wanted."""
+    """Where an answer as JSON differs from a row of master: attribute, found, wanted."""
     found = []
     for name, attribute in attributes.items():
         label = answer["scores"][attribute.title]
@@ -31,7 +31,7 @@ def differences(answer, row, attributes):
 
 @pytest.fixture(scope="module")
 def case(demo):
-    """A drawn character with a caption: its row of master, its file, its text."""
+    """A drawn character with a caption: configuration file, settings, row of master, file, text."""
     cfg = fs.load_config(demo[0])
     master = fs.Store(cfg.data_dir).read("master")
     texts = dict(fs.list_captions(cfg.raw_dir).drop_nulls("text").iter_rows())

@@ -1,11 +1,54 @@
+import contextlib
+import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 
 import pytest
 
-from facestats.surfaces.temporary import temporary_folder
+from facestats.surfaces.temporary import (
+    temporary_environment,
+    temporary_folder,
+    temporary_handlers,
+    temporary_log_level,
+)
+
+
+def fail_inside(context, look):
+    """What `look` returns inside a block that then fails."""
+    seen = []
+    with contextlib.suppress(KeyError), context:
+        seen.append(look())
+        raise KeyError
+    return seen[0]
+
+
+def test_a_log_level_comes_back_even_after_an_error():
+    logger = logging.getLogger("facestats-test")
+    logger.setLevel(logging.INFO)
+    assert (
+        fail_inside(temporary_log_level("facestats-test", logging.ERROR), lambda: logger.level)
+        == logging.ERROR
+    )
+    assert logger.level == logging.INFO
+
+
+def test_environment_variables_come_back_even_after_an_error(monkeypatch):
+    monkeypatch.setenv("FACESTATS_TEST_A", "before")
+    monkeypatch.delenv("FACESTATS_TEST_B", raising=False)
+    before = dict(os.environ)
+    changes = {"FACESTATS_TEST_A": "inside", "FACESTATS_TEST_B": "new"}
+    assert fail_inside(temporary_environment(**changes), lambda: dict(os.environ)) == before | changes
+    assert dict(os.environ) == before
+
+
+def test_signal_handlers_come_back_even_after_an_error():
+    before = signal.getsignal(signal.SIGTERM)
+    context = temporary_handlers({signal.SIGTERM: signal.default_int_handler})
+    assert fail_inside(context, lambda: signal.getsignal(signal.SIGTERM)) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 def test_a_folder_lasts_as_long_as_its_block_and_is_nobody_elses():
@@ -37,10 +80,15 @@ def test_nowhere_to_write_is_a_sentence(monkeypatch, tmp_path):
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="each step is a process that begins in the middle")
 def test_wherever_the_program_is_interrupted_no_folder_is_left(tmp_path):
-    """Each step in its own program: what the block leaves behind goes at the end of it, at the latest."""
+    """Each step is interrupted in its own process; at the latest, the end of the process removes the folder."""
     code = """
 import os, sys, tempfile
-from facestats.surfaces.temporary import temporary_folder
+from facestats.surfaces.temporary import (
+    temporary_environment,
+    temporary_folder,
+    temporary_handlers,
+    temporary_log_level,
+)
 
 def run(n, write):
     left = n
@@ -58,7 +106,7 @@ def run(n, write):
     sys.setprofile(None)
     write("through")
 
-tempfile.gettempdir()  # which tries once whether a file can be written there
+tempfile.gettempdir()  # at its first call it tries to write a file there
 n = 1
 while True:
     reading, writing = os.pipe()

@@ -5,7 +5,7 @@ import polars as pl
 
 import facestats as fs
 from facestats import text_labels
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from facestats.models.text_windows import split_text
 from tests.golden import check_golden
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from facestats.core.tables import TEXT_LABELS, TableError, check_table
 from facestats.testing import FakeEncoder
 from facestats.text_labels.label import embed_texts, label_texts

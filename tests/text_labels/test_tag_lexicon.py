@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from facestats.core.config import AttributeSettings
+from facestats.core.attribute_settings import AttributeSettings
 from facestats.text_labels.tag_lexicon import find_tags, is_tag_list
 
 FILE = Path(__file__).parents[2] / "config" / "attributes.yaml"

@@ -6,6 +6,10 @@ from facestats.attributes.probes import load_probes
 from facestats.attributes.zero_shot import label_attributes, settings
 from facestats.core.label_columns import mask_low_scores
 
-VERSION = 1  # increase it when the same vectors, crops or labels would give another table
+VERSION = 1  # raise it when the same input would give another table
 
 __all__ = ["classify_faces", "fit_probes", "label_attributes", "load_probes", "mask_low_scores", "settings"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -169,7 +169,7 @@ def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Return the settings of a configuration as keyword arguments of :func:`facestats.label_attributes`.
+    """Turn a configuration into the keywords of :func:`facestats.label_attributes`.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from facestats.audit.run_card import write_card
 from facestats.audit.stability import stability
 from facestats.audit.texts import texts
 
-VERSION = 2  # raise it when the same tables would give other figures
+VERSION = 2  # raise it when the same input would give another table
 
 __all__ = [
     "accuracy",
@@ -25,3 +25,7 @@ __all__ = [
     "texts",
     "write_card",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -126,7 +126,7 @@ def settings(cfg: Config) -> dict[str, Any]:
     Parameters
     ----------
     cfg
-        Configuration of :func:`facestats.load_config`.
+        From :func:`facestats.load_config`.
 
     Returns
     -------

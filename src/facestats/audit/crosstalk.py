@@ -9,6 +9,7 @@ import polars as pl
 
 from facestats.audit.confusion import association, option_codes
 from facestats.audit.match_truth import match_truth
+from facestats.core.display import count_of
 from facestats.core.tables import KEY, TRUE_PREFIX
 
 if TYPE_CHECKING:
@@ -130,5 +131,6 @@ def _example(
     usual = chance if truth is None else truth
     i, j = np.unravel_index(np.argmax(labels - usual), labels.shape)
     both = f"{list(a.options)[i]} and {list(b.options)[j]}"
-    rest = "are expected by chance" if truth is None else "are so in truth"
-    return f"{labels[i, j]} faces are labelled {both}; {usual[i, j]:.0f} {rest}"
+    labelled = count_of(labels[i, j], "face is labelled", "faces are labelled")
+    is_or_are = count_of(round(usual[i, j]), "is", "are")
+    return f"{labelled} {both}; {is_or_are} {'expected by chance' if truth is None else 'so in truth'}"

@@ -8,6 +8,7 @@ import polars as pl
 
 from facestats.audit.accuracy import SIGNIFICANCE
 from facestats.audit.label_sources import IMAGE, MERGED, PROBE, TEXT, VECTOR
+from facestats.core.display import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -107,7 +108,8 @@ def _check_accuracy(audit: pl.DataFrame) -> Iterator[Finding]:
         if row["by"] == "all":
             if name != "all" and row["accuracy_high"] < 0.8:
                 level = "alarm" if row["accuracy_high"] < 0.5 else "warning"
-                text = f"{labels} are correct for {value:.0%} of {row['n']} faces ({_interval(row, 'accuracy_')})."
+                faces = count_of(row["n"], "face")
+                text = f"{labels} are correct for {value:.0%} of {faces} ({_interval(row, 'accuracy_')})."
                 yield Finding(level, "accuracy", name, 1 - value, text)
             continue
         every = whole[name, row["source"]]
@@ -117,8 +119,8 @@ def _check_accuracy(audit: pl.DataFrame) -> Iterator[Finding]:
         if value < others:
             correct = "are on average correct" if name == "all" else "are correct"
             text = (
-                f"{labels} {correct} for {value:.0%} of the {row['n']} faces with {_group(row['by'], row['group'])},"
-                f" but for {others:.0%} of the other faces (adjusted p = {row['p_adjusted']:.2g})."
+                f"{labels} {correct} for {value:.0%} of the {count_of(row['n'], 'face')} with"
+                f" {_group(row['by'], row['group'])}, but for {others:.0%} of the other faces (adjusted p = {row['p_adjusted']:.2g})."
             )
             level = "alarm" if others - value >= LARGE_GAP else "warning"
             yield Finding(level, "group", name, others - value, text)
@@ -132,7 +134,8 @@ def _check_options(options: pl.DataFrame) -> Iterator[Finding]:
             if row["recall"] is not None and row["recall_high"] < 0.5:
                 level = "alarm" if row["recall_high"] < chance else "warning"
                 text = (
-                    f"{option} is found for {row['recall']:.0%} of the {row['n_true']} faces that have it"
+                    f"{option} is found for {row['recall']:.0%} of the"
+                    f" {count_of(row['n_true'], 'face that has it', 'faces that have it')}"
                     f" ({_interval(row, 'recall_')}). Random guessing would find {chance:.0%}."
                 )
                 yield Finding(level, "option", str(name), 1 - row["recall"], text)
@@ -147,7 +150,7 @@ def _check_calibration(calibration: pl.DataFrame) -> Iterator[Finding]:
     for row in calibration.filter(clear).iter_rows(named=True):
         text = (
             f"Probabilities of {_name(row['attribute'])}{_FROM[row['source']]} differ from the share of correct labels by"
-            f" {row['ece']:.0%} on average. Calibrated probabilities of {row['n']} faces would differ by"
+            f" {row['ece']:.0%} on average. Calibrated probabilities of {count_of(row['n'], 'face')} would differ by"
             f" {row['ece_chance']:.0%} by chance. With temperature scaling (T = {row['temperature']:.2f}) the difference"
             f" is {row['ece_scaled']:.0%}."
         )
@@ -167,13 +170,13 @@ def _check_prompts(prompts: pl.DataFrame) -> Iterator[Finding]:
         elif row["astray"]:
             text = (
                 f"Prompt astray: {wording} of {name}, option {row['option']}, lies nearer to another option than to the"
-                f" other phrases of its own option. Without it, {row['flips']:.0%} of {row['n']} labels change."
+                f" other phrases of its own option. Without it, {row['flips']:.0%} of {count_of(row['n'], 'label')} change."
             )
             yield Finding("alarm", "prompt", row["attribute"], max(row["flips"], 0.5), text)
         elif row["low"] is not None and row["low"] > FLIPS_BY_PROMPT:
             text = (
-                f"Labels of {name} depend on one wording: without {wording}, {row['flips']:.0%} of {row['n']} labels"
-                f" change ({_interval(row)})."
+                f"Labels of {name} depend on one wording: without {wording}, {row['flips']:.0%} of"
+                f" {count_of(row['n'], 'label')} change ({_interval(row)})."
             )
             yield Finding("warning", "prompt", row["attribute"], row["flips"], text)
 
@@ -193,7 +196,7 @@ def _check_texts(texts: pl.DataFrame) -> Iterator[Finding]:
         alarm = row["high"] < 0.5
         text = (
             f"Picture and text {'contradict each other' if alarm else 'often disagree'} in {_name(row['attribute'])}:"
-            f" their labels agree for {row['agreement']:.0%} of {row['n']} faces ({_interval(row)})."
+            f" their labels agree for {row['agreement']:.0%} of {count_of(row['n'], 'face')} ({_interval(row)})."
         )
         level = "alarm" if alarm else "warning"
         yield Finding(level, "text", row["attribute"], 1 - row["agreement"], text)
@@ -202,8 +205,8 @@ def _check_texts(texts: pl.DataFrame) -> Iterator[Finding]:
 def _check_stability(stability: pl.DataFrame) -> Iterator[Finding]:
     for row in stability.filter(pl.col("low") > FLIPS_BY_CROP).iter_rows(named=True):
         text = (
-            f"Labels of {_name(row['attribute'])} change for {row['flips']:.0%} of {row['n']} faces when the picture is"
-            f" {row['variant']} ({_interval(row)})."
+            f"Labels of {_name(row['attribute'])} change for {row['flips']:.0%} of {count_of(row['n'], 'face')} when the"
+            f" picture is {row['variant']} ({_interval(row)})."
         )
         yield Finding("warning", "stability", row["attribute"], row["flips"], text)
 

@@ -6,7 +6,7 @@ from facestats.clusters.members import members, near_duplicates
 from facestats.clusters.profile import names, profile, relations
 from facestats.clusters.stability import stability
 
-VERSION = 3  # increase it when the same vectors would give a different table
+VERSION = 3  # raise it when the same input would give another table
 
 __all__ = [
     "cluster_faces",
@@ -21,3 +21,7 @@ __all__ = [
     "settings",
     "stability",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

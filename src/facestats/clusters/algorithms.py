@@ -27,7 +27,7 @@ def cluster_kmeans(
         model = MiniBatchKMeans(n_clusters, batch_size=8192, n_init=3, random_state=seed)
     else:
         model = KMeans(n_clusters, n_init=n_init, random_state=seed)
-    # on small data one thread is several times faster, since threads wait for each other, and always gives the same
+    # on small data one thread is several times faster, since threads wait for each other, and its result is always the same
     with threadpool_limits(1 if len(vectors) < THREADS_FROM else None):
         return model.fit_predict(vectors)
 
@@ -43,7 +43,10 @@ def cluster_hdbscan(vectors: NDArray[np.float32], min_cluster_size: int) -> NDAr
 
 
 def number_by_size(labels: NDArray[np.integer]) -> NDArray[np.int32]:
-    """Renumber labels so that 0 is the most frequent; of equal ones the first to occur leads; negative stays -1."""
+    """Renumber labels so that 0 is the most frequent.
+
+    Of equally frequent labels, the one that occurs first comes first. Negative labels become -1.
+    """
     names, first, counts = np.unique(labels, return_index=True, return_counts=True)
     order = np.lexsort((first, -counts))
     order = order[names[order] >= 0]

@@ -9,6 +9,7 @@ import polars as pl
 from facestats.clusters.algorithms import cluster_hdbscan, cluster_kmeans, number_by_size
 from facestats.clusters.layout import MIN_FACES, project_pca, project_umap
 from facestats.clusters.principal_components import N_DIMS, reduce_vectors
+from facestats.core.display import count_of
 from facestats.core.progress import say
 from facestats.core.tables import KEY
 from facestats.core.vectors import join_to_all_rows, take_vectors
@@ -111,7 +112,8 @@ def map_faces(
     n = embeddings.height - embeddings[column].null_count()
     if n < MIN_FACES:
         say(
-            f"map_faces: {n} faces are too few for clusters and maps, which need {MIN_FACES}; their columns are empty."
+            f"map_faces: {count_of(n, 'face is', 'faces are')} too few for clusters and maps, which need {MIN_FACES};"
+            " their columns are empty."
         )
         no_layout = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
         return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *no_layout)

@@ -73,7 +73,8 @@ def stability(
     most = len(vectors) // 2
     numbers = [k for k in sorted(set(n_clusters)) if k <= most]
     if len(numbers) < len(set(n_clusters)):
-        say(f"clusters.stability: numbers above {most} are left out, since there are {len(vectors)} faces.")
+        faces = "there is 1 face" if len(vectors) == 1 else f"there are {len(vectors)} faces"
+        say(f"clusters.stability: numbers above {most} are left out, since {faces}.")
     if not numbers:
         return pl.DataFrame(schema=STABILITY)
     points = reduce_vectors(vectors, N_DIMS)

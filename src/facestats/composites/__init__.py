@@ -6,7 +6,7 @@ from facestats.composites.eigenfaces import eigenfaces
 from facestats.composites.provenance import read, tabulate
 from facestats.composites.select import groups, select, settings
 
-VERSION = 1  # increase it when the same crops would give a different picture
+VERSION = 1  # raise it when the same input would give another table
 
 __all__ = [
     "average_faces",
@@ -21,3 +21,7 @@ __all__ = [
     "sharpness_ratio",
     "tabulate",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from facestats.composites.warp import build_mesh, crop_shapes, warp_face
+from facestats.core.display import count_of
 from facestats.core.progress import advance, progress_bar
 from facestats.core.tables import KEY, check_columns
 from facestats.core.workers import cpu_count
@@ -122,8 +123,8 @@ def stack_crops(
     if usable.height < max(min_faces, 1):
         lacking = ", ".join(f"{n} {what}" for what, n in excluded.items())
         msg = (
-            f"{usable.height} faces are usable for method {method!r}, but min_faces is {min_faces}: {faces.height} rows"
-            f" were given, {lacking}. Select more faces, or lower min_faces if so few faces are intended."
+            f"{count_of(usable.height, 'face is', 'faces are')} usable for method {method!r}, but min_faces is"
+            f" {min_faces}: {count_of(faces.height, 'row was', 'rows were')} given, {lacking}. Select more faces, or lower min_faces if so few faces are intended."
         )
         raise ValueError(msg)
     folder = Path(crops_dir)

@@ -39,7 +39,7 @@ class PictureWithMembers:
     members: tuple[str, ...]
     settings: dict[str, Any]
 
-    if TYPE_CHECKING:  # at run time a dataclass below would take such a property for the default of its field
+    if TYPE_CHECKING:  # a dataclass would take such a property as the default value of its field
 
         @property
         def weights(self) -> tuple[float, ...]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.display import count_of
 from facestats.core.progress import say
 from facestats.core.tables import check_columns
 
@@ -79,8 +80,11 @@ def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dic
     small = counts.filter(pl.col("n") < min_faces)
     if small.height or counts.is_empty():
         listed = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
-        share = f"{small.height} of {counts.height} groups of {by}"
-        say(f"composites.groups: {share} have fewer than {min_faces} faces and are left out{listed}.")
+        share = f"{small.height} of {count_of(counts.height, 'group')} of {by}"
+        have, are = ("has", "is") if small.height == 1 else ("have", "are")
+        say(
+            f"composites.groups: {share} {have} fewer than {count_of(min_faces, 'face')} and {are} left out{listed}."
+        )
     large = counts.filter(pl.col("n") >= min_faces)[by].to_list()
     return {f"{by} {value}": {by: value} for value in large}
 
@@ -116,7 +120,8 @@ def select_rows(
         for name, test in tests.items()
     )
     msg = (
-        f"{rows.height} rows fulfil all conditions, but {min_rows} are needed. Each condition alone:{counts}\n"
+        f"{count_of(rows.height, 'row fulfils', 'rows fulfil')} all conditions, but"
+        f" {count_of(min_rows, 'is', 'are')} needed. Each condition alone:{counts}\n"
         "Widen one of the conditions, or lower min_faces if so few faces are intended."
     )
     raise ValueError(msg)
@@ -158,7 +163,7 @@ def _condition(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the settings that decide which faces are in a composite.
+    """Turn a configuration into the keywords of :meth:`facestats.Store.write` for table `composites`.
 
     Parameters
     ----------
@@ -167,7 +172,7 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `by`, `min_faces` and `seed`, which :meth:`facestats.Store.write` records with table `composites`.
+    `by`, `min_faces` and `seed`, which decide the faces of a composite and are recorded with the table.
 
     Examples
     --------

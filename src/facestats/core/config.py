@@ -95,9 +95,10 @@ class RatingsSettings(Settings):
 
     `columns` are the vectors that a model reads; `n_shape` is the number of principal components of the aligned
     landmarks (0: none). Two kinds of pictures are never divided between training and test: pictures of one `person`
-    (a column of metadata.csv, see ``fs.inputs.read_people``; stage 03 keeps them together too), and near-duplicates
-    (cosine of the last of `columns` >= `min_cosine`). `scale` is the lowest and the highest possible rating, by default
-    those that occur; `unit` is the name of its unit. `level` is the coverage of the prediction intervals.
+    (a column of metadata.csv, see ``fs.inputs.read_people``), and near-duplicates, whose cosine is `min_cosine` or more,
+    compared by the last vector in `columns`. The folds of the probes in stage 03 keep the pictures of one `person`
+    together too, but their near-duplicates do not depend on `columns` and `min_cosine`. `scale` is the lowest and the highest possible rating,
+    by default those that occur; `unit` is the name of its unit. `level` is the coverage of the prediction intervals.
     """
 
     file: ProjectPath | None = None

@@ -1,4 +1,7 @@
-"""Display tables in a notebook or a terminal: no text is cut off, numbers have three significant digits."""
+"""Display tables in a notebook or a terminal: no text is cut off, numbers have three significant digits.
+
+Numbers and lists of names in sentences are written here too.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,14 @@ N_ROWS = 20
 MAX_COLUMNS = 12
 
 
-def show(table: pl.DataFrame, *, n_rows: int = N_ROWS, title: str = "") -> ShownTable:
+def show(table: pl.DataFrame | pl.LazyFrame | pl.Series, *, n_rows: int = N_ROWS, title: str = "") -> ShownTable:
     """Show a table in a notebook; no text is cut off, and numbers have three significant digits.
 
     Parameters
     ----------
     table
-        Any frame of at most 12 columns; wider tables are not readable.
+        Any frame of at most 12 columns; wider tables are not readable. A lazy frame is collected, and a series becomes
+        a table of one column.
     n_rows
         Number of rows to show. If the table has more, a line below it says how many.
     title
@@ -48,13 +52,16 @@ def show(table: pl.DataFrame, *, n_rows: int = N_ROWS, title: str = "") -> Shown
     face_000.png  A child with black hair.
     1 of 12 rows
     """
-    if table.width > MAX_COLUMNS:
+    if isinstance(table, pl.Series):
+        table = table.to_frame()
+    names = table.collect_schema().names()
+    if len(names) > MAX_COLUMNS:
         msg = (
-            f"a table of {table.width} columns is not readable; at most {MAX_COLUMNS} are shown. Select some of them:"
-            f" table.select({table.columns[0]!r}, ...). The columns are {table.columns}."
+            f"a table of {len(names)} columns is not readable; at most {MAX_COLUMNS} are shown. Select some of them:"
+            f" table.select({names[0]!r}, ...). The columns are {list_columns(names)}."
         )
         raise ValueError(msg)
-    return ShownTable(table, n_rows, title)
+    return ShownTable(table.lazy().collect(), n_rows, title)
 
 
 class ShownTable:
@@ -125,3 +132,14 @@ def format_number(value: float) -> str:
         return f"{value:.1e}"
     text = f"{value:.3f}" if abs(value) < 1 else f"{value:.3g}"
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def count_of(n: int, one: str, many: str = "") -> str:
+    """Write a number and what it counts: ``1 face``, ``2 faces``; `many` is the plural if it is not `one` with an s."""
+    return f"{n} {one if n == 1 else many or one + 's'}"
+
+
+def list_columns(names: Sequence[str]) -> str:
+    """Write the first 12 names of columns in quotation marks, and how many more there are."""
+    shown = ", ".join(map(repr, names[:MAX_COLUMNS]))
+    return f"{shown} and {len(names) - MAX_COLUMNS} more" if len(names) > MAX_COLUMNS else shown

@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.display import list_columns
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+
+__all__ = [
+    "ATTRIBUTES",
+    "AUDIT",
+    "CLASSIFICATIONS",
+    "CLUSTERS",
+    "COMPOSITES",
+    "DECODED",
+    "EMBEDDINGS",
+    "FACES",
+    "FINGERPRINT",
+    "KEY",
+    "MASTER",
+    "N_LANDMARKS",
+    "RATINGS",
+    "STATUS",
+    "STATUSES",
+    "TABLES",
+    "TEXT_EMBEDDINGS",
+    "TEXT_LABELS",
+    "TRUE_PREFIX",
+    "VIEWS",
+    "Table",
+    "TableError",
+    "check_table",
+]
 
 Rows = pl.DataFrame | pl.LazyFrame
 KEY = "image_id"
@@ -264,9 +293,17 @@ def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
 
 
 def check_columns(df: pl.DataFrame, *columns: str, made_by: str) -> None:
-    """Raise TableError if `df` lacks any of `columns`; the message names them and `made_by`, the call that makes them."""
+    """Raise TableError if `df` lacks any of `columns`.
+
+    The message names them, existing columns of a similar name, and `made_by`, the call that makes them.
+    """
     if missing := [c for c in columns if c not in df.columns]:
-        msg = f"the frame has no column {missing}; it has {df.columns}. They are made by {made_by}."
+        others = {c.casefold(): c for c in df.columns if c not in columns}
+        near = [n for c in missing for n in get_close_matches(c.casefold(), others, n=1, cutoff=0.7)]
+        meant = f" (did you mean {list_columns([others[n] for n in dict.fromkeys(near)])}?)" if near else ""
+        found = f"it has {list_columns(df.columns)}" if df.columns else "it has no columns"
+        one_or_more = "The missing column is" if len(missing) == 1 else "The missing columns are"
+        msg = f"the frame has no column {list_columns(missing)}{meant}; {found}. {one_or_more} made by {made_by}."
         raise TableError(msg)
 
 
@@ -288,3 +325,7 @@ def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
         example = df.filter(pl.col(key).is_duplicated())[key][0]
         problems.append(f"{n} repeated {key} values, for example {example!r}")
     return problems
+
+
+def __dir__() -> list[str]:
+    return __all__

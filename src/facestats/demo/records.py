@@ -82,7 +82,7 @@ def sample_records(n: int, *, seed: int, style: str = "train") -> list[dict[str,
     Returns
     -------
     list of dict
-        Attribute to option, in the order of `OPTIONS`; hair style and hair color of bald characters are None.
+        Attribute to option, in the order of `OPTIONS`; hair style and hair colour of bald characters are None.
 
     Raises
     ------

@@ -3,6 +3,10 @@
 from facestats.embeddings.embed import embed_faces, settings
 from facestats.embeddings.search import query_vector, search_faces
 
-VERSION = 1  # increase it when the same pictures would give another table
+VERSION = 1  # raise it when the same input would give another table
 
 __all__ = ["embed_faces", "query_vector", "search_faces", "settings"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -33,7 +33,7 @@ TASK_SIZE = 8
 
 
 class _Job(NamedTuple):
-    """One picture to encode: row and column of its vector, its file, its name in an error, its limit of pixels."""
+    """One picture: row and column of its vector, its file, its name in error messages, and the most pixels it may have."""
 
     row: int
     column: str
@@ -56,9 +56,8 @@ def embed_faces(
     Parameters
     ----------
     faces
-        Table of stage 01, or some rows of it: `image_id`, `status`, `error` and `crop`. Where they are present,
-        `width` and `height` say which pictures above the default limit of 50 megapixels stage 01 accepted; these
-        are accepted again.
+        Table of stage 01, or some rows of it: `image_id`, `status`, `error` and `crop`. A picture above 50
+        megapixels is accepted if stage 01 accepted it; the columns `width` and `height` tell, where they are present.
     encoder
         CLIP handle, such as ``fs.models.clip(cfg.embeddings)``.
     crops_dir
@@ -170,7 +169,7 @@ def _prepare_ahead(
 def _encode_in_threads(
     prepared: Iterator[tuple[list[_Job], list[Any]]], encode: Callable[[list[_Job], list[Any]], None]
 ) -> Iterator[list[_Job]]:
-    """Encode two batches at a time, so that no core idles while one ends; yield each when it is done, in order."""
+    """Encode two batches at a time, so that the cores stay busy while a batch finishes; yield them in order."""
     running: deque[tuple[list[_Job], Future[None]]] = deque()
     with ThreadPoolExecutor(N_ENCODING) as threads:
         for batch, pictures in prepared:
@@ -250,7 +249,7 @@ def _to_series(matrix: NDArray[np.float32]) -> pl.Series:
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Return the settings of a configuration as keyword arguments of :func:`facestats.embed_faces`.
+    """Turn a configuration into the keywords of :func:`facestats.embed_faces`.
 
     Parameters
     ----------

@@ -2,6 +2,10 @@
 
 from facestats.faces.align import align_faces, settings
 
-VERSION = 2  # increase it when the same pictures would give another table
+VERSION = 2  # raise it when the same input would give another table
 
 __all__ = ["align_faces", "settings"]
+
+
+def __dir__() -> list[str]:
+    return __all__

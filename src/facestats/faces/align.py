@@ -65,7 +65,7 @@ def align_faces(
     crops_dir
         Folder for the crops; it is made if it is missing.
     size
-        Side of a crop in pixels. In a mean face, the pupils lie at 0.48 of it from the top and 0.227 of it apart.
+        Side of a crop in pixels. In a mean face the pupils lie 0.48 x `size` below the top edge and 0.227 x `size` apart.
     policy
         What to do with several faces in one picture: ``largest`` takes the largest one, ``reject`` gives the row the
         status ``many_faces``.
@@ -273,7 +273,7 @@ def _write_jpeg(image: Image.Image, path: Path) -> None:
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Return the settings of a configuration as keyword arguments of :func:`facestats.align_faces`.
+    """Turn a configuration into the keywords of :func:`facestats.align_faces`.
 
     Parameters
     ----------

@@ -6,3 +6,7 @@ from facestats.human_labels.sampling import sample
 from facestats.human_labels.truth import read_truth
 
 __all__ = ["LabelError", "read", "read_truth", "sample", "write"]
+
+
+def __dir__() -> list[str]:
+    return __all__

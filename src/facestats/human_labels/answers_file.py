@@ -1,4 +1,4 @@
-"""The file of answers: a CSV that gets one whole line at a time, so that a killed process loses no earlier answer."""
+"""The file of answers: a CSV to which whole lines are appended, so that a killed process loses no earlier answer."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def parse_time(text: str) -> datetime | None:
-    """Parse an ISO 8601 time, taken as UTC without a zone; None for an empty text, ValueError for any other."""
+    """Parse an ISO 8601 time. A time without a zone is UTC; an empty text gives None, an invalid one ValueError."""
     if not text:
         return None
     time = datetime.fromisoformat(text)
@@ -146,7 +146,7 @@ def parse_time(text: str) -> datetime | None:
 
 
 def _repair_last_line(path: Path) -> None:
-    """Make the file end with a whole line: complete the line end, or remove a line that is only partly there."""
+    """Make the file end with a whole line: add the missing line break, or delete an incomplete last line."""
     if not path.is_file() or path.stat().st_size == 0:
         return
     with path.open("rb") as file:

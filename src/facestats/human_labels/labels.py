@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 log = logging.getLogger(__name__)
 

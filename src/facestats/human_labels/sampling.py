@@ -10,8 +10,8 @@ import polars as pl
 from facestats.core.tables import KEY, check_columns
 from facestats.human_labels.answers_file import REASONS
 
-TEST_SHARE = 0.25  # share of all rows that is reserved for the random sample and never chosen for being hard
-# of the rows that are asked for; rows with a small margin are the rest
+TEST_SHARE = 0.25  # share of all rows that is reserved for the random sample and never offered as a hard case
+# shares of the requested rows; the rest have the smallest margins
 CONFLICT_SHARE, RANDOM_SHARE = 0.3, 0.3
 _REASON = pl.Enum(REASONS)
 
@@ -24,7 +24,7 @@ def sample(
     seed: int = 0,
     answered: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
-    """Choose the pictures whose labels by people teach most, and a random sample to test what was learned.
+    """Choose pictures for which a label by a person is most informative, and a random sample to test what was learned.
 
     A quarter of all rows, determined by `seed` and `image_id` alone, is reserved for the test. The random rows come
     from this quarter, and the hard rows never do. So the random rows stay an unbiased sample of all rows, no matter

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 
 def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:

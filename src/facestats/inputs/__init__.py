@@ -7,3 +7,7 @@ from facestats.inputs.metadata import read_people
 from facestats.inputs.textfiles import CaptionError
 
 __all__ = ["CaptionError", "list_captions", "list_images", "read_dataset", "read_people"]
+
+
+def __dir__() -> list[str]:
+    return __all__

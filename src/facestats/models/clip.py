@@ -130,7 +130,7 @@ class Clip:
 
     @property
     def logit_scale(self) -> float:
-        """Factor on cosines before a softmax: the inverse of the temperature that the model learnt."""
+        """Factor on cosines before a softmax: the inverse of the temperature that the model learned."""
         return self._load().logit_scale
 
     @property

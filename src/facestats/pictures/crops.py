@@ -26,7 +26,7 @@ _MAX_NAME_BYTES = 255  # limit of all common file systems
 
 
 def crop_name(image_id: str, content: bytes) -> str:
-    """Return the posix path of a crop below `crops_dir`, which no other picture and no other crop of it shares.
+    """Return the posix path of a crop below `crops_dir`; it is unique for this picture and this crop.
 
     The path is `image_id`, a hash of the crop's `content`, and `.jpg`. Thus the crops of `a.png` and `a.jpg` differ,
     and a crop of another size does not overwrite the crop that a stored table names. A hash replaces `image_id` where

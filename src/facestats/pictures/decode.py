@@ -111,7 +111,7 @@ def read_picture_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise PictureError(status="vanished", text="file was listed, but does not exist any more") from error
     except PermissionError as error:
-        raise PictureError(status="permission_denied", text="no permission to read the file") from error
+        raise PictureError(status="permission_denied", text="no permission to read the file; allow it and run again") from error
     except (OSError, ValueError) as error:  # ValueError: an impossible path
         if isinstance(error, PictureError):
             raise
@@ -170,7 +170,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
             raise PictureError(status="too_large", text=text) from error
         except MemoryError as error:
             raise PictureError(
-                status="decode_memory", text="not enough memory to decode the picture"
+                status="decode_memory", text="not enough memory to decode the picture; make it smaller"
             ) from error
         except PictureError:
             raise
@@ -248,7 +248,7 @@ def _check_size(size: tuple[int, int], max_pixels: int) -> None:
     if min(size) < MIN_SIDE:
         raise PictureError(
             status="too_small",
-            text=f"the picture has {width}x{height} pixels, the shorter side needs {MIN_SIDE}",
+            text=f"the picture has {width}x{height} pixels, the shorter side needs {MIN_SIDE}; use a larger copy",
         )
 
 

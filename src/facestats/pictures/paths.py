@@ -1,4 +1,4 @@
-"""Paths as text: bytes of a name that are not UTF-8 are percent-encoded, and decoded again."""
+"""Write paths as text and read them back; bytes that are not UTF-8 are percent-encoded."""
 
 from __future__ import annotations
 

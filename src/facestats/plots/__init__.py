@@ -52,3 +52,7 @@ __all__ = [
     "status_bars",
     "text_coverage_bars",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +14,13 @@ from facestats.audit.temperature import apply_temperature, calibration_bins, cov
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import check_columns
 from facestats.plots.intervals import draw_intervals, name_rows
-from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from numpy.typing import NDArray
 
+LINE = 48  # characters in one line of the name of a row
 _TRUTH = "fs.human_labels.read_truth; join it with the labels on image_id"
 
 
@@ -50,7 +52,8 @@ def group_bars(
 
     Returns
     -------
-    The Axes: a point with a 95 % interval per group, orange if the group differs from the others (adjusted p < .05).
+    The Axes: a point with a 95 % interval per group, orange if the group differs from the others (adjusted p < .05);
+    without groups, a line of text.
 
     Examples
     --------
@@ -68,7 +71,11 @@ def group_bars(
         pl.col("by") == by if by else (pl.col("by") != "all") & ~pl.col("by").str.contains("+", literal=True)
     )
     shown = rows.filter(kept).drop_nulls(metric)
-    ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
+    what = "all attributes" if attribute == "all" else attribute
+    title = f"{what}, {source} labels, n = {whole['n'][0] if whole.height else 0:,}"
+    if shown.is_empty():
+        return draw_nothing(ax, "no groups with known truth", title=title)
+    ax = new_axes(ax, height=1.0 + 0.27 * shown.height)
     names = [f"{g} (n = {n:,})" for g, n in shown.select("group", "n").iter_rows()]
     colors = [ORANGE if p < 0.05 else BLUE for p in shown["p_adjusted"].fill_null(1.0)]
     draw_intervals(ax, shown[metric], shown[f"{metric}_low"], shown[f"{metric}_high"], colors=colors)
@@ -76,10 +83,8 @@ def group_bars(
     if whole.height and whole[metric][0] is not None:
         ax.axvline(whole[metric][0], color=GREY, linewidth=1.2, zorder=0)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    what = "all attributes" if attribute == "all" else attribute
-    total = f"{whole['n'][0]:,}" if whole.height else "0"
     xlabel = f"{metric.replace('_', ' ')}, 95% interval; orange: differs from the others (adjusted p < .05)"
-    return finish(ax, title=f"{what}, {source} labels, n = {total}", xlabel=xlabel)
+    return finish(ax, title=title, xlabel=xlabel)
 
 
 def calibration_curve(
@@ -188,7 +193,7 @@ def flip_bars(flips: pl.DataFrame, *, n_bars: int = 15, ax: Axes | None = None) 
 
     Returns
     -------
-    The Axes: a point with a 95 % interval per prompt or variant.
+    The Axes: a point with a 95 % interval per prompt or variant; without any, a line of text.
 
     Examples
     --------
@@ -204,19 +209,19 @@ def flip_bars(flips: pl.DataFrame, *, n_bars: int = 15, ax: Axes | None = None) 
     )
     shown = flips.drop_nulls("flips").sort("flips", descending=True, maintain_order=True).head(n_bars)
     what = "variant" if "variant" in shown.columns else "prompt"
-    names = [f"{row['attribute']}: {_short(row[what])}" for row in shown.iter_rows(named=True)]
-    ax = new_axes(ax, height=1.0 + 0.27 * max(shown.height, 1))
+    names = [textwrap.fill(f"{row['attribute']}: {row[what]}", LINE) for row in shown.iter_rows(named=True)]
+    if shown.is_empty():
+        return draw_nothing(ax, f"no {what} was left out or changed", title="n = 0")
+    lines = max(name.count("\n") + 1 for name in names)
+    ax = new_axes(ax, height=1.0 + (0.12 + 0.15 * lines) * shown.height)
     draw_intervals(ax, shown["flips"], shown["low"], shown["high"])
     name_rows(ax, names, n=shown.height)
     ax.set_xlim(left=0)
     ax.xaxis.set_major_formatter(PercentFormatter(1))
-    n = f"n = {max(shown['n'].to_list()):,} labels each" if shown.height else "n = 0"
+    few, many = min(shown["n"].to_list()), max(shown["n"].to_list())
+    n = f"n = {many:,} labels each" if few == many else f"n = {few:,} to {many:,} labels"
     reason = "in such a variant of the picture" if what == "variant" else "without this wording"
     return finish(ax, title=n, xlabel=f"labels that change {reason}, 95% interval")
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 46 else f"{text[:45]}…"
 
 
 def _probs(table: pl.DataFrame, attribute: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:

@@ -14,6 +14,8 @@ from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, draw_nothing, finish
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MOST_RATIO = 16  # ends of intervals beyond it are cut and marked
+
 
 def stability_curve(stability: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Draw how stable each number of clusters is on resampled faces, and mark the suggested number.
@@ -78,7 +80,8 @@ def profile_bars(
 
     Returns
     -------
-    The Axes: a point per label, the ratio of both shares on a logarithmic scale, with its 95 % interval.
+    The Axes: a point per label, the ratio of both shares on a logarithmic scale, with its 95 % interval. A triangle
+    marks an interval or a ratio (such as 0) that goes on beyond the end of the axis.
 
     Examples
     --------
@@ -104,15 +107,14 @@ def profile_bars(
         (BLUE if ratio > 1 else ORANGE) if sure else GREY
         for ratio, sure in zip(rows["ratio"], significant, strict=True)
     ]
-    draw_intervals(
-        ax, rows["ratio"], rows["ratio_low"], rows["ratio_high"], colors=colors, filled=significant
-    )
+    ends = _draw_ratios(ax, rows, colors, significant)
     names = [f"{a}: {label} ({n:,})" for a, label, n in rows.select("attribute", "label", "n").iter_rows()]
     ax.axvline(1, color="black", linewidth=0.8)
     ax.set_xscale("log", base=2)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlim(max(ax.get_xlim()[0], 1 / 16), min(ax.get_xlim()[1], 16))
+    ax.set_xlim(ends[0] / 1.12, ends[1] * 1.12)  # no mark is cut
     ax.set_yticks(range(rows.height), names)
+    ax.set_ylim(-0.5, rows.height - 0.5)
     title = f"{by} {cluster}, n = {max(rows['n_cluster'].to_list()):,}"
     return finish(ax, title=title, xlabel="share inside / share elsewhere, 95% interval")
 
@@ -158,3 +160,21 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     return finish(
         ax, title="agreement of the clusters with each column", xlabel="adjusted mutual information"
     )
+
+
+def _draw_ratios(
+    ax: Axes, rows: pl.DataFrame, colors: list[str], filled: list[bool]
+) -> tuple[float, float]:
+    """Draw ratios with their intervals, and return the ends of the axis: it holds every ratio above zero."""
+    ratio, low, high = (rows[c].cast(pl.Float64).to_numpy() for c in ("ratio", "ratio_low", "ratio_high"))
+    known = ratio[np.isfinite(ratio) & (ratio > 0)]
+    bounds = np.concatenate([known, low, high, [1.0]])
+    bounds = bounds[np.isfinite(bounds) & (bounds > 0)]
+    first = min(max(bounds.min(), 1 / MOST_RATIO), *known, 1 / 2)
+    last = max(min(bounds.max(), MOST_RATIO), *known, 2.0)
+    inside = [np.clip(values, first, last) for values in (ratio, low, high)]
+    draw_intervals(ax, *inside, colors=colors, filled=filled)
+    places = np.arange(rows.height)
+    for end, marker, cut in ((first, "<", (low < first) | (ratio < first)), (last, ">", (high > last) | (ratio > last))):
+        ax.scatter(np.full(cut.sum(), end), places[cut], marker=marker, s=28, color=np.array(colors)[cut], zorder=3)
+    return float(first), float(last)

@@ -108,9 +108,10 @@ def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes
     ax.figure.colorbar(
         image, ax=ax, label=f"lighter in {second}  <  grey levels  >  lighter in {first}", shrink=0.9
     )
-    share = difference.significant.mean()
+    share = float(difference.significant.mean())
+    outlined = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
     title = f"{first} (n = {n_first:,}) minus {second} (n = {n_second:,})"
-    note = f"outlined: {share:.0%} of pixels, max-t permutation test, corrected p <= {ALPHA:g}"
+    note = f"outlined: {outlined} of pixels, max-t permutation test, corrected p <= {ALPHA:g}"
     finish_picture(ax, title=title)
     ax.set_xlabel(note, fontsize=TEXT)
     return ax

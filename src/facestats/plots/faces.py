@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import polars as pl
 from facestats.core.tables import DECODED, KEY, check_columns
 from facestats.pictures.decode import PictureError, open_picture
 from facestats.pictures.paths import picture_path
+from facestats.plots.fitting import shorten_middle
 from facestats.plots.grids import TILE, blank_tile, draw_sheet, read_tile
 from facestats.plots.style import BLUE, COLORS, ORANGE, TEXT, draw_nothing, finish, new_axes
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MADE_BY = "fs.align_faces (notebooks/01_faces.ipynb)"
+NAME = 24  # characters of the name of a picture, at most
 GOOD = ("ok", "ok_first_frame")
 # points that alignment uses, by FaceMesh number; left and right as seen in the picture
 POINTS = {
@@ -162,7 +163,7 @@ def alignment_sheet(
     tiles = [read_tile(raw_dir, key) for key in shown[KEY]] + [
         read_tile(crops_dir, crop) for crop in shown["crop"]
     ]
-    texts = [_shorten(key) for key in shown[KEY]] + [""] * shown.height
+    texts = [shorten_middle(key, NAME) for key in shown[KEY]] + [""] * shown.height
     title = f"before and after alignment, {shown.height} of {known.height:,}"
     ax = draw_sheet(tiles, n_columns=shown.height, captions=texts, title=title, ax=ax)
     if shown.is_empty():
@@ -223,7 +224,7 @@ def failure_sheet(
         rows = failed.filter(pl.col("status").cast(pl.String) == status).head(n_columns)
         # a picture that could not be decoded might crash or block this process too, so it is not opened
         tiles += [read_tile(raw_dir, key) if status in DECODED else None for key in rows[KEY]]
-        captions += [_caption(key, error, n_columns) for key, error in rows.select(KEY, "error").iter_rows()]
+        captions += [f"{shorten_middle(k, NAME)}\n{e or ''}".strip() for k, e in rows.select(KEY, "error").iter_rows()]
         empty = n_columns - rows.height
         tiles += [blank_tile()] * empty
         captions += [""] * empty
@@ -247,13 +248,3 @@ def _fit(folder: str | os.PathLike[str], name: str) -> tuple[float, NDArray[np.f
         return 0.0, np.full(2, np.nan)
     factor = TILE / size.max()
     return factor, (TILE - size * factor) / 2
-
-
-def _caption(key: str, error: str | None, n_columns: int) -> str:
-    width = max(14, 100 // n_columns)
-    lines = [_shorten(key, width), *textwrap.wrap(error or "", width)]
-    return "\n".join(lines[:5])
-
-
-def _shorten(key: str, width: int = 18) -> str:
-    return key if len(key) <= width else "…" + key[-width + 1 :]

@@ -11,6 +11,7 @@ import polars as pl
 from facestats.core.tables import check_columns
 from facestats.pictures.decode import PictureError, open_picture
 from facestats.pictures.paths import picture_path
+from facestats.plots.fitting import text_width, wrap_text
 from facestats.plots.style import TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def face_grid(
         check_columns(faces, captions, made_by="the earlier stages; captions names one of its columns")
     shown = faces.head(n_faces)
     tiles = [read_tile(crops_dir, crop) for crop in shown["crop"]]
-    texts = ["" if t is None else _short(t) for t in shown[captions]] if captions else None
+    texts = ["" if t is None else _write(t) for t in shown[captions]] if captions else None
     title = (
         f"n = {shown.height:,}" if shown.height == faces.height else f"{shown.height:,} of {faces.height:,}"
     )
@@ -132,13 +133,19 @@ def draw_sheet(
     title: str = "",
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw square tiles as one picture, with a caption below each tile or a label beside each row."""
+    """Draw square tiles as one picture, with a caption below each tile or a label beside each row.
+
+    Captions are wrapped to the width of a tile.
+    """
     if not tiles:
         return draw_nothing(ax, "no faces", title=title)
     n_columns = max(1, min(n_columns, len(tiles)))
     n_rows = -(-len(tiles) // n_columns)
-    lines = max((c.count("\n") + 1 for c in captions or [] if c), default=0)
-    width = min(WIDTH, MOST_INCHES * n_columns)
+    beside = max((text_width(label, TEXT - 1) for label in row_labels or []), default=0.0) / 72
+    width = min(WIDTH - beside, MOST_INCHES * n_columns)
+    room = 0.94 * 72 * width / n_columns  # points: captions of neighbours must not touch
+    texts = [wrap_text(c, points=room, size=TEXT - 2) if c else "" for c in captions or []]
+    lines = max((t.count("\n") + 1 for t in texts if t), default=0)
     # height of a line of text in pixels of the sheet: text has a fixed size in points, but tiles share the width
     line = TILE * n_columns * 1.5 * (TEXT - 1) / (72 * width)
     pitch = np.array([TILE + GAP + round(line * lines), TILE + GAP])
@@ -148,9 +155,10 @@ def draw_sheet(
         top, left = np.array(divmod(i, n_columns)) * pitch
         sheet[top : top + TILE, left : left + TILE] = EMPTY if tile is None else np.asarray(tile)
         centres.append((left + TILE / 2, top + TILE + 2))
-    ax = new_axes(ax, height=width * sheet.shape[0] / sheet.shape[1] + 0.3, width=max(width, 3 * MOST_INCHES))
+    height = width * sheet.shape[0] / sheet.shape[1] + 0.4
+    ax = new_axes(ax, height=height, width=max(width + beside + 0.2, 3 * MOST_INCHES))
     ax.imshow(sheet, interpolation="antialiased")
-    for (x, y), text in zip(centres, captions or [], strict=False):
+    for (x, y), text in zip(centres, texts, strict=False):
         ax.text(x, y, text, ha="center", va="top", fontsize=TEXT - 2)
     for i, text in enumerate(row_labels or []):
         ax.text(-GAP, i * pitch[0] + TILE / 2, text, ha="right", va="center", fontsize=TEXT - 1)
@@ -182,9 +190,8 @@ def blank_tile() -> Image.Image:
     return Image.new("RGB", (TILE, TILE), (255, 255, 255))
 
 
-def _short(value: object) -> str:
-    lines = (f"{value:.2f}" if isinstance(value, float) else str(value)).split("\n")
-    return "\n".join(line if len(line) <= 20 else line[:19] + "\u2026" for line in lines)
+def _write(value: object) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def _wrap(text: str, width: int) -> str:

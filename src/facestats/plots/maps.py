@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 MAX_CATEGORIES = 24
 MAX_BESIDE = 24  # characters; a legend with longer texts is drawn below the map
+FEW = 30  # points: with fewer, names on the map would hide them
 MISSING = "missing"
 
 
@@ -50,8 +51,8 @@ def face_map(
     color
         Column that decides the color.
     names
-        Value and name, such as names of clusters, written into the map and its legend; the key None names missing
-        values.
+        Value and name, such as names of clusters, written into the legend and, with 30 faces or more, into the map. If
+        two values have the same name, each name starts with its value. The key None names missing values.
     size
         Area of a mark in square points; by default, the more faces, the smaller.
     ax
@@ -66,8 +67,8 @@ def face_map(
     >>> import facestats as fs
     >>> project = fs.testing.example_project()
     >>> ax = fs.plots.face_map(project.clusters, names={0: "pale faces"})
-    >>> ax.get_title(loc="left"), [text.get_text() for text in ax.texts]
-    ('cluster, n = 12', ['pale faces'])
+    >>> ax.get_title(loc="left"), ax.get_legend().get_texts()[0].get_text().partition(" (")[0]
+    ('cluster, n = 12', 'pale faces')
     """
     check_columns(
         table, "x", "y", made_by="fs.project_umap or fs.clusters.project_pca (notebooks/07_clusters.ipynb)"
@@ -105,12 +106,13 @@ def _scatter_categories(
     ax: Axes, known: pl.DataFrame, color: str, *, names: Mapping[Any, str], marks: dict[str, Any]
 ) -> None:
     values = order_values(known[color])
+    names = _tell_apart({value: names[value] for value in values if value in names})
     for i, value in enumerate(values[:MAX_CATEGORIES]):
         group = known.filter(pl.col(color) == value)
         shade, marker = (GREY, "o") if value == -1 else look(i)
         label = f"{names.get(value, 'noise' if value == -1 else value)} ({group.height:,})"
         ax.scatter(group["x"], group["y"], color=shade, marker=marker, label=label, **marks)
-        if value in names:
+        if value in names and known.height >= FEW:
             _write_name(ax, names[value], group)
     if rest := values[MAX_CATEGORIES:]:
         others = known.filter(pl.col(color).is_in(rest))
@@ -133,6 +135,13 @@ def _scatter_categories(
         markerscale=max(1.0, np.sqrt(30 / marks["s"])),
         **(below if longest > MAX_BESIDE else beside),
     )
+
+
+def _tell_apart(names: Mapping[Any, str]) -> dict[Any, str]:
+    """Start each name with its value if two values have the same name."""
+    if len(set(names.values())) == len(names):
+        return dict(names)
+    return {value: f"{value}: {name}" for value, name in names.items()}
 
 
 def _write_name(ax: Axes, name: str, group: pl.DataFrame) -> None:

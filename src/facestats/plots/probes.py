@@ -9,7 +9,7 @@ from matplotlib.ticker import NullFormatter, PercentFormatter, ScalarFormatter
 
 from facestats.core.tables import check_columns
 from facestats.plots.intervals import draw_intervals
-from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, finish, new_axes
+from facestats.plots.style import BLUE, GREY, ORANGE, TEXT, draw_nothing, finish, new_axes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +68,7 @@ def learning_curve(curves: pl.DataFrame, attribute: str, *, ax: Axes | None = No
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_ylim(max(0.0, ax.get_ylim()[0]), min(1.01, ax.get_ylim()[1]))
-    ax.legend(frameon=False, fontsize=TEXT, loc="lower right")
+    ax.legend(frameon=False, fontsize=TEXT, loc="upper left", bbox_to_anchor=(1, 1))  # covers no interval
     return finish(
         ax,
         title=f"{attribute}, up to {n[-1]:,} labels",
@@ -90,7 +90,7 @@ def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
 
     Returns
     -------
-    The Axes: a point with its 95 % interval per attribute, the largest gain on top.
+    The Axes: a point with its 95 % interval per attribute, the largest gain on top; without any, a line of text.
 
     Examples
     --------
@@ -105,6 +105,10 @@ def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     """
     check_columns(report, "attribute", "gain", "gain_low", "gain_high", "promoted", made_by=MADE_BY)
     rows = report.drop_nulls("gain").sort("gain")
+    without = f", {n} without a comparison" if (n := report.height - rows.height) else ""
+    title = f"probes against prompts: {rows['promoted'].sum()} of {rows.height} promoted{without}"
+    if rows.is_empty():
+        return draw_nothing(ax, "no probe can be compared with prompts: there are too few human labels", title=title)
     ax = new_axes(ax, height=1.1 + 0.3 * max(rows.height, 1))
     promoted = rows["promoted"].to_list()
     colors = [BLUE if yes else GREY for yes in promoted]
@@ -112,7 +116,7 @@ def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     names = [f"{a} (n = {n:,})" for a, n in rows.select("attribute", "n_tested").iter_rows()]
     ax.axvline(0, color="black", linewidth=0.8)
     ax.set_yticks(range(rows.height), names)
+    ax.set_ylim(-0.5, rows.height - 0.5)
+    ax.margins(x=0.08)
     ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    without = f", {n} without a comparison" if (n := report.height - rows.height) else ""
-    title = f"probes against prompts: {rows['promoted'].sum()} of {rows.height} promoted{without}"
     return finish(ax, title=title, xlabel="gain in accuracy on held-out faces, 95% interval")

@@ -4,7 +4,7 @@ from facestats.ratings.file import read
 from facestats.ratings.fit import fit_ratings, load_model, rate_faces, residuals, settings
 from facestats.ratings.reliability import average, rater_effects, reliability
 
-VERSION = 1  # increase it when the same vectors and ratings would give a different table
+VERSION = 1  # raise it when the same input would give another table
 
 __all__ = [
     "average",
@@ -17,3 +17,7 @@ __all__ = [
     "residuals",
     "settings",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -55,7 +55,7 @@ class RatingsFit:
     skill
         `measure`, `value`, `low`, `high`. Measures of the held-out predictions, with 95 % bootstrap intervals over
         groups: `r` (correlation with the ratings after `baseline` is subtracted from both; about 0 for a model that
-        learnt nothing), `rmse` (scale points) and `skill` (share by which the squared error is smaller than that of
+        learned nothing), `rmse` (scale points) and `skill` (share by which the squared error is smaller than that of
         `baseline`; negative if it is larger). For comparison: `single_rater` and `ceiling` of
         :func:`facestats.ratings.reliability`.
     """
@@ -85,7 +85,7 @@ def fit_ratings(
 ) -> RatingsFit:
     """Train a model of the mean rating on stored vectors, and test it on faces that it has not seen.
 
-    Nested cross-validation: features and settings of the regressor are learnt within each training part. Pictures of
+    Nested cross-validation: features and settings of the regressor are learned within each training part. Pictures of
     one person, and near-duplicates, are never divided between training and test.
 
     Parameters
@@ -272,7 +272,7 @@ def load_model(folder: str | os.PathLike[str], *, encoder: Encoder | str) -> Rat
     if not same_encoder(model.encoder, name):
         msg = (
             f"the ratings model in {folder} reads vectors of {model.encoder!r}, but these are of {name!r} and cannot be"
-            " compared. Embed the faces with the first encoder, or train a model on these vectors (fs.fit_ratings)."
+            f" compared. Embed the faces with {model.encoder!r}, or train a model on these vectors (fs.fit_ratings)."
         )
         raise ModelError(msg)
     return model
@@ -331,8 +331,9 @@ def _rated_rows(embeddings: Rows, target: pl.DataFrame, settings: RatingsSetting
     rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")
     if rows.height < MIN_FACES:
         msg = (
-            f"{rows.height} of {target.height} rated faces have {settings.needed}, but {MIN_FACES} are needed. Rate or"
-            " embed more faces, and check that image_id names the same pictures in both tables."
+            f"Only {rows.height} of {target.height} rated faces have all of {', '.join(settings.needed)};"
+            f" {MIN_FACES} are needed. Rate or embed more faces, and check that image_id names the same pictures in both"
+            " tables."
         )
         raise ValueError(msg)
     return rows

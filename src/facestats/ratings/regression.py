@@ -125,7 +125,7 @@ class HeldOut:
     fold
         Number of the fold that held the face.
     baseline
-        Mean rating of the training faces, which a model that learnt nothing predicts.
+        Mean rating of the training faces, which a model that learned nothing predicts.
     """
 
     predicted: NDArray[np.float64] = field(repr=False)
@@ -146,7 +146,7 @@ def cross_validate(
 ) -> HeldOut:
     """Predict every face by a model that saw neither the face nor its group.
 
-    Nested cross-validation: in each fold the features are learnt from the training part alone, and the regressor
+    Nested cross-validation: in each fold the features are learned from the training part alone, and the regressor
     chooses its own settings by cross-validation within it.
     """
     folds = assign_folds(groups, n_folds=n_folds, seed=seed)

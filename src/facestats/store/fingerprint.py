@@ -185,10 +185,11 @@ def row_hashes(df: pl.DataFrame) -> NDArray[np.uint64]:
 
 
 def mark_failures(df: pl.DataFrame) -> pl.DataFrame:
-    """Flip bits in the `fingerprint` of each failed row, different bits for each status; a second call undoes it.
+    """Make the fingerprint of a failed row depend on its status.
 
-    Stored fingerprints have these flips. When a row stops failing, or fails in another way, its fingerprint changes,
-    so that the next stage computes it again.
+    When a row stops failing, or fails in another way, the fingerprint that the next stage sees changes, so that the
+    next stage computes the row again. The function flips bits of `fingerprint`, different ones for each status, so that
+    a second call restores it.
     """
     if "status" not in df.columns:
         return df

@@ -27,7 +27,7 @@ _BATCH = 50_000  # file names in memory at once, besides those of the tables
 
 
 def mark_for_sweeping(files: TableFiles) -> None:
-    """Mark, before a table that names crops changes, that some crops may no longer be named afterwards."""
+    """Record, before a table that names crops changes, that crops may become unused."""
     _mark(files).touch()
 
 

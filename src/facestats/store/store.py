@@ -315,8 +315,9 @@ class Store:
         Parameters
         ----------
         expected
-            How tables would be made now (table name -> `Expected`); with it, changed settings, models and pictures
-            count as well.
+            How tables would be made now (table name -> `Expected`). For a project with the notebooks of facestats it
+            is ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``. Without it, changed settings,
+            models, captions and human labels are not seen.
 
         Returns
         -------

@@ -67,7 +67,8 @@ class TableFiles:
 
     def current(self) -> Path | None:
         """Return the path to read from, or None if there is no table yet."""
-        # between the two renames of `publish` only `ready` exists; `final` is looked up again, in case they ended meanwhile
+        # between the two renames of `publish` only `ready` exists; `final` is looked up twice, because both renames
+        # may have finished in between
         for path in (self.final, self.ready, self.final, self.earlier):
             if path is not None and path.exists():
                 return path
@@ -170,9 +171,9 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
     """Index rows by key: columns `key`, `fingerprint`, `shown`, `failed`, `file` (position in `paths`).
 
-    `fingerprint` is the hash of what the row was made from. `shown` is the hash that the next stage compares, which
-    differs from it where the row failed. Both are null in rows that were written without fingerprints. A file that
-    cannot be read has no rows here, so that they are computed again.
+    `fingerprint` is the hash of what the row was made from. `shown` is the fingerprint that the next stage sees; that
+    of a failed row is another one, so that a repair is noticed. Both are null in rows that were written without
+    fingerprints. A file that cannot be read has no rows here, so that they are computed again.
     """
     numbers: dict[str, Any] = {FINGERPRINT: pl.UInt64, "shown": pl.UInt64}
     frames = [pl.DataFrame(schema={key: pl.String, **numbers, "failed": pl.Boolean, "file": pl.Int32})]

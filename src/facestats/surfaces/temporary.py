@@ -1,56 +1,103 @@
-"""Temporary folders that are gone when the program is, wherever it was stopped."""
+"""What lasts only as long as a block: folders, log levels, environment variables and signal handlers."""
 
 from __future__ import annotations
 
 import atexit
 import functools
+import logging
+import os
 import secrets
 import shutil
+import signal
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
-_alive: set[Path] = set()
+_existing: set[Path] = set()
 
 
 @contextmanager
 def temporary_folder(prefix: str = "facestats-") -> Iterator[Path]:
-    """Give a folder that only this user may read, for as long as the block lasts.
+    """Make a folder that only this user can read, and remove it when the block ends.
 
-    It is noted before it is made and until it is gone: Ctrl-C may strike while :mod:`tempfile` makes or clears one,
-    which then stays.
+    The folder is registered before it is made and until it is removed: Ctrl-C can arrive while :mod:`tempfile` makes
+    or removes a folder, and that folder would stay. What is still registered when Python ends is removed then.
+
+    Parameters
+    ----------
+    prefix
+        How the name of the folder begins.
 
     Raises
     ------
     OSError
-        If no place for temporary files can be written.
+        If no folder for temporary files can be written.
     """
     try:
-        folder = Path(tempfile.gettempdir(), prefix + secrets.token_urlsafe(6))  # short: sockets lie there
+        folder = Path(tempfile.gettempdir(), prefix + secrets.token_urlsafe(6))  # short: it holds sockets
         folder.parent.stat()
-    except FileNotFoundError as error:  # an input that is missing is another matter
-        msg = "there is no folder for temporary files that can be written: set TMPDIR, or make room"
+    except FileNotFoundError as error:  # this class would mean that an input is missing
+        msg = "no folder for temporary files can be written; set TMPDIR, or make room on the disk"
         raise OSError(msg) from error
-    _clear_at_exit()
-    _alive.add(folder)
+    _remove_at_exit()
+    _existing.add(folder)
     try:
         folder.mkdir(mode=0o700)
         yield folder
     finally:
         if folder.exists():
             shutil.rmtree(folder)
-        _alive.discard(folder)
+        _existing.discard(folder)
 
 
 @functools.cache
-def _clear_at_exit() -> None:
-    atexit.register(_clear)
+def _remove_at_exit() -> None:
+    atexit.register(_remove_existing)
 
 
-def _clear() -> None:
-    for folder in list(_alive):
+def _remove_existing() -> None:
+    for folder in list(_existing):
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_log_level(logger: str, level: int) -> Iterator[None]:
+    """Set the level of a logger while the block runs."""
+    changed = logging.getLogger(logger)
+    before = changed.level
+    changed.setLevel(level)
+    try:
+        yield
+    finally:
+        changed.setLevel(before)
+
+
+@contextmanager
+def temporary_environment(**variables: str) -> Iterator[None]:
+    """Set environment variables while the block runs."""
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def temporary_handlers(handlers: Mapping[int, Callable[..., Any]]) -> Iterator[None]:
+    """Handle signals, by number, with these functions while the block runs; only the main thread can do this."""
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            if handler is not None:  # None: it was not set from Python, and Python cannot set it
+                signal.signal(number, handler)

@@ -2,6 +2,10 @@
 
 from facestats.text_labels.label import embed_texts, label_texts, settings
 
-VERSION = 3  # increase it when the same texts would give another table
+VERSION = 3  # raise it when the same input would give another table
 
 __all__ = ["embed_texts", "label_texts", "settings"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -264,7 +264,7 @@ def _replace_by_tags(
 
 
 def settings(cfg: Config) -> dict[str, Any]:
-    """Return the settings of a configuration as keyword arguments of :func:`facestats.label_texts`.
+    """Turn a configuration into the keywords of :func:`facestats.label_texts`.
 
     Parameters
     ----------

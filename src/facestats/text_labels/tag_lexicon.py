@@ -1,4 +1,4 @@
-"""Look up attributes in lists of tags: tags of exactly one option decide, anything else stays undecided."""
+"""Look up attributes in lists of tags. An attribute gets a label only if the tags name exactly one option."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facestats.core.config import AttributeSettings
+    from facestats.core.attribute_settings import AttributeSettings
 
 TagHit = tuple[str, str]  # option, and the tag as it is written in the text
 _SEPARATOR = re.compile(r"[,;|\n]+")
 _SENTENCE = re.compile(r"[.!?]\s+\S|[.!?]$")
-WORDS_PER_TAG = 3  # the median piece of a list of tags has no more words
+WORDS_PER_TAG = 3  # the median piece of a tag list has at most this many words
 
 
 def find_tags(

@@ -54,7 +54,7 @@ def test_a_broken_configuration_ends_the_look_with_its_error(tmp_path):
 
 @pytest.fixture
 def hub(tmp_path):
-    """An environment whose hub of models is a server here, and the paths that were asked for."""
+    """An environment in which a local server stands for the Hugging Face hub, and the paths that were requested."""
     asked = []
 
     class Hub(http.server.BaseHTTPRequestHandler):
@@ -95,7 +95,7 @@ def test_a_look_fetches_nothing(hub, tmp_path):
     for model in ("ViT-B-32-quickgelu/openai", "facebook/bart-large-mnli", "org/age"):
         assert f"the model '{model}' is not on this machine: looked in {tmp_path / 'hub'}" in out.stdout
     assert "hf download facebook/bart-large-mnli" in out.stdout
-    draw_faces(tmp_path / "data/raw", n=1)
+    draw_faces(tmp_path / "data/raw", n_faces=1)
     out = run("status", "--config", file, env=environment)
     assert out.returncode == 0, out.stderr
     assert asked == []
@@ -132,7 +132,7 @@ def test_a_missing_library_names_what_brings_it(tmp_path):
     assert "Traceback" not in out.stderr
     file = tmp_path / "config.yaml"
     file.write_text(f"attributes: {ROOT}/config/attributes.yaml\n")
-    draw_faces(tmp_path / "data/raw", n=1)
+    draw_faces(tmp_path / "data/raw", n_faces=1)
     out = run("status", "--config", file, env={**os.environ, "PYTHONPATH": path})
     assert out.returncode == 5, out.stderr
     assert out.stderr.startswith(

@@ -17,7 +17,14 @@ import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.core.protocols import ModelError
 from facestats.store.locks import LockedError, StoreError
-from facestats.surfaces.cli.exit_codes import CODES, TABLE, Commands, exit_code, sentence
+from facestats.surfaces.cli.exit_codes import (
+    CODES,
+    EPILOG,
+    Commands,
+    describe_error,
+    exit_code,
+    signals_as_exceptions,
+)
 from facestats.surfaces.notebooks.run import NotebookError
 
 ROOT = Path(__file__).parents[3]
@@ -47,7 +54,7 @@ EXPECTED = [
 def test_a_class_of_errors_has_a_code(error, code):
     assert exit_code(error) == code
     if code is not None:
-        assert len(sentence(error).splitlines()) == 1
+        assert len(describe_error(error).splitlines()) == 1
 
 
 @pytest.mark.parametrize(("error", "code"), EXPECTED, ids=lambda v: type(v).__name__)
@@ -59,26 +66,28 @@ def test_an_error_in_a_notebook_has_the_code_of_its_class(error, code):
 
 
 def test_the_sentence_names_file_and_remedy():
-    assert sentence(EXPECTED[9][0]).startswith("a/b.parquet: No space left on device; make room, and run")
-    assert "permissions" in sentence(EXPECTED[10][0])
-    assert "memory" in sentence(MemoryError())
-    assert "facestats doctor" in sentence(ImportError("libGL.so.1: cannot open shared object file"))
-    assert sentence(FileNotFoundError("no picture found in x")) == "no picture found in x"
+    assert describe_error(EXPECTED[9][0]).startswith(
+        "a/b.parquet: No space left on device; make room, and run"
+    )
+    assert "permissions" in describe_error(EXPECTED[10][0])
+    assert "memory" in describe_error(MemoryError())
+    assert "facestats doctor" in describe_error(ImportError("libGL.so.1: cannot open shared object file"))
+    assert describe_error(FileNotFoundError("no picture found in x")) == "no picture found in x"
 
 
 def run_command(*lines):
-    """Run a command line of ours that consists of these lines."""
+    """Make a command line program whose only command runs these lines."""
     body = "\n    ".join(lines)
     code = f"""
 import tempfile, time, typer
-from facestats.surfaces.cli.exit_codes import Commands, ended_at_once, stopped_by_signals
+from facestats.surfaces.cli.exit_codes import Commands, end_without_teardown, signals_as_exceptions
 app = typer.Typer(cls=Commands, pretty_exceptions_enable=False)
 @app.callback()
 def all_of_them(): pass
 @app.command()
 def work():
     {body}
-with ended_at_once(), stopped_by_signals():
+with end_without_teardown(), signals_as_exceptions():
     app(["work"])
 """
     return [sys.executable, "-c", code]
@@ -140,20 +149,16 @@ def test_a_full_disk_under_standard_output_is_exit_5():
 
 
 def test_who_reads_no_further_is_no_failure_of_ours():
-    run = subprocess.Popen(
-        run_command("while True: print('x' * 1000)"),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    run.stdout.readline()
-    run.stdout.close()
-    assert run.wait(30) == 1
-    assert run.stderr.read() == ""
+    command, pipe = run_command("while True: print('x' * 1000)"), subprocess.PIPE
+    with subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True) as run:
+        run.stdout.readline()
+        run.stdout.close()
+        assert run.wait(30) == 1
+        assert run.stderr.read() == ""
 
 
 def stop_command(*lines, numbers, environment=None, before=""):
-    """Send signals to a command as soon as it says that it is ready; return its exit code and what it said."""
+    """Send signals to a command once it prints ready; return its exit code and its output."""
     run = subprocess.Popen(
         ["sh", "-c", f'{before}exec "$@"', "sh", *run_command("import os, signal, sys", *lines)],
         env={**os.environ, **(environment or {})},
@@ -174,6 +179,17 @@ HAS_SIGNALS = pytest.mark.skipif(os.name == "nt", reason="Windows has no such si
 
 
 @HAS_SIGNALS
+def test_handlers_and_timer_come_back():
+    numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    before = [signal.getsignal(number) for number in numbers]
+    with pytest.raises(SystemExit) as ended, signals_as_exceptions():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.code == 143
+    assert [signal.getsignal(number) for number in numbers] == before
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
+
+
+@HAS_SIGNALS
 @STOPS
 def test_a_stop_leaves_no_temporary_folder(number, code, tmp_path):
     lines = (
@@ -189,7 +205,7 @@ def test_a_stop_leaves_no_temporary_folder(number, code, tmp_path):
 @HAS_SIGNALS
 @STOPS
 def test_a_stop_comes_again_where_a_library_swallowed_it(number, code):
-    """As Python itself does in a finalizer: it prints the exception, drops it and goes on."""
+    """Python itself does this in a finalizer: it prints the exception, drops it and continues."""
     slow = "class Slow:\n        def __del__(self): print('ready', flush=True); time.sleep(60)"
     ended, said, errors = stop_command(slow, "Slow()", "print('went on')", "time.sleep(60)", numbers=[number])
     assert "Exception ignored" in errors
@@ -228,5 +244,5 @@ def test_help_and_readme_list_the_codes():
     assert "6 another run holds" in " ".join(out.stdout.split())
     readme = " ".join((ROOT / "README.md").read_text().split())
     for number in {str(n) for n in CODES.values()} | {"0", "1", "3", "143"}:
-        assert f"{number} " in TABLE
+        assert f"{number} " in EPILOG
         assert f"| {number} |" in readme

@@ -43,12 +43,12 @@ def ids(file):
 def test_each_input_is_one_line_in_order(pipeline):
     stream = io.StringIO()
     items = [*texts(5), Item("empty"), Item("gone", "no/such/picture.jpg")]
-    tally = work.extract(pipeline, items, None, stream=stream, batch_size=2)
+    counts = work.extract(pipeline, items, None, stream=stream, batch_size=2)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [line["id"] for line in lines] == [item.id for item in items]
     assert lines[0]["attributes"]["Hair_Color"] == "red"
     assert [line["error"] is None for line in lines] == [True] * 5 + [False] * 2
-    assert (tally.done, tally.failed, tally.mostly_bad) == (7, 2, True)
+    assert (counts.done, counts.failed, counts.too_many_failed) == (7, 2, True)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 37])
@@ -57,18 +57,18 @@ def test_a_run_goes_on_where_the_last_one_ended(pipeline, tmp_path, cut, capsys)
     work.extract(pipeline, texts(4), out, stream=sys.stdout, batch_size=2)
     content = out.read_bytes()
     out.write_bytes(content[: len(content) - cut])
-    tally = work.extract(pipeline, texts(9), out, stream=sys.stdout, batch_size=2)
+    counts = work.extract(pipeline, texts(9), out, stream=sys.stdout, batch_size=2)
     assert sorted(ids(out)) == [f"t{i}" for i in range(9)]
-    assert tally.before == (4 if cut == 0 else 3)
+    assert counts.from_before == (4 if cut == 0 else 3)
     captured = capsys.readouterr()
     assert captured.out == ""
-    assert "going on behind them" in captured.err
+    assert "continuing after them" in captured.err
 
 
 def test_a_file_of_something_else_is_not_touched(pipeline, tmp_path):
     out = tmp_path / "mine.jsonl"
     out.write_text("my diary\n")
-    with pytest.raises(FileExistsError, match="line 1 is no answer"):
+    with pytest.raises(FileExistsError, match="line 1 is not an answer"):
         work.extract(pipeline, texts(2), out, stream=sys.stdout)
     assert out.read_text() == "my diary\n"
 
@@ -82,29 +82,29 @@ def test_parquet_comes_when_all_is_done(pipeline, tmp_path):
     assert table["Hair_Color_source"].to_list() == ["text"] * 5
     left = {p.name for p in tmp_path.iterdir() if p.is_file()}
     assert left == {"out.parquet", ".out.parquet.lock"}
-    assert work.extract(pipeline, texts(5), out, stream=sys.stdout, scores=True).before == 5
+    assert work.extract(pipeline, texts(5), out, stream=sys.stdout, scores=True).from_before == 5
 
 
 def test_one_source_is_named_and_options_that_do_nothing_are_refused(tmp_path):
     with pytest.raises(ConfigError, match="name one source"):
-        work.gather(None, None)
+        work.list_inputs(None, None)
     with pytest.raises(ConfigError, match="name one source"):
-        work.gather(None, ["a"], directory=tmp_path)
-    with pytest.raises(ConfigError, match="--samples counts inputs of a --directory"):
-        work.gather(None, ["a"], samples=3)
-    with pytest.raises(ConfigError, match="--split train names a part of a data set"):
-        work.gather(None, None, directory=tmp_path, split="train")
-    inputs = work.gather([Path("a.jpg")], ["a man"])
+        work.list_inputs(None, ["a"], directory=tmp_path)
+    with pytest.raises(ConfigError, match="--samples limits the inputs of a --directory"):
+        work.list_inputs(None, ["a"], samples=3)
+    with pytest.raises(ConfigError, match="--split train needs a --dataset"):
+        work.list_inputs(None, None, directory=tmp_path, split="train")
+    inputs = work.list_inputs([Path("a.jpg")], ["a man"])
     assert (list(inputs.items), inputs.total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
-    draw_faces(tmp_path, n=3)
-    some = work.gather(directory=tmp_path, samples=2)
+    draw_faces(tmp_path, n_faces=3)
+    some = work.list_inputs(directory=tmp_path, samples=2)
     assert some.items == work.list_directory(tmp_path)[:2]
     assert some.total == 2
 
 
 def test_inputs_that_are_named_have_names_of_their_own():
     odd = Path(os.fsdecode(b"caf\xe9.jpg"))
-    inputs = work.gather([odd, Path("caf%E9.jpg"), Path("text 1")], ["a", os.fsdecode(b"caf\xe9")])
+    inputs = work.list_inputs([odd, Path("caf%E9.jpg"), Path("text 1")], ["a", os.fsdecode(b"caf\xe9")])
     assert [item.id for item in inputs.items] == [
         "caf%E9.jpg",
         "caf%E9.jpg-2",
@@ -116,11 +116,11 @@ def test_inputs_that_are_named_have_names_of_their_own():
 
 
 def test_a_name_that_is_not_utf8_costs_no_answer(pipeline, tmp_path):
-    draw_faces(tmp_path, n=1)
+    draw_faces(tmp_path, n_faces=1)
     picture = next(p for p in tmp_path.rglob("*.png"))
     odd = picture.rename(tmp_path / os.fsdecode(b"caf\xe9.png"))
     stream = io.StringIO()
-    inputs = work.gather([odd, tmp_path / "gone.png"], None)
+    inputs = work.list_inputs([odd, tmp_path / "gone.png"], None)
     work.extract(pipeline, inputs.items, None, stream=stream)
     lines = [json.loads(line) for line in stream.getvalue().splitlines()]
     assert [Path(line["id"]).name for line in lines] == ["caf%E9.png", "gone.png"]
@@ -128,7 +128,7 @@ def test_a_name_that_is_not_utf8_costs_no_answer(pipeline, tmp_path):
 
 
 def test_a_directory_gives_pictures_with_their_captions(tmp_path):
-    draw_faces(tmp_path, n=3)
+    draw_faces(tmp_path, n_faces=3)
     first = sorted(p for p in tmp_path.rglob("*.*") if p.is_file())[0]
     first.with_suffix(".txt").write_text("an elderly man")
     items = work.list_directory(tmp_path)
@@ -138,7 +138,7 @@ def test_a_directory_gives_pictures_with_their_captions(tmp_path):
 
 def test_a_data_set_is_streamed(tmp_path):
     pytest.importorskip("datasets")
-    draw_faces(tmp_path, n=3)
+    draw_faces(tmp_path, n_faces=3)
     items = list(work.stream_items(str(tmp_path), limit=2))
     assert len(items) == 2
     assert all(isinstance(item.image, bytes) for item in items)
@@ -200,7 +200,7 @@ def lines_of(file):
 @pytest.mark.slow
 def test_killed_terminated_and_interrupted_it_goes_on_and_each_picture_is_there_once(tmp_path):
     raw, temporary, out = tmp_path / "pictures", tmp_path / "tmp", tmp_path / "out.jsonl"
-    fs.testing.draw_faces(raw, n=40)
+    fs.testing.draw_faces(raw, n_faces=40)
     temporary.mkdir()
     arguments = command("--directory", raw, "--out", out, "--batch-size", 2, "--config", project(tmp_path))
     environment = {**os.environ, "TMPDIR": str(temporary)}

@@ -1,4 +1,4 @@
-"""An output is written by one run, and continued only by what began it: no input gets the answer of another."""
+"""One run writes an output, and only the same inputs and settings continue it: no input gets the answer of another."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def pipeline(tmp_path):
 
 @pytest.fixture
 def raw(tmp_path):
-    draw_faces(tmp_path / "raw", n=3)
+    draw_faces(tmp_path / "raw", n_faces=3)
     return tmp_path / "raw"
 
 
@@ -64,68 +64,68 @@ def ids(file):
 
 
 def texts(*said):
-    return work.gather(None, list(said))
+    return work.list_inputs(None, list(said))
 
 
 def test_another_text_of_the_same_name_is_an_error_that_names_it(pipeline, out):
     run(pipeline, texts("a person with red hair"), out)
     before = out.read_bytes()
-    with pytest.raises(StateError, match=r"give another --out, or delete it") as caught:
+    with pytest.raises(StateError, match=r"choose another --out, or delete it") as caught:
         run(pipeline, texts("an elderly man"), out)
     assert exit_code(caught.value) == 7
     assert out.read_bytes() == before
     if out.suffix == ".jsonl":
-        assert "'text 1' was something else" in str(caught.value)
+        assert "'text 1' had other content" in str(caught.value)
 
 
 def test_more_inputs_of_new_names_go_on(pipeline, tmp_path):
     out = tmp_path / "out.jsonl"
     run(pipeline, texts("a person with red hair"), out)
-    assert run(pipeline, texts("a person with red hair", "an elderly man"), out).before == 1
+    assert run(pipeline, texts("a person with red hair", "an elderly man"), out).from_before == 1
     assert ids(out) == ["text 1", "text 2"]
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
 def test_other_sources_and_settings_are_errors_that_name_what_changed(pipeline, raw, tmp_path, name):
     out, other = tmp_path / name, tmp_path / "other"
-    draw_faces(other, n=3)
-    run(pipeline, work.gather(directory=raw), out)
+    draw_faces(other, n_faces=3)
+    run(pipeline, work.list_inputs(directory=raw), out)
     before = out.read_bytes()
-    with pytest.raises(StateError, match=rf"inputs: directory {raw} -> directory {other}\); give another"):
-        run(pipeline, work.gather(directory=other), out)
+    with pytest.raises(StateError, match=rf"inputs: directory {raw} -> directory {other}\); choose another"):
+        run(pipeline, work.list_inputs(directory=other), out)
     with pytest.raises(StateError, match=r"scores: false -> true"):
-        run(pipeline, work.gather(directory=raw), out, scores=True)
+        run(pipeline, work.list_inputs(directory=raw), out, scores=True)
     faces = pipeline.config.faces.model_copy(update={"crop_size": 256})
     with pytest.raises(StateError, match=r"recipe.align.params.size: \d+ -> 256"):
-        run(make_pipeline(tmp_path, faces=faces), work.gather(directory=raw), out)
+        run(make_pipeline(tmp_path, faces=faces), work.list_inputs(directory=raw), out)
     with pytest.raises(StateError, match=r"recipe.embed.params.encoder: .*fake-clip@2") as caught:
-        run(make_pipeline(tmp_path, encoder=OtherEncoder()), work.gather(directory=raw), out)
+        run(make_pipeline(tmp_path, encoder=OtherEncoder()), work.list_inputs(directory=raw), out)
     assert len(str(caught.value).splitlines()) == 1
     assert out.read_bytes() == before
 
 
 def test_a_picture_that_changed_is_labelled_anew_and_its_old_answer_goes(pipeline, raw, tmp_path):
     out = tmp_path / "out.jsonl"
-    inputs = work.gather(directory=raw)
+    inputs = work.list_inputs(directory=raw)
     run(pipeline, inputs, out)
     first = inputs.items[0]
     Path(first.image).write_bytes(b"no picture any more")
-    tally = run(pipeline, work.gather(directory=raw), out)
+    counts = run(pipeline, work.list_inputs(directory=raw), out)
     names = [item.id for item in inputs.items]
     assert ids(out) == [*names[1:], names[0]]
     assert "the file is text" in answers(out)[-1]["error"]
-    assert (tally.done, tally.before) == (len(names), len(names))
+    assert (counts.done, counts.from_before) == (len(names), len(names))
     again = out.read_bytes()
-    run(pipeline, work.gather(directory=raw), out)
+    run(pipeline, work.list_inputs(directory=raw), out)
     assert out.read_bytes() == again
 
 
 def test_a_caption_that_changed_counts_too(pipeline, raw, tmp_path):
     out = tmp_path / "out.jsonl"
-    run(pipeline, work.gather(directory=raw), out)
+    run(pipeline, work.list_inputs(directory=raw), out)
     picture = Path(work.list_directory(raw)[1].image)
     picture.with_suffix(".txt").write_text("a person with red hair")
-    run(pipeline, work.gather(directory=raw), out)
+    run(pipeline, work.list_inputs(directory=raw), out)
     assert ids(out)[-1] == picture.relative_to(raw).as_posix()
     assert len(ids(out)) == len(set(ids(out))) == len(work.list_directory(raw))
 
@@ -133,29 +133,29 @@ def test_a_caption_that_changed_counts_too(pipeline, raw, tmp_path):
 def test_a_picture_that_was_named_and_changed_is_the_same_error(pipeline, raw, tmp_path):
     out = tmp_path / "out.jsonl"
     pictures = sorted(raw.rglob("*.png"))[:2]
-    run(pipeline, work.gather(pictures, None), out)
+    run(pipeline, work.list_inputs(pictures, None), out)
     pictures[0].write_bytes(pictures[1].read_bytes())
-    with pytest.raises(StateError, match="was something else when it was answered"):
-        run(pipeline, work.gather(pictures, None), out)
+    with pytest.raises(StateError, match="had other content when it was answered"):
+        run(pipeline, work.list_inputs(pictures, None), out)
 
 
 def test_a_finished_table_is_not_taken_for_that_of_other_pictures(pipeline, raw, tmp_path):
     out = tmp_path / "out.parquet"
-    run(pipeline, work.gather(directory=raw), out)
-    assert run(pipeline, work.gather(directory=raw), out).before == len(work.list_directory(raw))
-    draw_faces(raw / "more", n=1)
-    with pytest.raises(StateError, match="inputs are new, changed or gone since"):
-        run(pipeline, work.gather(directory=raw), out)
+    run(pipeline, work.list_inputs(directory=raw), out)
+    assert run(pipeline, work.list_inputs(directory=raw), out).from_before == len(work.list_directory(raw))
+    draw_faces(raw / "more", n_faces=1)
+    with pytest.raises(StateError, match="inputs were added, changed or removed"):
+        run(pipeline, work.list_inputs(directory=raw), out)
 
 
 def test_a_foreign_table_is_named_and_not_touched(pipeline, tmp_path):
     out = tmp_path / "mine.parquet"
     out.write_text("my diary")
-    with pytest.raises(FileExistsError, match="is no table of facestats extract"):
+    with pytest.raises(FileExistsError, match="is not a table of facestats extract"):
         run(pipeline, texts("a"), out)
     assert out.read_text() == "my diary"
     pl.DataFrame({"a": [1]}).write_parquet(out)
-    with pytest.raises(FileExistsError, match="is no table of facestats extract") as caught:
+    with pytest.raises(FileExistsError, match="is not a table of facestats extract") as caught:
         run(pipeline, texts("a"), out)
     assert exit_code(caught.value) == 2
 
@@ -164,13 +164,13 @@ def test_a_foreign_table_is_named_and_not_touched(pipeline, tmp_path):
 def test_a_foreign_file_is_named_and_not_touched(pipeline, tmp_path, content):
     out = tmp_path / "mine.jsonl"
     out.write_text(content)
-    with pytest.raises(FileExistsError, match="line 1 is no answer"):
+    with pytest.raises(FileExistsError, match="line 1 is not an answer"):
         run(pipeline, texts("a"), out)
     assert out.read_text() == content
     out.unlink()
     run(pipeline, texts("a"), out)
     out.write_text(content)
-    with pytest.raises(FileExistsError, match="line 1 is no answer"):
+    with pytest.raises(FileExistsError, match="line 1 is not an answer"):
         run(pipeline, texts("a"), out)
     assert out.read_text() == content
 
@@ -179,7 +179,7 @@ def test_answers_without_notes_are_not_continued(pipeline, tmp_path):
     out = tmp_path / "out.jsonl"
     run(pipeline, texts("a"), out)
     (tmp_path / ".out.jsonl.notes").unlink()
-    with pytest.raises(StateError, match=r"nothing tells what the answers .* were made from"):
+    with pytest.raises(StateError, match=r"it is unknown what the answers .* were made from"):
         run(pipeline, texts("a"), out)
 
 
@@ -187,7 +187,7 @@ def test_an_output_that_was_deleted_is_begun_anew(pipeline, tmp_path):
     out = tmp_path / "out.jsonl"
     run(pipeline, texts("a"), out)
     out.unlink()
-    assert run(pipeline, texts("an elderly man"), out, scores=True).before == 0
+    assert run(pipeline, texts("an elderly man"), out, scores=True).from_before == 0
     assert len(ids(out)) == 1
 
 
@@ -204,7 +204,7 @@ def test_whatever_end_a_kill_cuts_off_each_input_is_there_once(pipeline, tmp_pat
             os.truncate(path, max(path.stat().st_size - lost, least))
     run(pipeline, inputs, out)
     assert sorted(ids(out)) == whole
-    assert run(pipeline, inputs, out).before == 7
+    assert run(pipeline, inputs, out).from_before == 7
 
 
 def test_a_second_run_on_one_output_stops_at_once(pipeline, out):
@@ -226,14 +226,12 @@ with open_output(Path({str(out)!r}), {ABOUT!r}):
     print("held", flush=True)
     input()
 """
-    other = subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    assert other.stdout.readline() == "held\n"
-    with pytest.raises(LockedError, match=f"process {other.pid} on "):
-        run(pipeline, texts("a"), out)
-    other.kill()  # a lock does not outlive its process
-    other.wait()
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(LockedError, match=f"process {other.pid} on "):
+            run(pipeline, texts("a"), out)
+        other.kill()  # a lock does not outlive its process
     run(pipeline, texts("a"), out)
     assert ids(out) == ["text 1"]
 
@@ -242,7 +240,7 @@ def test_a_link_to_an_output_is_that_output(pipeline, tmp_path):
     out, link = tmp_path / "out.jsonl", tmp_path / "link.jsonl"
     run(pipeline, texts("a"), out)
     link.symlink_to(out)
-    assert run(pipeline, texts("a"), link).before == 1
+    assert run(pipeline, texts("a"), link).from_before == 1
     about = {**ABOUT, "source": work.NAMED, "recipe": pipeline.labeller.recipe()}
     with open_output(out, about), pytest.raises(LockedError):
         run(pipeline, texts("a"), link)
@@ -251,7 +249,7 @@ def test_a_link_to_an_output_is_that_output(pipeline, tmp_path):
 
 @pytest.mark.parametrize("name", ["", "/dev/null"])
 def test_what_is_no_file_is_refused(pipeline, tmp_path, name):
-    with pytest.raises(ConfigError, match="is no regular file"):
+    with pytest.raises(ConfigError, match="is not a regular file"):
         run(pipeline, texts("a"), tmp_path / name)
 
 
@@ -260,11 +258,11 @@ def test_a_picture_that_changes_while_it_is_labelled_is_labelled_again(pipeline,
     picture = sorted(raw.rglob("*.png"))[0]
     with open_output(out, {**ABOUT, "recipe": pipeline.labeller.recipe()}) as output:
         item = Item("it", picture)
-        assert output.wants(item)
+        assert output.needs(item)
         results = pipeline.process_batch([item])
         picture.write_bytes(picture.read_bytes() + b"\0")
         output.add(results, scores=False)
-        assert output.wants(item)
+        assert output.needs(item)
 
 
 def test_an_empty_table_is_a_table(pipeline, tmp_path):

@@ -1,4 +1,4 @@
-"""The map to walk about in: what it holds, and, in a real browser, what it shows and gives back."""
+"""The interactive map: what it holds, and what it shows and returns in a real browser."""
 
 import builtins
 import io
@@ -54,6 +54,7 @@ def master():
 @needs_jscatter
 def test_every_placed_face_is_a_point_and_a_selection_is_its_rows(master, crops):
     found = fs.explore(master, crops)
+    assert repr(found) == "FaceMap(6 faces)"
     assert found.selection().is_empty()
     assert found.selection().schema == master.schema
     found.scatter.selection([4, 0])
@@ -155,7 +156,7 @@ def test_wrong_calls_say_what_to_do(master, crops):
         fs.explore(master, color="mood")
     with pytest.raises(TableError, match="crop"):
         fs.explore(master.drop("crop"), crops)
-    with pytest.raises(ValueError, match="none of 1 rows has a place"):
+    with pytest.raises(ValueError, match="none of 1 rows has a position"):
         fs.explore(master.tail(1))
     (crops / "1.jpg").unlink()
     with pytest.raises(ValueError, match=r"1.jpg.*Align the faces again"):
@@ -316,7 +317,7 @@ def test_without_uvx_the_command_says_how_to_get_it(project, tmp_path):
     assert out.returncode == 5
     assert out.stdout.startswith("uvx embedding-atlas ")
     assert out.stderr == (
-        "facestats: error: uvx is missing: get it with 'pip install uv', then run the command above\n"
+        "facestats: error: uvx is missing: install it with 'pip install uv', then run the command above\n"
     )
     assert (project.parent / "report/explore.parquet").exists()
 

@@ -45,12 +45,13 @@ def test_a_click_is_on_the_disk_before_the_next_face_comes(faces, tmp_path):
     buttons(widget)["1 male"].click()
     assert [line[0] for line in lines(tmp_path)] == ["p0", "p2"]
     assert (widget.n_done, widget.n_left) == (2, 2)
+    assert repr(widget) == "Labelling('gender', by 'anna': 2 done, 2 left)"
 
 
 def test_keys_answer_and_backspace_takes_back(faces, tmp_path):
     widget = box(faces, tmp_path)
     keys(widget).value = "1"
-    keys(widget).value = "1x30"  # typed faster than the kernel looked; x is no option
+    keys(widget).value = "1x30"  # typed faster than the kernel reads; x is not an option
     assert [line[:2] for line in lines(tmp_path)] == [("p0", "male"), ("p1", "non-binary")]
     assert (widget.n_done, widget.n_left) == (2, 2)
     keys(widget).value = "1"
@@ -73,7 +74,7 @@ def test_after_a_kill_the_same_call_goes_on(faces, tmp_path):
     for _ in range(4):
         again.answer("female")
     assert (again.n_done, again.n_left) == (3, 0)
-    assert "nothing left" in again.children[0].value
+    assert "no face is left" in again.children[0].value
     assert buttons(again)["1 male"].disabled
     assert box(faces, tmp_path).n_left == 0
 
@@ -103,7 +104,7 @@ def test_crops_that_cannot_be_read_are_passed_over_by_name(faces, tmp_path):
 def test_what_is_missing_is_named(faces, tmp_path):
     with pytest.raises(ValueError, match="options must be 2 to 35 different answers"):
         box(faces, tmp_path, options=["male"])
-    with pytest.raises(ValueError, match="labeller must say who answers"):
+    with pytest.raises(ValueError, match="labeller must name the person who answers"):
         box(faces, tmp_path, labeller=" ")
     with pytest.raises(fs.tables.TableError, match="crop"):
         box(faces.drop("crop"), tmp_path)

@@ -1,4 +1,4 @@
-"""Labelling by hand as a person does it: JupyterLab in a browser, keys and clicks, and a kernel that dies."""
+"""Labelling by hand as a person does it: in JupyterLab in a browser, with keys and clicks, and with a kernel that dies."""
 
 import os
 import signal
@@ -44,7 +44,7 @@ def project(lab):
         f"data_dir: data\nattributes: {ROOT / 'config/attributes.yaml'}\n"
     )
     cfg = fs.load_config(lab.folder / "config.yaml")
-    fs.testing.draw_faces(cfg.raw_dir, n=30)
+    fs.testing.draw_faces(cfg.raw_dir, n_faces=30)
     store, encoder = fs.Store(cfg.data_dir), fs.testing.FakeEncoder()
     images = fs.list_images(cfg.raw_dir)
     faces = fs.align_faces(images, fs.testing.FakeLandmarker(), store.crops_dir, size=128, workers=1)
@@ -101,7 +101,7 @@ def test_twenty_rows_are_labelled_although_the_kernel_dies(lab, project, tmp_pat
     lab.cell(1).get_by_text("1 of 12").wait_for()
     lab.cell(1).locator("input[type=text]").click()
     lab.page.keyboard.type("222222111111", delay=20)
-    lab.cell(1).get_by_text("nothing left to ask").wait_for()
+    lab.cell(1).get_by_text("no face is left to label").wait_for()
     labels = fs.human_labels.read(project.labels_file, project.attributes)
     assert labels.height == 20
     assert set(labels["reason"]) == {"low_margin", "random"}

@@ -1,5 +1,6 @@
-"""The notebooks are the integration test: all of them, in order, on drawn characters; and they stay thin."""
+"""The notebooks as an integration test: all of them, in order, on drawn characters; and they stay short."""
 
+import contextlib
 import dataclasses
 import re
 import statistics
@@ -15,6 +16,7 @@ import facestats as fs
 from facestats.demo.gallery import Sheet, render
 from facestats.demo.records import sample_records
 from facestats.ratings.model import RatingsModel
+from facestats.surfaces.notebooks.early_end import EarlyEnd
 from facestats.surfaces.notebooks.expected_tables import expected_tables
 from facestats.surfaces.notebooks.run import NotebookError, run_notebooks
 from tests.conftest import SETTINGS
@@ -23,7 +25,7 @@ ROOT = Path(__file__).parents[3]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("[0-9]*.ipynb"))
 EXAMPLES = sorted((ROOT / "examples").glob("*.ipynb"))
 TABLES = ("faces", "embeddings", "attributes", "text_labels", "ratings", "master", "clusters")
-SUMMARIES = ("composites", "audit")  # their rows are no pictures
+SUMMARIES = ("composites", "audit")  # their rows are not pictures
 
 
 def code_cells(path):
@@ -47,7 +49,8 @@ def test_notebooks_stay_thin(path):
     assert notebook.cells[0].source.startswith("# ")
     assert [c.metadata.get("tags") for c in code_cells(path)].count(["parameters"]) == 1
     stem = path.stem.partition("_")[2]
-    assert path in EXAMPLES or stem == "schematics" or (ROOT / "src/facestats" / f"{stem}.py").exists()
+    package = ROOT / "src/facestats" / stem
+    assert path in EXAMPLES or package.is_dir() or package.with_suffix(".py").is_file()
 
 
 @pytest.mark.slow
@@ -82,7 +85,7 @@ def test_the_notebooks_and_the_status_command_agree(demo):
 
 
 def changed(cfg, section, **values):
-    """The configuration with other values in one section; "" is the top."""
+    """The configuration with other values in one section; "" stands for the top level."""
     inside = getattr(cfg, section).model_copy(update=values) if section else None
     return cfg.model_copy(update={section: inside} if section else values)
 
@@ -96,7 +99,7 @@ def changed(cfg, section, **values):
         (
             "embeddings",
             {"model": "hf-hub:org/none"},
-            {"embeddings": '-> "hf-hub:org/none (cannot be had'},
+            {"embeddings": '-> "hf-hub:org/none (not available here'},
         ),
         ("text_labels", {"threshold": 0.25}, {"text_labels": "params.threshold: 0.5 -> 0.25"}),
         ("clusters", {"n_clusters": 4}, {"clusters": "params.n_clusters: 3 -> 4", "audit": ""}),
@@ -194,7 +197,7 @@ def draw_nobody(folder):
         Image.new("RGB", (300, 300), color).save(folder / f"{i}.png")
 
 
-# who draws it, what is said of it, and what can be made of it all the same
+# function that draws it, sentences that must be printed, and composites that are possible
 SMALL = {
     "six men": (
         draw_men,
@@ -235,11 +238,12 @@ def test_small_collections_come_to_the_end_and_say_what_cannot_be_shown(
     monkeypatch.setitem(plt.rcParams, "figure.max_open_warning", 0)
     for path in NOTEBOOKS:  # in this process: a kernel for each takes longer than the work
         space = {"display": print}
-        for cell in code_cells(path):
-            exec(compile(cell.source, path.name, "exec"), space)
-            for figure in map(plt.figure, plt.get_fignums()):
-                figure.canvas.draw()
-            plt.close("all")
+        with contextlib.suppress(EarlyEnd):
+            for cell in code_cells(path):
+                exec(compile(cell.source, path.name, "exec"), space)
+                for figure in map(plt.figure, plt.get_fignums()):
+                    figure.canvas.draw()
+                plt.close("all")
     out = capsys.readouterr().out
     assert [sentence for sentence in said if sentence not in out] == []
     store = fs.Store(tmp_path / "data")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import sys
 import uuid
@@ -14,19 +16,37 @@ import facestats as fs
 from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
 ROOT = Path(__file__).parents[3]
+# gradio leaves event loops and sockets open, and sets an option that pandas has deprecated
+GRADIO_WARNINGS = ("ignore:unclosed:ResourceWarning", "ignore:.*no_silent_downcasting:DeprecationWarning")
+
+
+def pytest_collection_modifyitems(items):
+    """Accept the warnings of gradio in the tests of this folder."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            for warning in GRADIO_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(warning))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def collect_what_gradio_leaves():
+    """Delete the open event loops here, where their warnings are accepted, and not during a later test."""
+    yield
+    asyncio.set_event_loop(None)  # gradio has set one of its own
+    gc.collect()
 
 
 @pytest.fixture(scope="session")
 def gr():
-    """Gradio; without it, what asks for it is skipped."""
+    """Gradio; tests that need it are skipped if it is not installed."""
     return pytest.importorskip("gradio", reason="the page is an extra: pip install 'facestats[app]'")
 
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory):
-    """A pipeline of stand-ins, and the tables of a run over 16 drawn faces."""
+    """A pipeline of stand-ins, and the tables of a run on 16 drawn faces."""
     folder = tmp_path_factory.mktemp("project")
-    draw_faces(folder / "raw", n=16)
+    draw_faces(folder / "raw", n_faces=16)
     if sys.platform != "win32":  # which knows no such names
         (folder / "raw" / "face_003.png").rename(folder / "raw" / "<img src=x onerror=window.hit=1>.png")
     config = fs.load_config(ROOT / "config" / "demo.yaml").model_copy(
@@ -67,7 +87,7 @@ def project(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def visitor(project, gr, tmp_path_factory):
-    """Somebody who speaks to the page of `project` without a browser."""
+    """A client that talks to the page of `project` without a browser."""
     with pytest.MonkeyPatch.context() as patch:
         uploads = tmp_path_factory.mktemp("uploads")
         patch.setenv("GRADIO_TEMP_DIR", str(uploads))
@@ -79,7 +99,7 @@ def visitor(project, gr, tmp_path_factory):
 
 
 class Visitor:
-    """Calls what the buttons of the page call; `http` for everything else."""
+    """Calls the functions behind the buttons of the page; `http` sends any other request."""
 
     def __init__(self, url, uploads):
         import httpx
@@ -97,7 +117,7 @@ class Visitor:
         self.n_filters = sum((name or "").startswith("filter-") for name in names.values())
 
     def upload(self, content, name="x.png"):
-        """Send a file as the page does; return what the page calls it by."""
+        """Send a file as the page does; return how the page refers to it."""
         response = self.http.post("/gradio_api/upload", files={"files": (name, content)})
         response.raise_for_status()
         (path,) = response.json()
@@ -105,21 +125,21 @@ class Visitor:
 
     @staticmethod
     def file_at(path):
-        """Say of any path or address that it is an upload."""
+        """Refer to any path or address as if it were an upload."""
         return {"path": path, "meta": {"_type": "gradio.FileData"}}
 
     @staticmethod
     def leaks(text):
-        """Tell whether an answer says what is none of a visitor's business."""
+        """Tell whether an answer shows something of the server, such as a traceback or a folder."""
         return any(
             word in text for word in ("Traceback", 'File "', "site-packages", str(Path.home()), "root:x:")
         )
 
     def ask(self, event, *data):
-        """Call a function of the page; return the HTTP status, what came out, and what the page says is wrong."""
+        """Call a function of the page; return the HTTP status, its output, and its error."""
         session = uuid.uuid4().hex
         body = {"data": data, "fn_index": self.functions[event], "session_hash": session}
-        # json.dumps writes what httpx would refuse: half a surrogate pair
+        # json.dumps can write half a surrogate pair, which httpx refuses
         headers = {"Content-Type": "application/json"}
         joined = self.http.post("/gradio_api/queue/join", content=json.dumps(body), headers=headers)
         if joined.status_code != 200:

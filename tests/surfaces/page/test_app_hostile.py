@@ -1,4 +1,4 @@
-"""The page against people who mean harm, and people who pick the wrong file."""
+"""The page gets malicious requests, and files that were chosen by mistake."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ EVIL = "<img src=x onerror=alert(1)>"
 
 
 def picture(size=(40, 40), kind="PNG"):
-    """A picture of one grey: there is no face in it."""
+    """A picture in one grey; it holds no face."""
     stream = io.BytesIO()
     Image.new("RGB", size, (90, 90, 90)).save(stream, kind)
     return stream.getvalue()
@@ -70,8 +70,8 @@ def test_a_picture_that_cannot_be_used_is_a_sentence(visitor, content, sentence)
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("", "Put in a picture"),
-        (" \t\n", "Put in a picture"),
+        ("", "Add a picture"),
+        (" \t\n", "Add a picture"),
         ("x" * 5_001, "at most 5,000 characters here; this one has 5,001"),
         (EVIL * 100, None),
         ("an old\0 man", None),
@@ -86,7 +86,7 @@ def test_texts_of_every_kind_get_an_answer_or_a_sentence(visitor, text, error):
     assert "<img" not in json.dumps(answer)
     assert (error or "</p>") in answer[1]
     assert ("fs-error" in answer[1]) == (error is not None)
-    if text.strip():  # an empty search shows everybody
+    if text.strip():  # an empty search shows all faces
         status, answer, said = visitor.ask("query.submit", text, *[""] * visitor.n_filters)
         assert status == 200
         assert answer if error is None else error in said
@@ -158,7 +158,7 @@ def test_uploads_that_are_too_large_or_break_off_leave_nothing(visitor):
     begun = time.monotonic()
     refused = visitor.http.post("/gradio_api/upload", files={"files": ("x.png", bytes(100_000_000))})
     assert (refused.status_code, "20,000,000 bytes" in refused.text) == (413, True)
-    # without a length, and with one too many small ones
+    # without a length; then with a few files that are too large together
     refused = visitor.http.post("/gradio_api/upload", content=body(60), headers=headers)
     assert refused.status_code == 413
     refused = visitor.http.post(
@@ -174,7 +174,7 @@ def test_uploads_that_are_too_large_or_break_off_leave_nothing(visitor):
 
 
 def test_many_visitors_get_their_own_answers_or_are_told_to_wait(visitor, project, tmp_path):
-    draw_faces(tmp_path, n=6, seed=7)
+    draw_faces(tmp_path, n_faces=6, seed=7)
     pictures = [path.read_bytes() for path in sorted(tmp_path.glob("*.png"))]
     ages = ["child", "elderly", "child"]
 
@@ -198,7 +198,7 @@ def test_many_visitors_get_their_own_answers_or_are_told_to_wait(visitor, projec
 
 
 def test_a_failing_model_is_a_sentence(project, gr, monkeypatch):
-    from facestats.surfaces.page.app import _in_words
+    from facestats.surfaces.page.app import _errors_as_messages
 
     for error in (
         RuntimeError("CUDA: /home/me"),
@@ -207,7 +207,7 @@ def test_a_failing_model_is_a_sentence(project, gr, monkeypatch):
         FileNotFoundError(2, "No usable temporary directory found in ['/home/me']"),
         OSError("no room in /home/me"),
     ):
-        with pytest.raises(gr.Error) as caught, _in_words():
+        with pytest.raises(gr.Error) as caught, _errors_as_messages():
             raise error
         assert "/home" not in caught.value.message
         assert caught.value.message.endswith(".")

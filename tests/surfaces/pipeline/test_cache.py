@@ -59,7 +59,7 @@ def test_a_broken_file_is_begun_anew_with_a_warning(tmp_path, damage, caplog):
     with caplog.at_level(logging.WARNING):
         cache.put_many({"a": 1})
     assert cache.get_many(["a"]) == {"a": 1}
-    assert bool(damage) == ("begun anew" in caplog.text)
+    assert bool(damage) == ("begun again" in caplog.text)
 
 
 def test_a_file_cut_in_use_or_written_by_hand_never_raises(tmp_path):
@@ -146,7 +146,7 @@ def test_a_file_that_is_held_for_long_is_passed_by_and_used_again(tmp_path, monk
         with caplog.at_level(logging.WARNING):
             new.put_many({"a": 1})
             assert (new.get_many(["a"]), len(new)) == ({}, 0)
-        assert "held by another process" in caplog.text
+        assert "locked by another process" in caplog.text
         other.execute("ROLLBACK")
     new.put_many({"b": 2})
     assert new.get_many(["a", "b"]) == {"b": 2}

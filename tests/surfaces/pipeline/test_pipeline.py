@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pictures")
-    draw_faces(folder, n=4)
+    draw_faces(folder, n_faces=4)
     return sorted(folder.rglob("*.*"))
 
 
@@ -100,6 +100,16 @@ def test_a_result_prints_as_the_line_of_json_that_is_documented(config, pictures
     scores = result.to_dict(scores=True)["scores"]["Hair_Color"]
     assert scores["value"] == line["attributes"]["Hair_Color"]
     assert sum(scores["probs"].values()) == pytest.approx(1, abs=1e-5)
+
+
+def test_results_and_pipelines_print_short(config, pictures):
+    pipeline = make(config)
+    result = pipeline.process_text("an elderly person with red hair", id="7")
+    n = len(config.attributes)
+    assert repr(pipeline) == f"CharacterPipeline({n} attributes, cache='{config.data_dir / 'cache.db'}')"
+    assert repr(make(config, use_cache=False)) == f"CharacterPipeline({n} attributes, no cache)"
+    assert repr(result).startswith("CharacterResult('7', ok, Attributes(Age=elderly, ")
+    assert repr(Item("a", bytes(1_000_000))) == "Item('a', image=<1,000,000 bytes>, text=None)"
 
 
 def test_an_answer_is_remembered_by_content_not_by_name(config, pictures, tmp_path):
@@ -230,7 +240,7 @@ def test_a_model_that_fails_on_one_input_costs_only_that_one(config):
 
 
 class Passing(FakeEncoder):
-    """Fails as often as it is told to, then is well again."""
+    """Fails a given number of times, and then works again."""
 
     def __init__(self, *failures):
         self.failures = list(failures)
@@ -326,7 +336,7 @@ def test_threads_share_a_pipeline(config):
 
 
 def promote(config, *, encoder=FakeEncoder.name, options=None, promoted=True, name="probes@1"):
-    """Keep a probe of hair_color that says red whatever it sees, as notebook 03 would; it learnt from picture 000000."""
+    """Save a probe of hair_color as notebook 03 does; it always answers red, and was trained on picture 000000."""
     options = options or tuple(config.attributes["hair_color"].options)
     bias = np.array([2.0 if option == "red" else 0.0 for option in options], np.float32)
     weights = np.zeros((len(options), FakeEncoder.dim), np.float32)

@@ -15,7 +15,6 @@ from PIL import Image
 import facestats as fs
 from facestats.core.config import ConfigError
 from facestats.core.protocols import ModelError
-from facestats.surfaces.service.batching import BusyError, Gatherer
 from facestats.surfaces.service.start import serve
 from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier, draw_faces
 
@@ -44,7 +43,7 @@ def make(tmp_path, **models):
 @pytest.fixture(scope="module")
 def face(tmp_path_factory):
     folder = tmp_path_factory.mktemp("face")
-    draw_faces(folder, n=1)
+    draw_faces(folder, n_faces=1)
     return next(p for p in folder.rglob("*.*") if p.is_file()).read_bytes()
 
 
@@ -201,7 +200,7 @@ def test_health_readiness_attributes_metrics_and_documentation(client):
 
 
 def wait_for(client, code):
-    """What /ready says once it has this code."""
+    """Wait until /ready has this status code; return its answer."""
     end = time.monotonic() + 60
     while (response := client.get("/ready")).status_code != code or "being loaded" in response.text:
         assert time.monotonic() < end, response.text
@@ -210,7 +209,7 @@ def wait_for(client, code):
 
 
 class Recovering(FakeEncoder):
-    """Is ill until it is told to be well."""
+    """Fails until the test repairs it."""
 
     def __init__(self, illness):
         self.illness = illness
@@ -235,7 +234,7 @@ class Recovering(FakeEncoder):
 def test_the_service_is_ready_only_with_models_that_are_well(
     tmp_path, monkeypatch, caplog, illness, sentence
 ):
-    monkeypatch.setattr("facestats.surfaces.service.readiness.AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr("facestats.surfaces.service.readiness.RETRY_SECONDS", 0.1)
     encoder = Recovering(illness)
     pipeline = make(tmp_path, encoder=encoder)
     with TestClient(api.create_app(pipeline)) as client:
@@ -279,7 +278,7 @@ def test_a_scrape_looks_once_and_off_the_event_loop(tmp_path):
 
 
 class Pausing(FakeTextClassifier):
-    """Waits at the word slow until it may go on."""
+    """Waits at a text with the word slow until the test lets it continue."""
 
     def __init__(self):
         self.go = threading.Event()
@@ -303,7 +302,7 @@ def test_how_long_an_answer_may_take_can_be_chosen(tmp_path):
 
 def test_uploads_beyond_the_room_are_refused_until_others_are_answered(tmp_path):
     classifier, codes = Pausing(), []
-    app = api.create_app(make(tmp_path, classifier=classifier), body_room=1_000_000)
+    app = api.create_app(make(tmp_path, classifier=classifier), max_total_bytes=1_000_000)
     with TestClient(app) as client:
 
         def send(text):
@@ -314,7 +313,7 @@ def test_uploads_beyond_the_room_are_refused_until_others_are_answered(tmp_path)
 
         first = threading.Thread(target=send, args=("slow",))
         first.start()
-        while not app.state.gatherer.busy or client.get("/ready").status_code != 200:
+        while not app.state.batcher.busy or client.get("/ready").status_code != 200:
             time.sleep(0.02)
         refused = send("quick")
         assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
@@ -326,132 +325,13 @@ def test_uploads_beyond_the_room_are_refused_until_others_are_answered(tmp_path)
     assert codes == [503, 415, 415]
 
 
-class Slow:
-    """Takes its time, and remembers how many inputs came together."""
-
-    def __init__(self):
-        self.sizes = []
-        self.go = threading.Event()
-
-    def __call__(self, inputs):
-        self.sizes.append(len(inputs))
-        self.go.wait(5)
-        return [i * 2 for i in inputs]
-
-
-def test_what_arrives_together_is_worked_on_together_and_too_much_is_refused():
-    slow = Slow()
-
-    async def scenario():
-        gatherer = Gatherer(slow, batch_size=4, room=6)
-        gatherer.start()
-        first = asyncio.create_task(gatherer.submit([0]))
-        while not slow.sizes:
-            await asyncio.sleep(0.01)
-        rest = [asyncio.create_task(gatherer.submit([i])) for i in range(1, 7)]
-        await asyncio.sleep(0.05)
-        with pytest.raises(BusyError, match="6 inputs wait"):
-            await gatherer.submit([9])
-        slow.go.set()
-        results = await asyncio.gather(first, *rest)
-        await gatherer.stop()
-        with pytest.raises(BusyError, match="stopping"):
-            await gatherer.submit([1])
-        return results
-
-    assert asyncio.run(scenario()) == [[2 * i] for i in range(7)]
-    assert slow.sizes == [1, 4, 2]
-
-
-def test_two_batches_may_be_under_way():
-    slow = Slow()
-
-    async def scenario():
-        gatherer = Gatherer(slow, batch_size=2)
-        gatherer.start()
-        gatherer.add_worker()
-        asked = [asyncio.create_task(gatherer.submit([i])) for i in range(6)]
-        while len(slow.sizes) < 2:
-            await asyncio.sleep(0.01)
-        assert gatherer.waiting == 2
-        slow.go.set()
-        results = await asyncio.gather(*asked)
-        await gatherer.stop()
-        return results
-
-    assert asyncio.run(scenario()) == [[2 * i] for i in range(6)]
-
-
-def test_an_error_reaches_its_batch_and_the_next_one_is_served():
-    def work(inputs):
-        if 13 in inputs:
-            msg = "unlucky"
-            raise RuntimeError(msg)
-        return inputs
-
-    async def scenario():
-        gatherer = Gatherer(work)
-        gatherer.start()
-        with pytest.raises(RuntimeError, match="unlucky"):
-            await gatherer.submit([13])
-        answer = await gatherer.submit([1, 2])
-        await gatherer.stop()
-        return answer
-
-    assert asyncio.run(scenario()) == [1, 2]
-
-
-def test_a_panic_ends_no_lane():
-    """Polars raises one that is no Exception: whoever waited gets an error, and the next batch is served."""
-
-    def work(inputs):
-        if 13 in inputs:
-            msg = "index out of bounds"
-            raise pl.exceptions.PanicException(msg)
-        return inputs
-
-    async def scenario():
-        gatherer = Gatherer(work)
-        gatherer.start()
-        async with asyncio.timeout(10):
-            with pytest.raises(RuntimeError, match="PanicException"):
-                await gatherer.submit([13])
-            answer = await gatherer.submit([1, 2])
-            await gatherer.stop()
-        return answer
-
-    assert asyncio.run(scenario()) == [1, 2]
-
-
-def test_a_stop_waits_no_longer_than_it_was_told_and_refuses_what_is_left():
-    slow = Slow()
-
-    async def scenario():
-        gatherer = Gatherer(slow, batch_size=1)
-        gatherer.start()
-        asked = [asyncio.create_task(gatherer.submit([i])) for i in range(3)]
-        while not slow.sizes:
-            await asyncio.sleep(0.01)
-        begun = time.monotonic()
-        await gatherer.stop(0.2)
-        took, busy = time.monotonic() - begun, gatherer.busy
-        ends = await asyncio.gather(*asked, return_exceptions=True)
-        slow.go.set()
-        return took, busy, ends
-
-    took, busy, ends = asyncio.run(scenario())
-    assert took < 2
-    assert busy, "a thread cannot be ended"
-    assert [(type(end), str(end)) for end in ends] == [(BusyError, "the service is stopping")] * 3
-
-
 def test_a_busy_service_says_when_to_come_back(tmp_path):
     class Waiting(FakeTextClassifier):
         def score(self, texts, hypotheses):
             time.sleep(0.3)
             return super().score(texts, hypotheses)
 
-    app = api.create_app(make(tmp_path, classifier=Waiting()), batch_size=1, room=1)
+    app = api.create_app(make(tmp_path, classifier=Waiting()), batch_size=1, max_waiting=1)
     codes: list[int] = []
     with TestClient(app) as client:
 

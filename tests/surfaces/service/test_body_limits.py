@@ -1,4 +1,4 @@
-"""Requests that no honest client sends, byte by byte over a socket: refused in a sentence, and the next is served."""
+"""Malformed requests, sent byte by byte over a socket, are refused with a sentence, and the next request is served."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ TEXT = part("text", "red hair") + "--b--\r\n"
 
 
 def send(port, head, body=b"", *, path="/extract", wait=10.0):
-    """Send a request as it is; give the status code, the body and the seconds it took, code 0 if hung up on."""
+    """Send a request as it is; return the status code (0: connection closed), the body and the seconds it took."""
     begun = time.monotonic()
     received = b""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as wire:
@@ -90,14 +90,14 @@ BIG = part("text", "x" * (schemas.MAX_BODY + 1000)).encode()
 @pytest.mark.parametrize(
     ("head", "body", "codes"),
     [
-        (f"{FORM}Content-Length: {len(BIG)}\r\n", b"", {413}),  # refused before a byte of it came
+        (f"{FORM}Content-Length: {len(BIG)}\r\n", b"", {413}),  # refused before the body arrives
         (f"{FORM}Content-Length: {len(BIG)}\r\n", BIG, {413, 0}),
         (f"{FORM}Transfer-Encoding: chunked\r\n", b"%x\r\n" % len(BIG) + BIG + b"\r\n0\r\n\r\n", {413, 400, 0}),
         (f"{FORM}Content-Length: -5\r\n", TEXT.encode(), {400}),
         (f"{FORM}Content-Length: much\r\n", TEXT.encode(), {400}),
         (f"{FORM}Content-Length: {len(TEXT) - 9}\r\n", TEXT.encode(), {200, 400, 422}),
         (f"{FORM}Content-Length: {len(TEXT) + 9}\r\n", TEXT.encode(), {408}),
-        (FORM, TEXT.encode(), {422, 400}),  # without a length there is no body
+        (FORM, TEXT.encode(), {422, 400}),  # without a length, the body counts as empty
         (f"X: {'y' * 1_000_000}\r\nContent-Length: 0\r\n", b"", {400, 431, 0}),
         ("X: y\r\n" * 100_000 + "Content-Length: 0\r\n", b"", {400, 431, 0}),
         (f"Content-Type: multipart/form-data; boundary={'b' * 10_000}\r\nContent-Length: 9\r\n", b"--garbage", {400}),

@@ -1,4 +1,4 @@
-"""The running service holds what its OpenAPI document says, whatever schemathesis thinks of."""
+"""The running service does what its OpenAPI document says, for all requests that schemathesis makes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(scope="module", params=["", "secret"], ids=["open", "with a key"])
 def service(request, tmp_path_factory):
-    """Serve fakes over a socket: address, key."""
+    """Serve stand-ins over a socket; gives address and key."""
     folder = tmp_path_factory.mktemp("service")
     config = fs.load_config(ROOT / "config" / "demo.yaml").model_copy(update={"data_dir": folder})
     fakes = {"landmarker": FakeLandmarker(), "encoder": FakeEncoder(), "classifier": FakeTextClassifier()}

@@ -1,4 +1,4 @@
-"""The service as a process of its own, with the demo's models: bombs beside normal work, and a stop in between."""
+"""The service as a process, with the models of the demo: decompression bombs among normal requests, and a stop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[3]
 
 
 def bomb(side):
-    """Make a PNG of a few hundred kilobytes that says it has `side` times `side` pixels."""
+    """Make a PNG of a few hundred kilobytes whose header announces `side` times `side` pixels."""
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -41,7 +41,7 @@ def bomb(side):
 
 @pytest.fixture
 def service(tmp_path):
-    """Start ``facestats serve`` with a folder of its own for temporary files; process, address, that folder."""
+    """Start ``facestats serve`` with a new folder for temporary files; gives process, address and folder."""
     temporary = tmp_path / "temporary"
     temporary.mkdir()
     text = (ROOT / "config/demo.yaml").read_text().replace("../data/demo", str(tmp_path / "data"))
@@ -55,7 +55,7 @@ def service(tmp_path):
 
 def test_bombs_do_not_stop_the_others_and_sigterm_finishes_what_is_under_way(service, tmp_path):
     process, url, temporary = service
-    draw_faces(tmp_path / "faces", n=1)
+    draw_faces(tmp_path / "faces", n_faces=1)
     face = next(p for p in (tmp_path / "faces").rglob("*.*") if p.is_file()).read_bytes()
     bombs = [bomb(30_000), bomb(9_000)]  # refused by its head; found to be cut short
 
@@ -89,7 +89,7 @@ SLEEPER = """
 import atexit, sys, time
 import facestats as fs
 from facestats.testing import FakeEncoder, FakeLandmarker, FakeTextClassifier
-from facestats.surfaces.cli.exit_codes import stopped_by_signals
+from facestats.surfaces.cli.exit_codes import signals_as_exceptions
 from facestats.surfaces.service.start import serve
 
 class Slow(FakeEncoder):
@@ -101,14 +101,14 @@ class Slow(FakeEncoder):
 
 config = fs.load_config(sys.argv[1]).model_copy(update={"data_dir": fs.core.config.Path(sys.argv[3] + "-data")})
 models = {"landmarker": FakeLandmarker(), "encoder": Slow(), "classifier": FakeTextClassifier()}
-atexit.register(time.sleep, 1)  # clearing away may take its time
-with stopped_by_signals():  # as the command does
+atexit.register(time.sleep, 1)  # cleaning up may take a while
+with signals_as_exceptions():  # as the command does
     serve(fs.CharacterPipeline(config, **models), host="127.0.0.1", port=int(sys.argv[2]), batch_size=4)
 """
 
 
 def children(pid):
-    """Processes below one, where /proc tells."""
+    """List the child processes of a process, where there is /proc."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -141,7 +141,7 @@ def test_a_stop_ends_a_service_whose_model_computes_for_minutes(tmp_path, number
         port = free.getsockname()[1]
     temporary, begun_file = tmp_path / "temporary", tmp_path / "begun"
     temporary.mkdir()
-    draw_faces(tmp_path / "faces", n=1)
+    draw_faces(tmp_path / "faces", n_faces=1)
     face = next(p for p in (tmp_path / "faces").rglob("*.*") if p.is_file()).read_bytes()
     arguments = [ROOT / "config/demo.yaml", str(port), begun_file]
     command = [sys.executable, "-c", SLEEPER, *map(str, arguments)]

@@ -46,7 +46,7 @@ training; {scored}. 95 % intervals by Wilson (1927).
 ## Limits
 
 One style of drawing; nine attributes with the options of the configuration; English prompts similar to those of the
-training. What cannot be seen (such as the hair color of bald characters) is not scored, but the model labels it too.
+training. What cannot be seen (such as the hair colour of bald characters) is not scored, but the model labels it too.
 """
 
 

@@ -22,7 +22,7 @@ def build_tokenizer(texts: Sequence[str], *, vocab_size: int = 1600) -> PreTrain
     Parameters
     ----------
     texts
-        Texts from which the vocabulary is learnt.
+        Texts from which the vocabulary is learned.
     vocab_size
         Highest number of entries; the five special ones have the ids of BART.
 

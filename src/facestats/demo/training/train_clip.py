@@ -40,7 +40,7 @@ BATCH = 64
 
 
 def augment(images: np.ndarray, *, rng: np.random.Generator) -> torch.Tensor:
-    """Shift and flip uint8 pictures (n, h, w, 3), change their brightness and colors slightly, and normalise them."""
+    """Shift and flip uint8 pictures (n, h, w, 3), change their brightness and colours slightly, and normalise them."""
     import torch
 
     out = np.empty_like(images)
@@ -77,7 +77,7 @@ def compute_loss(
     captions
         Unit vectors of the captions of the whole pictures.
     factor
-        Factor on cosines, learnt by the model.
+        Factor on cosines, learned by the model.
 
     Returns
     -------

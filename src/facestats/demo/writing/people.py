@@ -32,7 +32,7 @@ HAIR = ("hair_style", "hair_color", "hair_length")
 
 
 def draw_record(rng: np.random.Generator, *, split: str | None = None) -> dict[str, Any]:
-    """Draw a character's nine attributes, each option equally likely; bald characters have no hair style or color.
+    """Draw a character's nine attributes, each option equally likely; bald characters have no hair style or colour.
 
     Parameters
     ----------

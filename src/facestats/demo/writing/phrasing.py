@@ -68,7 +68,7 @@ class Pen:
         return frame.format_map(self._forms | parts)
 
     def dress(self, option: str) -> str:
-        """Draw a garment, sometimes with a color."""
+        """Draw a garment, sometimes with a colour."""
         color = f"{self.pick(words.COLORS)} " if self.chance(0.3) else ""
         return self.pick(words.DRESS[option]).format(c=color)
 

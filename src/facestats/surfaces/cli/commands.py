@@ -1,4 +1,4 @@
-"""The command line: thin, every command calls what the notebooks call. Exit codes: `surfaces.exits`."""
+"""The command line: every command only calls what the notebooks call. Exit codes: `cli.exit_codes`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,25 @@ import typer
 
 import facestats as fs
 from facestats.core.config import find_config
-from facestats.surfaces.cli.exit_codes import TABLE, Commands, ended_at_once, leave, stopped_by_signals
+from facestats.core.display import format_value
+from facestats.surfaces.cli.exit_codes import (
+    EPILOG,
+    Commands,
+    end_without_teardown,
+    exit_with,
+    signals_as_exceptions,
+)
 
 app = typer.Typer(
     cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    epilog=TABLE,
+    epilog=EPILOG,
     help="From a folder of face or character pictures to tables, maps and average faces.",
 )
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="A YAML file; by default $FACESTATS_CONFIG or config/demo.yaml."),
+    typer.Option("--config", "-c", help="A YAML file; by default $FACESTATS_CONFIG, else config/demo.yaml."),
 ]
 
 
@@ -35,22 +42,22 @@ def run(
     first: Annotated[str, typer.Option("--from", help="Number of the first notebook, such as 03.")] = "",
     last: Annotated[str, typer.Option("--to", help="Number of the last notebook.")] = "",
     retry_failed: Annotated[
-        bool, typer.Option("--retry-failed", help="Compute failed rows of 01 and 02 again.")
+        bool, typer.Option("--retry-failed", help="Compute the failed rows of notebooks 01 and 02 again.")
     ] = False,
 ) -> None:
     """Run the numbered notebooks in order and write report/index.html.
 
-    What is up to date is not computed again. Example: facestats run --config config/default.yaml --from 03
+    Rows that are up to date are not computed again. Example: facestats run --config config/default.yaml --from 03
     """
     from facestats.surfaces.notebooks.run import run_notebooks
 
-    given = {"retry_failed": True} if retry_failed else {}
-    run_notebooks(find_config(config), first=first, last=last, parameters=given)
+    parameters = {"retry_failed": True} if retry_failed else {}
+    run_notebooks(find_config(config), first=first, last=last, parameters=parameters)
 
 
 @app.command()
 def status(config: ConfigOption = None) -> None:
-    """List every table: rows, failures, fresh or stale, and why.
+    """List every table: its rows, its failed rows, whether it is fresh or stale, and why.
 
     Example: facestats status --config config/default.yaml
     """
@@ -59,14 +66,14 @@ def status(config: ConfigOption = None) -> None:
     settings = fs.load_config(find_config(config))
     table = fs.Store(settings.data_dir).status(expected_tables(settings))
     for row in [table.columns, *table.rows()]:
-        name, rows, failed, state, why = map(str, row)
+        name, rows, failed, state, why = map(format_value, row)
         typer.echo(f"{name:<12} {rows:>9} {failed:>7}  {state:<8} {why}".rstrip())
 
 
 @app.command()
 def demo(
     n: Annotated[int, typer.Option("--n", min=1, help="Number of characters.")] = 240,
-    seed: Annotated[int, typer.Option("--seed", help="Same seed, same bytes.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="Seed; the same seed draws the same bytes.")] = 0,
     out: Annotated[Path, typer.Option("--out", help="Folder to write to.")] = Path("data/demo/raw"),
 ) -> None:
     """Draw a gallery of characters with known attributes, captions and ratings.
@@ -85,29 +92,41 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     ] = None,
     text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text; may be repeated.")] = None,
     directory: Annotated[
-        Path | None, typer.Option("--directory", "-d", help="All pictures below a folder.")
+        Path | None,
+        typer.Option("--directory", "-d", help="A folder; all pictures in it and below it are labelled."),
     ] = None,
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="A Hugging Face data set: org/name or a local folder.")
     ] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Part of the data set.")] = None,
-    samples: Annotated[
-        int | None, typer.Option("--samples", min=1, help="Inputs of the folder or data set at most.")
+    split: Annotated[
+        str | None, typer.Option("--split", help="Split of the data set, such as train.")
     ] = None,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 64,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            "--samples", min=1, help="Number of inputs to take from the folder or data set, at most."
+        ),
+    ] = None,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Number of inputs labelled together.")
+    ] = 64,
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "-o", help="JSON Lines, or .parquet; a run of the same inputs and settings is continued."
+            "--out",
+            "-o",
+            help="File to write: JSON Lines, or .parquet. An earlier run with the same inputs and settings is continued.",
         ),
     ] = None,
     scores: Annotated[bool, typer.Option("--scores", help="Add scores, sources and probabilities.")] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep answers.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither read nor write the cache of answers.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
     """Label pictures, texts, a folder or a data set; one line of JSON per input on standard output or in a file.
 
-    One picture and one text together are one input. Inputs that fail are in the output with their error. Examples:
+    One --image and one --text together are one input. An input that fails is in the output, with its error. Examples:
 
     facestats extract --image anna.jpg --scores
 
@@ -119,11 +138,11 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     """
     from facestats.surfaces.cli import extract as work
 
-    inputs = work.gather(
+    inputs = work.list_inputs(
         image, text, directory=directory, dataset=dataset, split=split, samples=samples, batch_size=batch_size
     )
     pipeline = fs.CharacterPipeline(find_config(config), not no_cache)
-    tally = work.extract(
+    counts = work.extract(
         pipeline,
         inputs.items,
         out,
@@ -133,22 +152,25 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
         total=inputs.total,
         source=inputs.source,
     )
-    if tally.failed:
-        typer.echo(f"facestats: {tally.failed} of {tally.done} inputs failed; see their error", err=True)
-    if tally.mostly_bad:
+    if counts.failed:
+        typer.echo(
+            f"facestats: {counts.failed:,} of {counts.done:,} inputs failed; the output holds the error of each",
+            err=True,
+        )
+    if counts.too_many_failed:
         raise typer.Exit(3)
 
 
 @app.command(name="app")
 def page(
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 7860,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 7860,
     open_to_all: Annotated[
-        bool, typer.Option("--i-know", help="Listen to other machines without a password.")
+        bool, typer.Option("--i-know", help="Let other machines in without a password.")
     ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Open the web page. The password of user facestats, if any, comes from $FACESTATS_PASSWORD.
+    """Serve the web page. If $FACESTATS_PASSWORD is set, the user facestats logs in with that password.
 
     Example: facestats app --config config/default.yaml
     """
@@ -161,30 +183,34 @@ def page(
 def serve(
     *,
     host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 8000,
-    batch_size: Annotated[int, typer.Option("--batch-size", min=1, help="Inputs labelled together.")] = 16,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,
+    batch_size: Annotated[
+        int, typer.Option("--batch-size", min=1, help="Number of inputs labelled together.")
+    ] = 16,
     seconds: Annotated[
         float,
         typer.Option(
             "--seconds",
             min=1,
-            help="Longest wait for an answer, then 503. A batch must be done by then: BART-large on 2 cores reads a"
-            " text in 4 seconds, so 16 take 70.",
+            help="Longest wait for an answer, in seconds; after that the answer is 503. A whole batch must be done by"
+            " then: BART-large on 2 cores takes 4 seconds for a text and 70 for 16.",
         ),
     ] = 60,
     open_to_all: Annotated[
-        bool, typer.Option("--i-know", help="Listen to other machines without a key.")
+        bool, typer.Option("--i-know", help="Let other machines in without a key.")
     ] = False,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Neither read nor keep answers.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Neither read nor write the cache of answers.")
+    ] = False,
     config: ConfigOption = None,
 ) -> None:
-    """Serve POST /extract over HTTP; documentation at /docs. The key, if any, comes from $FACESTATS_API_KEY.
+    """Serve POST /extract over HTTP, with documentation at /docs. If $FACESTATS_API_KEY is set, requests need that key.
 
     Example: FACESTATS_API_KEY=... facestats serve --host 0.0.0.0
     """
-    from facestats.surfaces.service.start import serve as work
+    from facestats.surfaces.service.start import serve as start
 
-    work(
+    start(
         fs.CharacterPipeline(find_config(config), not no_cache),
         host=host,
         port=port,
@@ -196,16 +222,16 @@ def serve(
 
 @app.command()
 def doctor(config: ConfigOption = None) -> None:
-    """Print versions, devices and models: which are there, which are missing, and the line that mends it.
+    """Print versions, devices and models: what is there, what is missing, and which command installs it.
 
-    Nothing is fetched. Example: facestats doctor --config config/default.yaml
+    Nothing is downloaded. Example: facestats doctor --config config/default.yaml
     """
     from facestats.surfaces.cli.doctor import examine
 
     healthy = True
-    for name, well, found in examine(config):
-        typer.echo(f"{'ok ' if well else 'BAD'}  {name:<22} {found}")
-        healthy = healthy and well
+    for name, ok, found in examine(config):
+        typer.echo(f"{'ok ' if ok else 'BAD'}  {name:<22} {found}")
+        healthy = healthy and ok
     if not healthy:
         raise typer.Exit(5)
 
@@ -214,15 +240,17 @@ def doctor(config: ConfigOption = None) -> None:
 def explore(
     config: ConfigOption = None,
     thumbnails: Annotated[
-        int, typer.Option("--thumbnails", min=0, help="Most thumbnails to write.")
+        int, typer.Option("--thumbnails", min=0, help="Number of thumbnails to write, at most.")
     ] = 50_000,
 ) -> None:
-    """Write report/explore.parquet (labels, named clusters, layout, thumbnails) and open it in embedding-atlas, in the browser.
+    """Write report/explore.parquet (labels, cluster names, layout, thumbnails) and open it in the browser with embedding-atlas.
 
-    Needs notebooks 01 to 07 to have run, and uvx, which fetches embedding-atlas on first use. Ctrl-C ends it.
+    Run notebooks 01 to 07 first. The program uvx is needed too; it downloads embedding-atlas on first use. Ctrl-C ends
+    the viewer.
 
-    Exit codes: 0 closed; 2 wrong usage or configuration; 4 a table or crop is missing, or no face has a place; 5 uvx
-    is missing (the file is written, and the command printed); any other is that of embedding-atlas. Example:
+    Exit codes: 0 the viewer was closed; 2 wrong usage or configuration; 4 a table or crop is missing, or no face has a
+    place on the map; 5 uvx is missing (the file is written, and the command is printed). Any other exit code is that
+    of embedding-atlas. Example:
 
     facestats explore --config config/default.yaml --thumbnails 5000
     """
@@ -236,12 +264,12 @@ def explore(
         write_explore_table(faces, store.crops_dir, target, max_thumbnails=thumbnails)
     except fs.tables.TableError:
         raise
-    except ValueError as error:  # no face on the map, or crops that are gone
-        leave(str(error), 4)
+    except ValueError as error:  # no face has a place on the map, or a crop is missing
+        exit_with(4, str(error))
     command = atlas_command(target)
     typer.echo(shlex.join(command))
     if shutil.which(command[0]) is None:
-        leave("uvx is missing: get it with 'pip install uv', then run the command above", 5)
+        exit_with(5, "uvx is missing: install it with 'pip install uv', then run the command above")
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, check=False).returncode)
 
@@ -251,7 +279,7 @@ def rate(
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a saved ratings model.")],
     config: ConfigOption = None,
 ) -> None:
-    """Apply a saved ratings model to the stored embeddings: writes table ratings.
+    """Apply a saved ratings model to the stored embeddings, and write table ratings.
 
     Example: facestats rate --model data/demo/models/attractiveness
     """
@@ -267,11 +295,11 @@ def rate(
 def audit(
     truth: Annotated[
         Path | None,
-        typer.Option("--truth", help="A table with image_id or file_name and a column per attribute."),
+        typer.Option("--truth", help="A table with image_id or file_name, and one column per attribute."),
     ] = None,
     config: ConfigOption = None,
 ) -> None:
-    """Score the labels, with truth or without, and write report/run_card.md and .html.
+    """Score the labels, with or without truth, and write report/run_card.md and report/run_card.html.
 
     Example: facestats audit --truth my_truth.csv
     """
@@ -279,13 +307,17 @@ def audit(
 
     settings = fs.load_config(find_config(config))
     if truth is not None:
-        fs.human_labels.read_truth(truth, settings.attributes)  # a mistake in the file is said at once
-    given = {"truth_file": str(truth.resolve())} if truth is not None else {}
-    run_notebooks(find_config(config), first="09", last="09", parameters=given)
-    typer.echo(f"run card: {settings.data_dir / 'report' / 'run_card.html'}")
+        # an error in the file is reported here, before the run
+        fs.human_labels.read_truth(truth, settings.attributes)
+    parameters = {"truth_file": str(truth.resolve())} if truth is not None else {}
+    run_notebooks(find_config(config), first="09", last="09", parameters=parameters)
+    typer.echo(f"run card: {settings.report_dir / 'run_card.html'}")
 
 
 def main() -> None:
-    """Run the command line; every expected failure is one line and an exit code."""
-    with ended_at_once(), stopped_by_signals():
+    """Run the command line; every expected failure is one line and an exit code.
+
+    This is the entry point of a process of its own: when it has returned, the process ends at once.
+    """
+    with end_without_teardown(), signals_as_exceptions():
         app()

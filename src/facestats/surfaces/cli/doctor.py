@@ -1,4 +1,4 @@
-"""What facestats stands on, on this machine: versions, devices, models, and what to do where something is missing."""
+"""What facestats needs and what this machine has: versions, devices, models, and how to install what is missing."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import facestats as fs
 from facestats.core.config import ConfigError, find_config
+from facestats.core.display import format_value
 from facestats.core.protocols import ModelError
 from facestats.core.workers import cpu_count
 
@@ -29,23 +30,28 @@ EXTRAS = {
     "prometheus_client": "service",
     "jupyter-scatter": "explore",
 }
-# what a package is imported as, where that is not its name
-_IMPORTED = {"cv2": "opencv-contrib-python", "open_clip": "open_clip_torch", "PIL": "pillow"}
-OLDEST_PILLOW = (12, 3)  # older ones are known to break on hostile pictures
-ROOM = 2_000_000_000  # bytes
+# the package of an imported module, where their names differ
+_PACKAGES_OF = {"cv2": "opencv-contrib-python", "open_clip": "open_clip_torch", "PIL": "pillow"}
+OLDEST_PILLOW = (12, 3)  # older versions are known to crash on malicious pictures
+MIN_FREE = 2_000_000_000  # bytes on the disk
 
 Finding = tuple[str, bool, str]
 
 
 def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
-    """Look at everything in turn; nothing is fetched.
+    """Look at everything in turn; nothing is downloaded.
+
+    Parameters
+    ----------
+    config
+        A YAML file; by default ``$FACESTATS_CONFIG``, else ``config/demo.yaml``.
 
     Yields
     ------
-    Name, whether it is well, and what was found; where it is not well, with the line that mends it.
+    Name, whether it is in order, and what was found; if it is not in order, also how to correct that.
     """
-    right = (3, 11) <= sys.version_info[:2] <= (3, 12)
-    yield "python", right, platform.python_version() + ("" if right else ": take 3.11 or 3.12")
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
+    yield "python", supported, platform.python_version() + ("" if supported else ": use 3.11 or 3.12")
     yield "facestats", True, fs.__version__
     yield from _packages()
     yield from _extras()
@@ -58,7 +64,7 @@ def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
         return
     yield "configuration", True, str(find_config(config))
     yield from _models(settings)
-    yield _space(settings)
+    yield _disk(settings)
     yield "pictures", settings.raw_dir.is_dir() or settings.demo is not None, _pictures(settings)
 
 
@@ -86,7 +92,7 @@ def _device() -> Finding:
     try:
         import torch
     except (ImportError, OSError) as error:
-        return "device", False, _mend(error)
+        return "device", False, _how_to_install(error)
     if torch.cuda.is_available():
         return "device", True, f"cuda: {torch.cuda.get_device_name()}"
     return "device", True, "mps" if torch.backends.mps.is_available() else "cpu"
@@ -97,7 +103,7 @@ def _models(settings: Config) -> Iterator[Finding]:
         models = fs.models
         landmarks = models.landmarker(settings.faces).name
     except (ImportError, OSError) as error:
-        yield "models", False, _mend(error)
+        yield "models", False, _how_to_install(error)
         return
     classifiers = models.classifiers(settings.classifiers, settings.attributes)
     handles: list[tuple[str, Clip | Bart | HfClassifier]] = [
@@ -112,30 +118,34 @@ def _models(settings: Config) -> Iterator[Finding]:
         except ModelError as error:
             yield name, False, str(error)
         except (ImportError, OSError) as error:
-            yield name, False, _mend(error)
+            yield name, False, _how_to_install(error)
     yield "landmarks", True, f"{landmarks} in the package mediapipe"
 
 
-def _mend(error: Exception) -> str:
-    """Say which package or library cannot be loaded, and the line that mends it."""
+def _how_to_install(error: Exception) -> str:
+    """Say which package or library cannot be loaded, and which command installs it."""
     text = str(error).splitlines()[0]
     if "libGL" in text or "libgthread" in text or "libglib" in text:
-        return f"{text}: apt-get install libgl1 libglib2.0-0 (or what your system calls them)"
+        return f"{text}: apt-get install libgl1 libglib2.0-0 (names may differ on your system)"
     module = (getattr(error, "name", None) or "torch").partition(".")[0]
-    return f"{text}: pip install {_IMPORTED.get(module, module)}"
+    return f"{text}: pip install {_PACKAGES_OF.get(module, module)}"
 
 
-def _space(settings: Config) -> Finding:
+def _disk(settings: Config) -> Finding:
     folder = settings.data_dir
     while not folder.exists():
         folder = folder.parent
     free = shutil.disk_usage(folder).free
-    text = f"{free / 1e9:.1f} GB free below {settings.data_dir}"
-    return "disk", free > ROOM, text if free > ROOM else f"{text}: make room, or set data_dir"
+    text = f"{format_value(free / 1e9)} GB free below {settings.data_dir}"
+    return (
+        "disk",
+        free > MIN_FREE,
+        text if free > MIN_FREE else f"{text}: make room, or set data_dir to another disk",
+    )
 
 
 def _pictures(settings: Config) -> str:
     if settings.raw_dir.is_dir():
         return str(settings.raw_dir)
-    how = "facestats run draws them" if settings.demo else "put your pictures there, or set raw_dir"
+    how = "facestats run draws the pictures" if settings.demo else "put your pictures there, or set raw_dir"
     return f"{settings.raw_dir} does not exist yet: {how}"

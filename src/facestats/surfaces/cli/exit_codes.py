@@ -1,4 +1,4 @@
-"""How a command ends: expected failures are one sentence and an exit code, a stop leaves nothing behind."""
+"""How a command ends: an expected failure is one sentence and an exit code, and a signal leaves no files behind."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ import typer
 from typer.core import TyperGroup
 
 from facestats.surfaces.notebooks.run import NotebookError
+from facestats.surfaces.temporary import temporary_handlers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-TABLE = (
-    "Exit codes: 0 finished; 1 a bug; 2 wrong usage, configuration or file of yours; 3 finished, but more than a fifth"
-    " of the inputs failed; 4 no pictures, or a table that is not made yet; 5 the environment: disk full, no"
-    " permission, out of memory, a package or model missing; 6 another run holds the table or output; 7 an output was"
+EPILOG = (
+    "Exit codes: 0 finished; 1 a bug; 2 wrong usage, wrong configuration or an unusable file; 3 finished, but more than"
+    " a fifth of the inputs failed; 4 no pictures, or a table that is not made yet; 5 the environment: disk full, no"
+    " permission, out of memory, a package or model missing; 6 another run holds the table or output; 7 the output was"
     " begun with other inputs or settings; 130 interrupted; 143 terminated. After 5, 6, 130 and 143 the same command"
-    " goes on where it ended."
+    " continues where it ended."
 )
-# by name, because a notebook tells no more of an error; a class counts as those it derives from
+# by class name, which is all that a notebook tells of an error; a class without a code has that of its base class
 CODES = {
     "ConfigError": 2,
     "TableError": 2,
@@ -49,36 +50,36 @@ CODES = {
 _REMEDIES = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "make room"),
     **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS), "mend the permissions, or choose another place"
+        (errno.EACCES, errno.EPERM, errno.EROFS), "change the permissions, or choose another folder"
     ),
     errno.EMFILE: "allow more open files (ulimit -n)",
 }
-_INTERRUPTED = "interrupted; finished chunks are kept, run the same again"
+_INTERRUPTED = "interrupted; finished chunks are kept; run the same command again to continue"
 _TERMINATED = 128 + signal.SIGTERM
 _HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
-_AGAIN_SECONDS = 0.5  # after which an exception that somebody swallowed comes again
+_REPEAT_SECONDS = 0.5  # after which the exception of a signal is raised again, if a library dropped it
 
 
 class Commands(TyperGroup):
-    """Commands whose expected failures end with a sentence and an exit code."""
+    """Commands whose expected failures end with one sentence and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; what is in `CODES` needs no trace."""
+        """Run a command; errors that have a code are reported without a traceback."""
         try:
             return super().invoke(ctx)
-        except BrokenPipeError:  # whoever read has enough, as in `facestats extract ... | head`
+        except BrokenPipeError:  # the reader has stopped, as in `facestats extract ... | head`
             raise
         except BaseException as error:
             code = exit_code(error)
             if code is None:
                 raise
-            leave(sentence(error), code)
+            exit_with(code, describe_error(error))
 
 
 def exit_code(error: BaseException) -> int | None:
-    """Look up what an error means; None for what nobody expected.
+    """Look up the exit code of an error; None for an unexpected error.
 
-    An error of a notebook means what the error in its cell does, else 1.
+    A failed notebook has the code of the error in its cell, or 1 if that error has none.
     """
     if not isinstance(error, NotebookError):
         return _find([c.__name__ for c in type(error).__mro__])
@@ -90,28 +91,31 @@ def _find(names: list[str]) -> int | None:
     return next((CODES[name] for name in names if name in CODES), None)
 
 
-def sentence(error: BaseException) -> str:
-    """Say what happened and what to do, where the error itself does not."""
+def describe_error(error: BaseException) -> str:
+    """Say in one sentence what happened and what to do; most of our own errors say so themselves."""
     if isinstance(error, KeyboardInterrupt):
         return _INTERRUPTED
     if isinstance(error, MemoryError):
-        return "there is not enough memory; give the machine more of it, or choose a smaller batch_size, and run again"
+        return "there is not enough memory; free some, or set a smaller batch_size, and run the same command again"
     if isinstance(error, ImportError):
-        return f"a package is missing or broken ({error}); `facestats doctor` says what mends it"
+        return f"a package is missing or broken ({error}); `facestats doctor` says how to install it"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        remedy = _REMEDIES.get(error.errno or 0, "mend that")
-        return f"{where}{error.strerror}; {remedy}, and run the same again"
+        remedy = _REMEDIES.get(error.errno or 0, "correct that")
+        return f"{where}{error.strerror}; {remedy}, and run the same command again"
     if type(error).__name__ == "DeadKernelError":
-        return "the process of a notebook died, perhaps for want of memory; what it had finished is kept, run it again"
+        return "the process of a notebook died, perhaps because memory ran out; finished work is kept; run the same command again"
     return str(error)
 
 
-def leave(text: str, code: int) -> NoReturn:
-    """End the program with one line on standard error."""
+def exit_with(code: int, text: str) -> NoReturn:
+    """End the program with an exit code and one line on standard error.
+
+    Where the disk under standard output is full, standard output is given up for the rest of the process.
+    """
     try:
         sys.stdout.flush()
-    except OSError:  # a full disk: Python would try again at its end, and leave with 120
+    except OSError:  # a full disk: Python would flush again at its end, and exit with code 120
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     typer.echo(f"facestats: error: {text}", err=True)
@@ -119,36 +123,33 @@ def leave(text: str, code: int) -> NoReturn:
 
 
 @contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """Let SIGTERM end the block as Ctrl-C does, by an exception, so that temporary folders go and locks are released.
+def signals_as_exceptions() -> Iterator[None]:
+    """While the block runs, SIGTERM raises an exception as Ctrl-C does, so that temporary files and locks are removed.
 
-    Where a library swallows the exception, it comes again. A second SIGTERM does not cut the clearing away short.
+    If a library drops the exception, it is raised again. A second SIGTERM does not interrupt the clean-up. The
+    handlers from before come back when the block ends.
     """
-    if threading.current_thread() is not threading.main_thread():  # only there signals can be handled
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can handle signals
         yield
         return
-    stop = _Stop()
     numbers = [signal.SIGTERM]
-    if (
-        signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    ):  # not what `nohup` and shells switched off
+    # where Ctrl-C has another handler, `nohup` or a shell has switched it off
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         numbers.append(signal.SIGINT)
-    if again := getattr(signal, "SIGALRM", None):
-        numbers.append(again)
-    before = {number: signal.signal(number, stop) for number in numbers}
-    try:
-        yield
-    finally:
-        if again:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    if _HAS_TIMER:
+        numbers.append(signal.SIGALRM)
+    with temporary_handlers(dict.fromkeys(numbers, _RepeatedStop())):
+        try:
+            yield
+        finally:
+            if _HAS_TIMER:
+                signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-class _Stop:
-    """Handles signals by an exception, and makes sure that it arrives.
+class _RepeatedStop:
+    """Handle a signal by an exception, and raise it again until it arrives.
 
-    Compiled code that calls Python, as polars does, may print the exception, drop it and go on.
+    Compiled code that calls Python, such as polars, may print the exception, drop it and continue.
     """
 
     def __init__(self) -> None:
@@ -159,16 +160,16 @@ class _Stop:
             self.error = KeyboardInterrupt()
         elif self.error is None:
             self.error = SystemExit(_TERMINATED)
-        elif _under_way(self.error):
+        elif _is_handled(self.error):
             return
         if _HAS_TIMER:
             signal.signal(signal.SIGALRM, self)
-            signal.setitimer(signal.ITIMER_REAL, _AGAIN_SECONDS, _AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, _REPEAT_SECONDS, _REPEAT_SECONDS)
         raise self.error
 
 
-def _under_way(error: BaseException) -> bool:
-    """Whether what runs at this moment runs because of `error`."""
+def _is_handled(error: BaseException) -> bool:
+    """Whether an `except` or `finally` block is handling `error` at this moment."""
     current = sys.exc_info()[1]
     while current is not None and current is not error:
         current = current.__context__
@@ -176,13 +177,15 @@ def _under_way(error: BaseException) -> bool:
 
 
 @contextmanager
-def ended_at_once() -> Iterator[None]:
-    """Let the process end with the block: to take apart all that torch imported, Python needs three seconds.
+def end_without_teardown() -> Iterator[None]:
+    """Once Python ends after this block, end the process without freeing its modules, which takes torch 3 seconds.
 
-    Threads are waited for, and what is registered with `atexit` inside the block runs as ever.
+    For the entry point of a command that owns its process: if the block ends with an exit code, the process ends
+    with that code. Threads are waited for, and functions that are registered with `atexit` inside the block run as
+    usual.
     """
     code: list[int] = []
-    atexit.register(_end, code)  # the first to be registered runs last
+    atexit.register(_end, code)  # functions run in reverse order: this one comes last
     try:
         yield
     except SystemExit as ended:
@@ -195,7 +198,7 @@ def _end(code: list[int]) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
-    except (OSError, ValueError):  # a full disk, a closed pipe: Python's own end says so
+    except (OSError, ValueError):  # a full disk or a closed pipe: Python itself reports it at its end
         return
     if code:
         os._exit(code[0])

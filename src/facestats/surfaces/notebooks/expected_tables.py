@@ -1,6 +1,6 @@
-"""How each table would be made from a configuration: what the notebooks do, as data, for `facestats status`.
+"""The calls of the notebooks as data, from which `facestats status` learns how each table would be made now.
 
-A test runs the notebooks and holds this module to them.
+This is the only place beside the notebooks that lists the calls of the stages; a test compares the two.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 def expected_tables(config: Config) -> dict[str, Expected]:
-    """Describe how each stage would run now; loads and fetches no weights and computes nothing.
+    """Describe how each stage would run now; loads and downloads no weights, and computes nothing.
 
     Parameters
     ----------
@@ -35,67 +35,57 @@ def expected_tables(config: Config) -> dict[str, Expected]:
 
     Returns
     -------
-    Per table its present description and, for pictures and captions, its present input rows.
+    For each table how it would be made now, with its input rows where these are pictures or captions.
     """
-    # before the libraries of the models are imported, which takes seconds: there may be no pictures
+    # first of all, because there may be no pictures: importing the libraries of the models takes seconds
     images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
     clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
-    recipe = {
-        "faces": _stage(
-            fs.align_faces,
-            images,
-            landmarker=fs.models.landmarker(config.faces),
-            **fs.faces.settings(config),
-        ),
+    mesh = fs.models.landmarker(config.faces)
+    human = fs.human_labels.read(config.labels_file, config.attributes)
+    prompts, probes = fs.attributes.settings(config), _expected_probes(config, clip)
+    tables = {
+        "faces": _stage(fs.align_faces, images, landmarker=mesh, **fs.faces.settings(config)),
         "embeddings": _stage(fs.embed_faces, encoder=clip, **fs.embeddings.settings(config)),
-        "attributes": _stage(
-            fs.label_attributes,
-            encoder=clip,
-            **fs.attributes.settings(config),
-            probes=_expected_probes(config, clip),
-        ),
-        "text_labels": _stage(
-            fs.label_texts,
-            captions,
-            classifier=bart,
-            **fs.text_labels.settings(config),
-        ),
-        "master": _stage(
-            fs.merge_master,
-            human=fs.human_labels.read(config.labels_file, config.attributes),
-            captions=captions,
-        ),
+        "attributes": _stage(fs.label_attributes, encoder=clip, **prompts, probes=probes),
+        "text_labels": _stage(fs.label_texts, captions, classifier=bart, **fs.text_labels.settings(config)),
+        "master": _stage(fs.merge_master, human=human, captions=captions),
         "clusters": _stage(fs.map_faces, **fs.clusters.settings(config)),
         "composites": Expected(describe_write(fs.composites.tabulate, fs.composites.settings(config))),
         "audit": Expected(describe_write(fs.audit.accuracy, fs.audit.settings(config))),
     }
     if config.text_labels.vectors:
-        recipe["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
+        tables["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
     if (model := _trained_model(config)) is not None:
-        recipe["ratings"] = _stage(fs.ratings.rate_faces, model=model)
-    if config.classifiers:
-        handles = fs.models.classifiers(config.classifiers, config.attributes)
-        classifiers = {attribute: _name(handle) for attribute, handle in handles.items()}
-        recipe["classifications"] = _stage(fs.attributes.classify_faces, classifiers=classifiers)
-    return recipe
+        tables["ratings"] = _stage(fs.ratings.rate_faces, model=model)
+    if classifiers := _classifiers(config):
+        tables["classifications"] = _stage(fs.attributes.classify_faces, classifiers=classifiers)
+    return tables
 
 
 def _stage(func: Callable[..., Any], rows: pl.DataFrame | None = None, **params: Any) -> Expected:
-    """The call of a notebook as data: function and parameters, and rows that no stored table gives."""
+    """Describe the call of a notebook: function, parameters, and rows that do not come from a stored table."""
     return Expected(describe_stage(func, params), rows)
 
 
 def _name(model: Clip | Bart | HfClassifier) -> str:
-    """Name of a model, which stands for it in a description; nothing is fetched to find it."""
+    """Name of a model, which stands for the model in a description; nothing is downloaded to find it."""
     try:
         with fs.models.local_only():
             return model.name
     except ModelError:
-        return f"{model.settings.model} (cannot be had here)"
+        return f"{model.settings.model} (not available here)"
+
+
+def _classifiers(config: Config) -> dict[str, str]:
+    """Names of the trained classifiers by attribute."""
+    if not config.classifiers:
+        return {}
+    handles = fs.models.classifiers(config.classifiers, config.attributes)
+    return {attribute: _name(handle) for attribute, handle in handles.items()}
 
 
 def _trained_model(config: Config) -> RatingsModel | None:
-    """The model that notebook 05 saved last for the trait in table `ratings`, if any."""
+    """The model that notebook 05 saved last for the trait in table `ratings`, if there is one."""
     stage = fs.Store(config.data_dir).provenance("ratings").get("stage", {})
     name = str(stage.get("params", {}).get("model", ""))  # ratings:trait@hash
     folder = config.models_dir / name.removeprefix("ratings:").rpartition("@")[0]
@@ -107,7 +97,7 @@ def _trained_model(config: Config) -> RatingsModel | None:
 
 
 def _expected_probes(config: Config, encoder: str) -> str:
-    """Name the probes that notebook 03 would fit now."""
+    """Name of the probes that notebook 03 would fit now."""
     try:
         vectors = fs.Store(config.data_dir).scan("embeddings").select(KEY, FINGERPRINT).collect()
     except FileNotFoundError:

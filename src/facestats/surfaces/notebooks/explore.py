@@ -1,4 +1,4 @@
-"""The map of all faces to walk about in: hover to see a face, draw round some to get their rows."""
+"""An interactive map of all faces: hover to see a face, draw a lasso around faces to get their rows."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
     import os
     from collections.abc import Mapping, Sequence
 
-SIDE = 64  # pixels of a thumbnail
+SIDE = 64  # width and height of a thumbnail, in pixels
 MAX_THUMBNAILS = 5000
-LAYOUT_BY = "fs.map_faces (notebooks/07_clusters.ipynb); join the table clusters to master by image_id"
+MADE_BY = "fs.map_faces (notebooks/07_clusters.ipynb); join the table clusters to master by image_id"
 THUMBNAIL = "thumb"
-_COLOR, _PLACE = "_color", ["x", "y"]
-_LOOK = {
+_COLOR, _POSITION = "_color", ["x", "y"]
+_APPEARANCE = {
     "legend": True,
     "axes": False,
     "tooltip": True,
@@ -38,7 +38,7 @@ _LOOK = {
 
 @dataclass(frozen=True, eq=False)
 class FaceMap:
-    """A map that shows itself in a notebook and gives back what was selected in it.
+    """A map that shows itself in a notebook and returns the rows that are selected in it.
 
     Parameters
     ----------
@@ -51,8 +51,16 @@ class FaceMap:
     faces: pl.DataFrame = field(repr=False)
     scatter: Any = field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"FaceMap({self.faces.height:,} faces)"
+
     def selection(self) -> pl.DataFrame:
-        """Return the rows selected on the map, in the order of the table; none is a frame without rows."""
+        """Return the rows that are selected on the map, in the order of the table.
+
+        Returns
+        -------
+        Rows of `faces` with all their columns; a frame without rows if nothing is selected.
+        """
         return self.faces[np.sort(np.asarray(self.scatter.selection(), dtype=np.int64))]
 
     def _repr_mimebundle_(self, **options: Any) -> Any:
@@ -69,61 +77,78 @@ def explore(
     max_thumbnails: int = MAX_THUMBNAILS,
     height: int = 480,
 ) -> FaceMap:
-    """Show the faces on their stored layout: hover for a face, lasso some and take their rows along.
+    """Show the faces on their stored layout: hover to see a face, or draw a lasso to select faces.
 
-    The lasso is the second button left of the map. With ``found = fs.explore(...)``,
-    ``fs.average_faces(found.selection(), store.crops_dir)`` then averages what was selected. Needs the extra
-    `explore`.
+    The lasso is the second button to the left of the map. Needs the extra `explore`.
 
     Parameters
     ----------
     master
-        Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a place are left out. Clusters are
-        called by `cluster_name` where :func:`facestats.clusters.names` was joined.
+        Rows with `image_id`, `x`, `y` (table clusters) and `color`; rows without a position are left out. If
+        :func:`facestats.clusters.names` was joined, `cluster_name` names the clusters.
     crops_dir
-        Folder of the crops, for the thumbnails; with it, `master` needs the column `crop`.
+        Folder of the crops, for the thumbnails; if it is given, `master` needs the column `crop`.
     color
-        Column to colour by: numbers with more than 24 values get a scale, everything else classes.
+        Column that gives the colours: numbers with more than 24 values get a scale, everything else gets classes.
     names
-        What to call its values, such as cluster names.
+        Names to show for the values of `color`.
     tooltip
         Further columns to show beside a face.
     max_thumbnails
-        Most thumbnails to make (64 pixels, about 2 kB each, 1 to 2 ms); beyond, evenly spaced rows get one,
-        and it is said.
+        Number of thumbnails, at most (64 pixels, about 2 kB and 1 to 2 ms each). If there are more faces, evenly
+        spaced rows get one, and a line says so.
     height
-        Height of the map in pixels.
+        Height of the map, in pixels.
+
+    Returns
+    -------
+    The map; its `selection()` gives the selected rows.
 
     Raises
     ------
     ModuleNotFoundError
-        If jupyter-scatter is not installed; with the command that installs it.
+        If jupyter-scatter is not installed; the message holds the command that installs it.
+    TableError
+        If a column is missing.
+    ValueError
+        If no row has a position, or a crop is missing.
+
+    Examples
+    --------
+    Tests skip the lines that need the extra `explore`.
+
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> view = project.master.join(project.clusters, on="image_id")
+    >>> found = fs.explore(view, project.crops_dir)  # doctest: +SKIP
+    >>> found  # doctest: +SKIP
+    FaceMap(12 faces)
+    >>> found.selection().height  # doctest: +SKIP
+    0
     """
     try:
         import jscatter
     except ModuleNotFoundError as error:
-        msg = (
-            "fs.explore draws with jupyter-scatter, which is not installed: pip install 'facestats[explore]'"
-        )
+        msg = "fs.explore needs jupyter-scatter, which is not installed: pip install 'facestats[explore]'"
         raise ModuleNotFoundError(msg, name=error.name) from error
     faces, classes = _color_classes(placed_faces(master, color), color, names)
     check_columns(faces, *tooltip, made_by="the stages before")
-    shown = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_PLACE)]
-    points = faces.select(*_PLACE, *shown).with_columns(faces[_COLOR].alias(color))
-    options: dict[str, Any] = {"color_map": classes or "cividis", "tooltip_properties": ["color", *shown]}
+    columns = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_POSITION)]
+    points = faces.select(*_POSITION, *columns).with_columns(faces[_COLOR].alias(color))
+    options: dict[str, Any] = {"color_map": classes or "cividis", "tooltip_properties": ["color", *columns]}
     if crops_dir is not None:
         points = points.with_columns(_data_uris(faces, crops_dir, max_thumbnails))
         options |= {"tooltip_preview": THUMBNAIL, "tooltip_preview_type": "image"}
     x_limits, y_limits = _equal_limits(points)
     scatter = jscatter.Scatter(
-        *_PLACE,
+        *_POSITION,
         data=points.to_pandas(),
         color_by=color,
         x_scale=x_limits,
         y_scale=y_limits,
         size=float(np.clip(200 / np.sqrt(points.height), 2, 8)),
         height=height,
-        **_LOOK,
+        **_APPEARANCE,
         **options,
     )
     return FaceMap(faces.drop(_COLOR), scatter)
@@ -136,7 +161,7 @@ def write_explore_table(
     *,
     max_thumbnails: int = MAX_THUMBNAILS,
 ) -> Path:
-    """Write what a viewer of embeddings needs into one Parquet file: places, labels and thumbnails (JPEG bytes).
+    """Write one Parquet file for a viewer of embeddings: positions, labels and thumbnails (JPEG bytes).
 
     Parameters
     ----------
@@ -145,9 +170,13 @@ def write_explore_table(
     crops_dir
         Folder of the crops.
     path
-        File to write; its folder is made.
+        File to write; its folder is made if it is missing.
     max_thumbnails
         As in :func:`explore`.
+
+    Returns
+    -------
+    The path.
     """
     faces = placed_faces(master, KEY)
     flat = [name for name, dtype in faces.schema.items() if not dtype.is_nested()]
@@ -157,21 +186,21 @@ def write_explore_table(
 
 
 def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
-    """Join master, clusters and what the clusters are called, as notebook 07 calls them.
+    """Join the tables master and clusters, and name the clusters as notebook 07 does.
 
-    Names follow the labels, the table of clusters does not: so they are made when they are read, and no label that
-    changes costs a new layout.
+    The names depend on the labels, the table of clusters does not. They are made here and not stored, so that a
+    changed label does not make the layout stale.
 
     Parameters
     ----------
     store
-        Tables master, clusters and embeddings.
+        Holds the tables master, clusters and embeddings.
     attributes
-        Columns of labels that may name a cluster.
+        Columns of labels from which the names are made.
 
     Returns
     -------
-    All rows and columns of master and clusters, and `cluster_name` (String; null without a cluster, or for noise).
+    All rows and columns of master and clusters, and `cluster_name` (String; null for noise and without a cluster).
     """
     layout = store.read("clusters")
     faces = store.read("master").join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
@@ -182,29 +211,29 @@ def named_faces(store: fs.Store, attributes: Sequence[str]) -> pl.DataFrame:
 
 
 def atlas_command(path: Path) -> list[str]:
-    """Return the command that opens such a file in embedding-atlas, which uvx fetches on first use.
+    """Return the command that opens such a file in embedding-atlas, which uvx downloads on first use.
 
-    uvx is looked for on the PATH, then beside the Python that runs (`make` puts it there).
+    uvx is searched for on the PATH, then in the folder of the running Python, where `make` installs it.
     """
     uvx = shutil.which("uvx") or shutil.which("uvx", path=Path(sys.executable).parent) or "uvx"
     return [uvx, "embedding-atlas", str(path), "--x", "x", "--y", "y", "--image", THUMBNAIL]
 
 
 def placed_faces(master: pl.DataFrame, color: str) -> pl.DataFrame:
-    """Keep the rows that have a place on the map.
+    """Keep the rows that have a position on the map.
 
     Raises
     ------
     TableError
-        If the layout was not joined.
+        If a column is missing, such as the layout.
     ValueError
-        If no row has a place.
+        If no row has a position.
     """
-    check_columns(master, KEY, *_PLACE, made_by=LAYOUT_BY)
+    check_columns(master, KEY, *_POSITION, made_by=MADE_BY)
     check_columns(master, color, made_by="the stages before; join them to master by image_id")
-    faces = master.drop_nulls(_PLACE)
+    faces = master.drop_nulls(_POSITION)
     if faces.is_empty():
-        msg = f"none of {master.height} rows has a place (x, y): there is no face to show. Look at status and error."
+        msg = f"none of {master.height:,} rows has a position (x, y), so there is no face to show. Look at the columns status and error."
         raise ValueError(msg)
     return faces
 
@@ -212,13 +241,13 @@ def placed_faces(master: pl.DataFrame, color: str) -> pl.DataFrame:
 def _color_classes(
     faces: pl.DataFrame, color: str, names: Mapping[Any, str] | None
 ) -> tuple[pl.DataFrame, dict[str, str]]:
-    """Add the column that decides the colour; for classes, their names and colours in the order of the legend."""
+    """Add the column that gives the colour; for classes also return names and colours in the order of the legend."""
     from facestats.plots.maps import MAX_CATEGORIES, MISSING, is_continuous, order_values
     from facestats.plots.style import GREY, look
 
     if is_continuous(faces[color].drop_nulls()):
         if lacking := faces[color].null_count():
-            say(f"explore: {lacking} of {faces.height} faces have no {color} and are not on the map.")
+            say(f"explore: {lacking:,} of {faces.height:,} faces have no {color} and are not on the map.")
         known = faces.drop_nulls(color)
         return known.with_columns(pl.col(color).cast(pl.Float64).alias(_COLOR)), {}
     if names is None and color == "cluster" and "cluster_name" in faces.columns:
@@ -236,7 +265,7 @@ def _color_classes(
 
 
 def _thumbnails(faces: pl.DataFrame, crops_dir: str | os.PathLike[str], limit: int) -> pl.Series:
-    """Thumbnails as JPEG bytes; evenly spaced rows where there are more than `limit`."""
+    """Make thumbnails as JPEG bytes, for evenly spaced rows if there are more than `limit`."""
     check_columns(faces, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     if (n := faces.height) > limit:
         say(f"explore: thumbnails for {limit:,} of {n:,} faces, evenly spaced (max_thumbnails={limit}).")
@@ -252,8 +281,8 @@ def _data_uris(faces: pl.DataFrame, crops_dir: str | os.PathLike[str], limit: in
 
 
 def _equal_limits(points: pl.DataFrame) -> list[tuple[float, float]]:
-    """Limits of x and of y that are equally wide, so that a layout is not stretched."""
-    places = points.select(_PLACE).to_numpy().astype(np.float64)
-    low, high = places.min(axis=0), places.max(axis=0)
+    """Limits of x and of y that are equally far apart, so that the layout is not stretched."""
+    positions = points.select(_POSITION).to_numpy().astype(np.float64)
+    low, high = positions.min(axis=0), positions.max(axis=0)
     reach = max(0.525 * (high - low).max(), 1e-6)
     return [(float(middle - reach), float(middle + reach)) for middle in (low + high) / 2]

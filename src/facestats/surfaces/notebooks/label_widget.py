@@ -1,4 +1,4 @@
-"""Labels by hand in a notebook: the crop, a button per option, and every answer on the disk at once."""
+"""Label faces by hand in a notebook: a crop and one button per option; every answer is saved at once."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 KEYS = "123456789" + string.ascii_lowercase
 SKIP = "0"
-SIDE = 320  # pixels of the picture on the screen
+SIDE = 320  # width and height of the picture on the screen, in pixels
 
 
 def label_by_hand(
@@ -36,28 +36,44 @@ def label_by_hand(
     labeller: str,
     file: str | os.PathLike[str],
 ) -> Labelling:
-    """Show one face after the other and ask for an option of `attribute`.
+    """Show one face after the other, and ask for an option of `attribute`.
 
-    A key (1, 2, ...; 0 skips, Backspace takes back) or a click answers. Each answer is on the disk before the next
-    face comes: after a killed kernel, the same call goes on where it stopped. Nothing of what models say is shown.
+    Click, or type a key: 1, 2, ... answer, 0 skips, Backspace takes the last answer back. Each answer is saved before
+    the next face is shown; if the kernel dies, the same call continues there. Labels of models are not shown.
 
     Parameters
     ----------
     faces
-        Rows with `image_id` and `crop`, best from :func:`facestats.human_labels.sample`, whose `reason` is kept.
-        Those that `labeller` has answered before, and those without a crop, are left out.
+        Rows with `image_id` and `crop`, best from :func:`facestats.human_labels.sample`, whose `reason` is saved
+        too. Faces without a crop, and those that `labeller` has answered before, are left out.
     crops_dir
         Folder of the crops.
     attribute, options
-        What is asked, and the answers to choose from: ``cfg.attributes[attribute].options``.
+        The attribute to label, and its options, ``cfg.attributes[attribute].options``.
     labeller
-        Who answers; of several people the majority counts.
+        Name of the person who answers; if several people answer, the majority counts.
     file
-        CSV of the answers, ``cfg.labels_file``.
+        CSV file of the answers, ``cfg.labels_file``.
 
     Returns
     -------
-    A widget; `n_done` and `n_left` tell how far it is.
+    A widget; `n_done` and `n_left` count the answered and the remaining faces.
+
+    Raises
+    ------
+    TableError
+        If `image_id` or `crop` is missing.
+    ValueError
+        If there are too few or too many options, or `labeller` is empty.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> options, file = list(project.attributes["age"].options), project.raw_dir / "labels.csv"
+    >>> asked = {"attribute": "age", "options": options, "labeller": "anna", "file": file}
+    >>> fs.label_by_hand(project.faces, project.crops_dir, **asked)
+    Labelling('age', by 'anna': 0 done, 12 left)
     """
     check_columns(faces, KEY, "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
     if not 2 <= len(options) <= len(KEYS):
@@ -65,7 +81,8 @@ def label_by_hand(
         raise ValueError(msg)
     if not labeller.strip():
         msg = (
-            "labeller must say who answers, so that answers of several people can be told apart; got nothing"
+            "labeller must name the person who answers, so that the answers of several people can be told apart;"
+            " got nothing"
         )
         raise ValueError(msg)
     done = answered(file, attribute, labeller=labeller)
@@ -78,7 +95,7 @@ def label_by_hand(
 
 
 class Labelling(widgets.VBox):
-    """The widget of :func:`label_by_hand`."""
+    """The widget that :func:`label_by_hand` returns."""
 
     def __init__(
         self,
@@ -92,9 +109,9 @@ class Labelling(widgets.VBox):
     ) -> None:
         self._rows, self._crops_dir, self._attribute = rows, crops_dir, attribute
         self._options, self._labeller, self._file = options, labeller, file
-        self._place = 0
-        self._said: list[tuple[int, str | None]] = []  # (row, option or None for skipped), in order
-        self._typed, self._effects = "", list[bool]()  # per typed key, whether it answered
+        self._current = 0  # index of the row that is shown
+        self._given: list[tuple[int, str | None]] = []  # row and option, in order; None: skipped
+        self._typed, self._answered = "", list[bool]()  # the typed keys, and for each whether it answered
         self._picture = widgets.Image(format="jpeg", width=SIDE, height=SIDE)
         self._question, self._message = widgets.HTML(), widgets.HTML()
         wide = widgets.Layout(width="auto")
@@ -108,7 +125,7 @@ class Labelling(widgets.VBox):
         self._undo = widgets.Button(description="undo", layout=wide)
         self._skip.on_click(lambda _: self.answer(None))
         self._undo.on_click(lambda _: self.undo())
-        # a field whose text grows: fast typing loses nothing, and Backspace is seen as a shorter text
+        # a text field: no key is lost when someone types fast, and Backspace shows as a shorter text
         self._keys = widgets.Text(
             placeholder=f"click here, then type {KEYS[0]} to {KEYS[len(options) - 1]}", continuous_update=True
         )
@@ -118,40 +135,45 @@ class Labelling(widgets.VBox):
         super().__init__([self._question, self._picture, answers, others, self._message])
         self._show()
 
+    def __repr__(self) -> str:
+        return (
+            f"Labelling({self._attribute!r}, by {self._labeller!r}: {self.n_done} done, {self.n_left} left)"
+        )
+
     @property
     def n_done(self) -> int:
-        """Rows answered in this widget."""
-        return sum(option is not None for _, option in self._said)
+        """Number of faces answered in this widget."""
+        return sum(option is not None for _, option in self._given)
 
     @property
     def n_left(self) -> int:
-        """Rows still to be shown."""
-        return len(self._rows) - self._place
+        """Number of faces still to be shown."""
+        return len(self._rows) - self._current
 
     def answer(self, option: str | None) -> None:
-        """Give the face that is shown an option, or None to skip it, and go on to the next."""
+        """Give the shown face an option, or None to skip it, and show the next face."""
         if not self.n_left:
             return
-        if option is not None and not self._write(self._place, option):
+        if option is not None and not self._save(self._current, option):
             return
-        self._said.append((self._place, option))
-        self._place += 1
+        self._given.append((self._current, option))
+        self._current += 1
         self._show()
 
     def undo(self) -> None:
         """Take the last answer back, and show its face again."""
-        if not self._said:
+        if not self._given:
             return
-        place, option = self._said[-1]
-        if option is not None and not self._write(place, None):
+        number, option = self._given[-1]
+        if option is not None and not self._save(number, None):
             return
-        self._said.pop()
-        self._place = place
+        self._given.pop()
+        self._current = number
         self._show()
 
-    def _write(self, place: int, option: str | None) -> bool:
-        """Put an answer on the disk; where that fails, say so and stay."""
-        row = self._rows[place]
+    def _save(self, number: int, option: str | None) -> bool:
+        """Save an answer; if that fails, show why and return False."""
+        row = self._rows[number]
         try:
             human_labels.write(
                 self._file,
@@ -170,40 +192,40 @@ class Labelling(widgets.VBox):
         old, self._typed = self._typed, str(change["new"]).lower()
         if old.startswith(self._typed):
             for _ in range(len(old) - len(self._typed)):
-                if self._effects.pop():
+                if self._answered.pop():
                     self.undo()
             return
         if not self._typed.startswith(old):  # the whole text was replaced
-            old, self._effects = "", []
+            old, self._answered = "", []
         for key in self._typed.removeprefix(old):
-            place, before = KEYS.find(key), len(self._said)
+            number, before = KEYS.find(key), len(self._given)
             if key == SKIP:
                 self.answer(None)
-            elif 0 <= place < len(self._options):
-                self.answer(self._options[place])
-            self._effects.append(len(self._said) > before)
+            elif 0 <= number < len(self._options):
+                self.answer(self._options[number])
+            self._answered.append(len(self._given) > before)
 
     def _show(self) -> None:
-        """Show the face whose turn it is, passing over crops that cannot be read."""
+        """Show the next face whose crop can be read."""
         unreadable = ""
         while self.n_left:
-            row = self._rows[self._place]
+            row = self._rows[self._current]
             try:
                 image = open_picture(self._crops_dir / row["crop"]).image
                 break
             except PictureError as error:
-                unreadable = f"passed over {row['crop']}: {error}"
-                self._place += 1
+                unreadable = f"left out {row['crop']}: {error}"
+                self._current += 1
         for button in (*self._buttons, self._skip):
             button.disabled = not self.n_left
-        self._undo.disabled = not self._said
+        self._undo.disabled = not self._given
         self._message.value = unreadable or f"{self.n_done} answers saved in {self._file.name}"
         if not self.n_left:
-            self._question.value = f"<b>{self._attribute}</b>: nothing left to ask"
+            self._question.value = f"<b>{self._attribute}</b>: no face is left to label"
             self._picture.layout.display = "none"
             return
         self._picture.layout.display = None
-        self._question.value = f"<b>{self._attribute}</b>: {self._place + 1} of {len(self._rows)}"
+        self._question.value = f"<b>{self._attribute}</b>: {self._current + 1} of {len(self._rows)}"
         shown = io.BytesIO()
         image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(shown, "JPEG", quality=90)
         self._picture.value = shown.getvalue()

@@ -1,4 +1,4 @@
-"""One page from the executed notebooks: prose, tables and pictures; code folded away, nothing fetched."""
+"""One page from the executed notebooks: prose, tables and pictures, without code; the page loads nothing from the network."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from facestats.core.atomic_write import write_atomically
+from facestats.surfaces.temporary import temporary_log_level
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,20 +32,21 @@ pre { background: #f6f8fa; padding: .6rem .8rem; overflow-x: auto; font-size: .8
 a.anchor-link { display: none; }
 """
 _EARLIER = (
-    '<p class="earlier">From an earlier run: the last one ended with {}. These figures may be of other pictures,'
-    " tables or settings than those above.</p>\n"
+    '<p class="earlier">From an earlier run: the last run ended with {}. The results below may come from other'
+    " pictures, tables or settings than those above.</p>\n"
 )
 
 
 def write_report(folder: Path, *, last: str = "") -> Path:
-    """Bind the executed notebooks in `folder` into a page.
+    """Write one page from the executed notebooks in `folder`.
 
     Parameters
     ----------
     folder
-        Where they lie.
+        Folder of the executed notebooks.
     last
-        File name of the last one that was run; what lies behind it is marked as older. Empty: none is.
+        File name of the notebook that was run last; later ones are marked as results of an earlier run. Empty: none
+        is marked.
 
     Returns
     -------
@@ -74,15 +76,15 @@ def _body(notebook: NotebookNode) -> str:
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    notebook.metadata.pop("widgets", None)  # their state would fetch scripts from the network
+    notebook.metadata.pop("widgets", None)  # the state of widgets would load scripts from the network
     for cell in notebook.cells:
-        # progress bars are for the one who waits, not for the one who reads, and widgets need their kernel
+        # progress bars tell a reader nothing, and widgets need their kernel
         keep = [o for o in cell.get("outputs", []) if not _is_progress(o)]
         if "outputs" in cell:
             cell.outputs = keep
-    logging.getLogger("traitlets").setLevel(logging.ERROR)  # figures have titles, not alternative texts
     settings = Config({"HTMLExporter": {"exclude_input": True, "exclude_output_prompt": True}})
-    body, _ = HTMLExporter(template_name="basic", config=settings).from_notebook_node(notebook)
+    with temporary_log_level("traitlets", logging.ERROR):  # it warns that figures have no alternative texts
+        body, _ = HTMLExporter(template_name="basic", config=settings).from_notebook_node(notebook)
     return body
 
 

@@ -1,4 +1,4 @@
-"""Run the numbered notebooks in order, keep the executed copies, and bind them into one page."""
+"""Run the numbered notebooks in order, keep the executed copies, and write one page from them."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from facestats.core.config import ConfigError, load_config
 from facestats.core.progress import say
+from facestats.surfaces.notebooks.early_end import accept_early_end
 from facestats.surfaces.notebooks.report import write_report
-from facestats.surfaces.temporary import temporary_folder
+from facestats.surfaces.temporary import temporary_folder, temporary_log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -23,9 +24,9 @@ if TYPE_CHECKING:
     from facestats.core.config import Config
 
 START_TIMEOUT = 120  # seconds for a kernel to answer
-DIED = "Python was ended from outside, as the system does with what needs more memory than there is."
-# what a notebook leaves behind: its names, its numbers of cells, and the memory that the allocator keeps
-CLEAN = """
+KILLED = "Python was killed from outside; the system does this when memory runs out."
+# removes what a notebook leaves behind: its names, its cell numbers, and the memory that the allocator keeps
+RESET = """
 get_ipython().reset(new_session=True)
 from facestats.models.runtime import give_back_memory
 give_back_memory()
@@ -33,9 +34,9 @@ del give_back_memory
 """
 
 
-@dataclass(eq=False)  # frozen, it could not be given its traceback
+@dataclass(eq=False)  # not frozen: Python stores the traceback in it
 class NotebookError(Exception):
-    """A cell failed: which notebook, which cell, what it said, and the class of its error."""
+    """A cell failed; holds the notebook, the number of the cell, the message, and the class name of the error."""
 
     notebook: Path
     cell: int
@@ -44,28 +45,29 @@ class NotebookError(Exception):
 
     def __str__(self) -> str:
         number = self.notebook.name[:2]
-        trace = "The executed copy shows the whole trace. " if self.kind else ""
+        trace = "The executed copy shows the full traceback. " if self.kind else ""
         return (
             f"{self.notebook.name}, cell {self.cell}: {self.message}\n{trace}"
-            f"Mend the cause, then go on with: facestats run --from {number}"
+            f"Correct the cause, then continue with: facestats run --from {number}"
         )
 
 
 def run_notebooks(
     config_file: Path, *, first: str = "", last: str = "", parameters: Mapping[str, Any] | None = None
 ) -> Path:
-    """Execute the notebooks from number `first` to `last`, stopping at the first cell that fails.
+    """Execute the notebooks from number `first` to `last`, and stop at the first cell that fails.
 
-    One kernel runs them all, emptied before each, so that torch and its kin are imported once.
+    One kernel runs all of them and is reset before each, so that torch and other slow libraries are imported only
+    once. The kernel gets ``$FACESTATS_CONFIG``; environment and log levels of this process stay as they are.
 
     Parameters
     ----------
     config_file
-        Configuration that the notebooks use, through ``$FACESTATS_CONFIG``.
+        Configuration that the notebooks use.
     first, last
-        Numbers such as ``03``; empty for the whole way.
+        Numbers such as ``03``; empty for the first and the last notebook there is.
     parameters
-        Values for the parameters cells; a notebook takes those that its cell names.
+        Values for the cells tagged `parameters`; each notebook gets those that its cell names.
 
     Returns
     -------
@@ -74,42 +76,45 @@ def run_notebooks(
     Raises
     ------
     NotebookError
-        With notebook, cell and message; the report says of all behind that notebook that it is from an earlier run.
+        If a cell fails; the report marks later notebooks as results of an earlier run.
     ConfigError
-        If there is no notebook, or none with such a number.
+        If there are no notebooks, or none with such a number.
     """
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    # what nbclient leaves behind when it is stopped is no news for the user
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     config = load_config(config_file)
     notebooks = _select(find_notebooks(config_file), first, last)
     report = config.report_dir
     report.mkdir(parents=True, exist_ok=True)
     _draw_demo(config)
-    os.environ["FACESTATS_CONFIG"] = str(config_file.resolve())
+    variables = {"FACESTATS_CONFIG": str(config_file.resolve())}
     notebook = notebooks[0]
     try:
-        with _open_kernel(notebook.parent) as (kernel, clean):
+        # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
+        with (
+            temporary_log_level("asyncio", logging.CRITICAL),
+            _open_kernel(notebook.parent, variables) as (kernel, reset),
+        ):
             for notebook in notebooks:
-                known = inspect_notebook(notebook)  # papermill warns of others
-                (report / notebook.name).unlink(missing_ok=True)  # where none is executed there is none
-                clean()
-                execute_notebook(
-                    notebook,
-                    report / notebook.name,
-                    {k: v for k, v in (parameters or {}).items() if k in known},
-                    kernel_name="python3",
-                    progress_bar={"desc": notebook.stem},
-                    **kernel,
-                )
+                known = inspect_notebook(notebook)  # papermill warns about other parameters
+                (report / notebook.name).unlink(missing_ok=True)  # if the run fails early, no old copy stays
+                reset()
+                with accept_early_end(report / notebook.name):
+                    execute_notebook(
+                        notebook,
+                        report / notebook.name,
+                        {k: v for k, v in (parameters or {}).items() if k in known},
+                        kernel_name="python3",
+                        progress_bar={"desc": notebook.stem},
+                        **kernel,
+                    )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         raise NotebookError(notebook, error.cell_index, message, error.ename) from None
-    except (DeadKernelError, TimeoutError):  # the latter where it died between two notebooks
-        raise NotebookError(notebook, _last_begun(report / notebook.name), DIED) from None
+    except (DeadKernelError, TimeoutError):  # TimeoutError: the kernel died between two notebooks
+        raise NotebookError(notebook, _last_started_cell(report / notebook.name), KILLED) from None
     finally:
         page = write_report(report, last=notebook.name)
     say(f"report: {page}")
@@ -117,7 +122,7 @@ def run_notebooks(
 
 
 def find_notebooks(config_file: Path) -> list[Path]:
-    """Find the numbered notebooks: beside the folder of the configuration, or here, or above."""
+    """Find the numbered notebooks beside the folder of the configuration, in the working folder, or above it."""
     places = [config_file.resolve().parent.parent, Path.cwd(), *Path.cwd().parents]
     for place in places:
         if found := sorted((place / "notebooks").glob("[0-9][0-9]_*.ipynb")):
@@ -137,17 +142,19 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
     start, stop = first.zfill(2), last.zfill(2) if last else "99"
     chosen = [n for n in notebooks if start <= n.name[:2] <= stop]
     if not chosen:
-        msg = f"--from {first} lies behind --to {last}; nothing to run"
+        msg = f"--from {first} comes after --to {last}, so there is nothing to run"
         raise ConfigError(msg)
     return chosen
 
 
 @contextlib.contextmanager
-def _open_kernel(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
-    """A kernel that works in `folder`: what papermill needs to use it, and how to empty it.
+def _open_kernel(
+    folder: Path, variables: Mapping[str, str]
+) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
+    """Start a kernel in `folder` with these environment variables: arguments for papermill, and a function to reset it.
 
-    It is reached through sockets in a folder of this run alone, not through open ports. Named from the working
-    folder, as Jupyter would, the sockets of two runs at once are the same.
+    The kernel is reached through sockets in a folder of this run, not through open ports. Jupyter would name the
+    sockets after the working folder, and two runs at once would share them.
     """
     from jupyter_client import AsyncKernelManager
     from jupyter_core.utils import run_sync
@@ -156,28 +163,30 @@ def _open_kernel(folder: Path) -> Iterator[tuple[dict[str, Any], Callable[[], An
         local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
         manager = AsyncKernelManager(kernel_name="python3", **local)
         run_sync(manager.start_kernel)(
-            cwd=str(folder), extra_arguments=["--HistoryManager.hist_file=:memory:"]
+            cwd=str(folder),
+            env={**os.environ, **variables},
+            extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )
-        client, cleaner = manager.client(), manager.blocking_client()
+        client, resetter = manager.client(), manager.blocking_client()
         try:
-            for each in (client, cleaner):
+            for each in (client, resetter):
                 each.start_channels()
                 each.allow_stdin = False
-            cleaner.wait_for_ready(timeout=START_TIMEOUT)
+            resetter.wait_for_ready(timeout=START_TIMEOUT)
             run_sync(client.wait_for_ready)(timeout=START_TIMEOUT)
-            clean = functools.partial(
-                cleaner.execute_interactive, CLEAN, output_hook=lambda _: None, timeout=START_TIMEOUT
+            reset = functools.partial(
+                resetter.execute_interactive, RESET, output_hook=lambda _: None, timeout=START_TIMEOUT
             )
-            yield {"km": manager, "kc": client}, clean
+            yield {"km": manager, "kc": client}, reset
         finally:
-            for each in (client, cleaner):
+            for each in (client, resetter):
                 each.stop_channels()
-            # all is written: asked to end, Python would clear torch away for seconds
+            # everything is written: an orderly end would spend seconds on freeing torch
             run_sync(manager.shutdown_kernel)(now=True)
 
 
-def _last_begun(notebook: Path) -> int:
-    """Number of the last cell that was begun; papermill calls the one in which a kernel dies completed too."""
+def _last_started_cell(notebook: Path) -> int:
+    """Number of the last cell that was started; papermill marks the cell in which a kernel dies as completed."""
     import nbformat
 
     if not notebook.exists():
@@ -187,7 +196,7 @@ def _last_begun(notebook: Path) -> int:
 
 
 def _draw_demo(config: Config) -> None:
-    """Draw the demo gallery where the configuration asks for one and there is none."""
+    """Draw the demo gallery if the configuration asks for one and there are no pictures."""
     if config.demo is None or (config.raw_dir.is_dir() and any(config.raw_dir.iterdir())):
         return
     from facestats.demo.gallery import write_gallery

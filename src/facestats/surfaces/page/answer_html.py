@@ -1,4 +1,4 @@
-"""An answer as HTML for the page: a card per attribute; whatever came from outside is escaped."""
+"""An answer as HTML for the web page: one card per attribute; all text from outside is escaped."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline.answers import CharacterResult, Label
 
 _SOURCES = {
-    "probe": "from the picture, as people labelled others",
+    "probe": "from the picture, learned from labels by people",
     "image": "from the picture",
     "text": "from the text",
     "agreement": "picture and text agree",
@@ -17,12 +17,12 @@ _SOURCES = {
 
 
 def draw_answer(result: CharacterResult) -> str:
-    """Say what is wrong, where picture and text disagree, and draw a card per attribute."""
+    """Show the error, the attributes on which picture and text disagree, and one card per attribute."""
     labels, titles = result.attributes.labels, result.attributes.titles
     lines = [draw_error(result.error)] if result.error else []
-    torn = [name_attribute(titles[name]) for name, label in labels.items() if label.conflict]
-    if torn:
-        lines.append(f'<p class="fs-torn">Picture and text disagree: {escape(", ".join(torn))}.</p>')
+    conflicts = [name_attribute(titles[name]) for name, label in labels.items() if label.conflict]
+    if conflicts:
+        lines.append(f'<p class="fs-disagree">Picture and text disagree: {escape(", ".join(conflicts))}.</p>')
     if not result.error and not any(label.value for label in labels.values()):
         lines.append("<p>The text says nothing about any of the attributes.</p>")
     elif any(label.value for label in labels.values()):
@@ -32,23 +32,23 @@ def draw_answer(result: CharacterResult) -> str:
 
 
 def draw_error(text: str) -> str:
-    """Say what is wrong, as a sentence."""
+    """Show an error as a sentence."""
     end = "" if text.endswith((".", ")")) else "."
     return f'<p class="fs-error">{escape(text[:1].upper() + text[1:] + end)}</p>'
 
 
 def name_attribute(title: str) -> str:
-    """Turn the title of an attribute in JSON (``Hair_Color``) into words."""
+    """Turn the title of an attribute in JSON (``Hair_Color``) into words (``Hair color``)."""
     return title.replace("_", " ").capitalize()
 
 
 def _card(name: str, label: Label) -> str:
-    torn = ""
+    note = ""
     if label.conflict:
         seen = label.value if label.source == "probe" else label.image
         image, text = escape(seen or "nothing"), escape(label.text or "nothing")
-        torn = f'<p class="fs-torn">the picture says <b>{image}</b>, the text <b>{text}</b></p>'
-    # of options of which none is likely, the least unlikely is no finding
+        note = f'<p class="fs-disagree">the picture says <b>{image}</b>, the text <b>{text}</b></p>'
+    # without a label no option is likely, and bars would suggest that one is
     ranked = sorted(label.probs.items(), key=lambda pair: -pair[1]) if label.value else []
     bars = "".join(
         f'<span>{escape(option)}</span><div><i style="width:{share:.1%}"></i></div><span>{share:.0%}</span>'
@@ -57,6 +57,6 @@ def _card(name: str, label: Label) -> str:
     source = "" if label.conflict else _SOURCES.get(label.source or "", "")
     return (
         f'<section class="{"fs-conflict" if label.conflict else ""}"><h4>{escape(name)}</h4>'
-        f"<p><b>{escape(label.value or 'unknown')}</b> <small>{source}</small></p>{torn}"
+        f"<p><b>{escape(label.value or 'unknown')}</b> <small>{source}</small></p>{note}"
         f'<div class="fs-bars">{bars}</div></section>'
     )

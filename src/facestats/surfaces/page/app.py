@@ -1,4 +1,4 @@
-"""The web page: one character at a time, and the gallery of a run; it computes nothing of its own."""
+"""The web page: label one character at a time, or look at the gallery of a run."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MAX_TEXT = 5_000  # characters
+MAX_TEXT = 5_000  # characters in a text
 ALIGNED = ("ok", "ok_first_frame")
-WAITING = 32  # requests that may wait; whoever comes then is told to come again
-KEPT = (600, 3600)  # seconds: how often uploads are cleared away, and how old they must be
+MAX_WAITING = 32  # requests in the queue; further ones are refused
+DELETE_UPLOADS = (600, 3600)  # seconds: how often uploads are deleted, and how old they must be
 NOTE = "Labels are perceived attributes: what a model makes of a picture, not what a person is."
-START = "<p>Put in a picture, a text about the person, or both. Then press <b>Label</b>.</p>"
+START = "<p>Add a picture, a text about the person, or both. Then press <b>Label</b>.</p>"
 AVERAGE = "Average face"
 PREVIEW = """async file => {
     if (!file) return null;
@@ -43,10 +43,10 @@ PREVIEW = """async file => {
     return picture.decode().then(() => file, () => null);
 }"""
 NO_RUN = (
-    "There is no finished run to show yet. Type `make demo` for drawn characters, or `make run` for your own"
-    " pictures (`facestats run --config ...` for other settings); then start this page again."
+    "There is no finished run to show yet. Run `make demo` for drawn characters, `make run` for your own pictures, or"
+    " `facestats run --config ...` for other settings; then start this page again."
 )
-LOOK = gr.themes.Default(
+THEME = gr.themes.Default(
     primary_hue="blue",
     neutral_hue="slate",
     font=("Segoe UI", "Helvetica Neue", "Arial", "sans-serif"),
@@ -60,9 +60,13 @@ def create_page(pipeline: CharacterPipeline) -> gr.Blocks:
     Parameters
     ----------
     pipeline
-        Labels what is put in; its configuration says which run the gallery shows.
+        Labels what is put in; its configuration names the run that the gallery shows.
+
+    Returns
+    -------
+    The page, not yet served.
     """
-    with gr.Blocks(title="facestats", analytics_enabled=False, delete_cache=KEPT) as page:
+    with gr.Blocks(title="facestats", analytics_enabled=False, delete_cache=DELETE_UPLOADS) as page:
         gr.Markdown(f"# facestats\n{NOTE}")
         with gr.Tab("One character"):
             _build_character(pipeline)
@@ -72,7 +76,7 @@ def create_page(pipeline: CharacterPipeline) -> gr.Blocks:
                 gr.Markdown(NO_RUN, elem_id="no-run")
             else:
                 _build_gallery(page, gallery, pipeline)
-    return page.queue(max_size=WAITING, default_concurrency_limit=1, api_open=False)
+    return page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
 
 
 def launch(
@@ -83,18 +87,18 @@ def launch(
     password: str | None = None,
     wait: bool = True,
 ) -> gr.Blocks:
-    """Serve the page until stopped.
+    """Serve the page until it is stopped.
 
     Parameters
     ----------
     pipeline
         See :func:`create_page`.
     host, port
-        Where to listen; any free port where it is None.
+        Where to listen; if the port is None, any free port.
     password
-        Of the user ``facestats``; None lets everybody in.
+        Password of the user ``facestats``; None lets everybody in.
     wait
-        Whether to return only when the page is stopped.
+        Whether to return only once the page is stopped.
 
     Returns
     -------
@@ -107,10 +111,10 @@ def launch(
         auth=("facestats", password) if password else None,
         max_file_size=MAX_UPLOAD,
         app_kwargs={"middleware": [Middleware(Guard)], "openapi_url": None},
-        theme=LOOK,
+        theme=THEME,
         css_paths=Path(__file__).with_name("page.css"),
         footer_links=[],
-        run_history=False,  # pictures of people do not stay in a browser
+        run_history=False,  # pictures of people must not stay in a browser
         share=False,
         ssr_mode=False,
         mcp_server=False,
@@ -124,56 +128,70 @@ def launch(
 def label_character(
     pipeline: CharacterPipeline, content: bytes | None, text: str
 ) -> tuple[Image.Image | None, str, str]:
-    """Label what was put in: the aligned face, the answer as HTML, and as JSON.
+    """Label what was put in.
+
+    Parameters
+    ----------
+    pipeline
+        Labels it.
+    content
+        Bytes of a picture file, or None.
+    text
+        A text about the person; may be empty.
+
+    Returns
+    -------
+    The aligned face with its landmarks (None without a face), the answer as HTML, and the answer as JSON.
 
     Raises
     ------
     gradio.Error
-        If there is nothing to label, or a model is missing: a sentence for the page.
+        If there is nothing to label, or a model is missing; the text is a sentence for the page.
     """
     said = _clean(text)
     if content is None and not said:
-        msg = "Put in a picture, a text, or both."
+        msg = "Add a picture, a text, or both."
         raise _refusal(msg)
-    with _in_words():
+    with _errors_as_messages():
         faces: list[Image.Image] = []
         (result,) = pipeline.process_batch(
             [Item("character", content, said or None)],
             on_face=lambda _, crop, points: faces.append(draw_landmarks(crop, points)),
         )
-        if content is not None and result.cached and result.status in ALIGNED:  # the cache holds no pictures
+        if content is not None and result.cached and result.status in ALIGNED:  # the cache holds no faces
             faces += filter(None, [pipeline.labeller.show_face(content)])
     answer = json.dumps(result.to_dict(scores=True), ensure_ascii=False, indent=2)
     return faces[-1] if faces else None, draw_answer(result), answer
 
 
 def _clean(text: str | None) -> str:
-    """Strip a text, and put ? for what UTF-8 cannot hold; one that is too long is refused."""
+    """Strip a text, and replace what UTF-8 cannot hold by `?`; a text that is too long is refused."""
     said = (text or "").encode("utf-8", "replace").decode().strip()
     if len(said) > MAX_TEXT:
-        msg = f"A text has at most {MAX_TEXT:,} characters here; this one has {len(said):,}. Shorten it."
+        msg = f"A text may have at most {MAX_TEXT:,} characters here; this one has {len(said):,}. Shorten it."
         raise _refusal(msg)
     return said
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn what can go wrong into a sentence on the page."""
+def _errors_as_messages() -> Iterator[None]:
+    """Turn an error into a sentence on the page."""
     try:
         yield
     except gr.Error:
         raise
     except (ModelError, ValueError) as error:
         raise _refusal(str(error)) from error
-    except OSError as error:  # its text would name folders of the server
+    except OSError as error:  # its text may name folders of the server
         log.exception("the page could not answer")
         why = os.strerror(error.errno) if error.errno else type(error).__name__
         msg = f"A file on the server cannot be read or written ({why}); run `facestats doctor` there."
         raise _refusal(msg) from error
-    except Exception as error:  # whatever a model raises is a sentence on the page, and a trace in the log
+    except Exception as error:  # models raise anything; the log gets the traceback
         log.exception("the page could not answer")
         msg = (
-            f"The server failed on this ({type(error).__name__}); its log says why. Others are not affected."
+            f"The server failed on this input ({type(error).__name__}); its log has the details. Other inputs are not"
+            " affected."
         )
         raise _refusal(msg) from error
 
@@ -220,7 +238,7 @@ def _build_character(pipeline: CharacterPipeline) -> None:
         except gr.Error as error:
             return None, draw_error(error.message), ""
 
-    # the browser shows its own file: the server decodes pictures in workers only
+    # the browser shows the file itself, because the server decodes pictures only in worker processes
     upload.change(None, upload, seen, js=PREVIEW, api_visibility="private")
     gr.on(
         [button.click, text.submit], work, [upload, text], [face, summary, answer], api_visibility="private"
@@ -234,7 +252,7 @@ def _build_gallery(page: gr.Blocks, gallery: Gallery, pipeline: CharacterPipelin
             query = gr.Textbox(
                 label="Search by text",
                 placeholder="a person laughing",
-                info="Enter ranks the faces",
+                info="Press Enter to sort the faces",
                 max_length=MAX_TEXT,
                 elem_id="query",
             )
@@ -248,7 +266,7 @@ def _build_gallery(page: gr.Blocks, gallery: Gallery, pipeline: CharacterPipelin
                 for name, attribute in attributes.items()
             ]
         with gr.Column(scale=4):
-            said = gr.Markdown(elem_id="count")
+            count = gr.Markdown(elem_id="count")
             faces = gr.Gallery(
                 show_label=False, columns=8, height=400, format="jpeg", buttons=[], elem_id="faces"
             )
@@ -268,18 +286,18 @@ def _build_gallery(page: gr.Blocks, gallery: Gallery, pipeline: CharacterPipelin
         conditions = dict(zip(attributes, values, strict=True))
         return gallery.find(conditions, _clean(words), encoder=pipeline.encoder)
 
-    def look(words: str | None, *values: str) -> tuple[Any, ...]:
-        with _in_words():
+    def update(words: str | None, *values: str) -> tuple[Any, ...]:
+        with _errors_as_messages():
             chosen, sentence = find(words, values)
             no_average = gr.Image(None, label=AVERAGE)
             return gallery.thumbnails(chosen), sentence, gallery.draw_map(chosen), no_average
 
-    def blend(words: str | None, *values: str) -> Any:
-        with _in_words():
+    def show_average(words: str | None, *values: str) -> Any:
+        with _errors_as_messages():
             chosen, _ = find(words, values)
             return gr.Image(gallery.average(chosen), label=f"Average of {chosen.height:,} faces")
 
-    changes = [page.load, query.submit, *(chooser.input for chooser in filters)]
-    shown = [faces, said, plot, average]
-    gr.on(changes, look, [query, *filters], shown, trigger_mode="always_last", api_visibility="private")
-    mean.click(blend, [query, *filters], average, api_visibility="private")
+    changes = [page.load, query.submit, *(dropdown.input for dropdown in filters)]
+    outputs = [faces, count, plot, average]
+    gr.on(changes, update, [query, *filters], outputs, trigger_mode="always_last", api_visibility="private")
+    mean.click(show_average, [query, *filters], average, api_visibility="private")

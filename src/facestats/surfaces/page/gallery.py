@@ -1,8 +1,8 @@
-"""What the page shows of a run: its tables, filtered, searched and averaged; no widget in here."""
+"""What the page shows of a run: its tables, filtered, searched and averaged; without widgets."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import polars as pl
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from facestats.core.config import Config
     from facestats.core.protocols import Encoder
 
-SHOWN = 60  # faces on one page
-SIDE = 320  # pixels of a face on the page
-MIN_FACES = 3
-MAX_FACES = 2_000  # an average of more keeps everybody else waiting
+MAX_SHOWN = 60  # number of faces on the page
+SIDE = 320  # width and height of a face on the page, in pixels
+MIN_FACES = 3  # for an average
+MAX_FACES = 2_000  # an average of more would keep the other visitors waiting
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """A finished run: master with clusters and layout, and the vectors.
+    """A finished run: table master with clusters and layout, and the vectors.
 
     Parameters
     ----------
@@ -42,13 +42,13 @@ class Gallery:
         Folder of the crops.
     """
 
-    master: pl.DataFrame
-    embeddings: pl.DataFrame
+    master: pl.DataFrame = field(repr=False)
+    embeddings: pl.DataFrame = field(repr=False)
     crops_dir: Path
 
     @classmethod
     def open(cls, config: Config) -> Gallery | None:
-        """Read the tables of a run; None where there is none yet."""
+        """Read the tables of a run; None if there is no finished run."""
         store = fs.Store(config.data_dir)
         try:
             master = store.read("master").join(store.read("clusters"), on=KEY)
@@ -58,26 +58,25 @@ class Gallery:
         return cls(master.drop_nulls("crop"), embeddings, store.crops_dir)
 
     def choose(self, conditions: Mapping[str, str | None]) -> pl.DataFrame:
-        """Rows that meet all conditions; an attribute without a value does not filter."""
+        """Return the rows that meet all conditions; an attribute without a value does not filter."""
         wanted = [pl.col(name).cast(pl.String) == value for name, value in conditions.items() if value]
         return self.master.filter(*wanted) if wanted else self.master
 
     def find(
         self, conditions: Mapping[str, str | None], words: str, *, encoder: Encoder
     ) -> tuple[pl.DataFrame, str]:
-        """Rows that meet all conditions, those nearest to the words first if there are any, and a sentence on it."""
+        """Return the rows that meet all conditions, and a sentence about them; if there are words, the nearest rows come first."""
         rows = self.choose(conditions)
         found = f"**{rows.height:,}** of {self.master.height:,} faces"
         if words and rows.height:
-            some = f"the {SHOWN} " if rows.height > SHOWN else ""
-            return self.search(
-                rows, words, encoder=encoder, top=SHOWN
-            ), f"{found}, {some}nearest to the text first"
-        return rows, f"{found}, the first {SHOWN} are shown" if rows.height > SHOWN else found
+            some = f"the {MAX_SHOWN} " if rows.height > MAX_SHOWN else ""
+            ranked = self.search(rows, words, encoder=encoder, top=MAX_SHOWN)
+            return ranked, f"{found}, {some}nearest to the text first"
+        return rows, f"{found}, the first {MAX_SHOWN} are shown" if rows.height > MAX_SHOWN else found
 
     def draw_map(self, chosen: pl.DataFrame) -> Figure:
-        """Draw all faces, the chosen ones in colour: by cluster where all are chosen."""
-        figure = Figure(figsize=(6, 5), layout="constrained")  # pyplot would keep every figure for ever
+        """Draw all faces on the map; the chosen ones are coloured, by cluster if all are chosen."""
+        figure = Figure(figsize=(6, 5), layout="constrained")  # pyplot would keep every figure in memory
         inside = pl.col(KEY).is_in(chosen[KEY].to_list())
         marked = self.master.with_columns(selection=pl.when(inside).then(pl.lit("selected")))
         color = "cluster" if chosen.height == self.master.height else "selection"
@@ -87,14 +86,14 @@ class Gallery:
         return figure
 
     def search(self, rows: pl.DataFrame, query: str, *, encoder: Encoder, top: int) -> pl.DataFrame:
-        """Rank rows by how near their faces are to a text."""
+        """Sort rows by the similarity of their faces to a text."""
         vector = encoder.encode_texts([query])[0]
         vectors = self.embeddings.join(rows, on=KEY, how="semi").drop_nulls("embedding")
         ranked = fs.search_faces(vectors, vector, top=top)
         return ranked.join(rows, on=KEY, how="left", maintain_order="left")
 
-    def thumbnails(self, rows: pl.DataFrame, *, limit: int = SHOWN) -> list[tuple[Image.Image, str]]:
-        """Crops of the first rows with their names; one that cannot be read is left out."""
+    def thumbnails(self, rows: pl.DataFrame, *, limit: int = MAX_SHOWN) -> list[tuple[Image.Image, str]]:
+        """Open the crops of the first rows, with their names; crops that cannot be read are left out."""
         shown = []
         for name, crop in rows.select(KEY, "crop").head(limit).iter_rows():
             try:
@@ -106,15 +105,15 @@ class Gallery:
         return shown
 
     def average(self, rows: pl.DataFrame) -> Image.Image:
-        """Warped average of the faces.
+        """Make the warped average of the faces.
 
         Raises
         ------
         ValueError
-            If there are too few of them, or too many for a page.
+            If there are too few or too many faces for an average on the page.
         """
         if not MIN_FACES <= rows.height <= MAX_FACES:
-            fix = "take a filter away" if rows.height < MIN_FACES else "filter, or call fs.average_faces"
+            fix = "remove a filter" if rows.height < MIN_FACES else "add a filter, or call fs.average_faces"
             msg = (
                 f"An average here takes {MIN_FACES} to {MAX_FACES:,} faces, these are {rows.height:,}: {fix}."
             )

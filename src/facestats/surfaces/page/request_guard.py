@@ -1,4 +1,4 @@
-"""What the page's server refuses before the toolkit sees it: addresses to fetch, floods, what the page does not use."""
+"""What the server of the page refuses before gradio sees it: addresses to download, large requests, unused routes."""
 
 from __future__ import annotations
 
@@ -14,32 +14,38 @@ from starlette.responses import JSONResponse
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_UPLOAD = 20_000_000  # bytes of a request with a picture
-MAX_JSON = 1_000_000  # bytes of any other
+MAX_UPLOAD = 20_000_000  # bytes in a request with a picture
+MAX_JSON = 1_000_000  # bytes in any other request
 SECONDS = 60.0  # in which a request must have arrived
 UPLOAD = "/gradio_api/upload"
-# what a browser asks for; the toolkit also fetches addresses, runs ffmpeg, and lets calls pass by the queue
-_OPEN = re.compile(
+# routes that the page uses; others of gradio download addresses, run ffmpeg, or call functions without the queue
+_ALLOWED = re.compile(
     r"/(?!gradio_api|monitoring)"
     r"|/gradio_api/(queue/(join|data)|upload|heartbeat/|startup-events|login_check|info|theme\.css|cancel|reset)"
     r"|/gradio_api/file=(?!\s*[\w+.-]{2,}:)"
 )
-_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)  # a drive of Windows has one letter
+# two letters or more before the colon: a drive of Windows has one
+_ADDRESS = re.compile(r"\s*[a-z][a-z0-9+.-]+:", re.IGNORECASE)
 
 
 class Guard:
-    """Wraps an ASGI application; `app` is what it protects.
+    """ASGI middleware: refuse requests that the page never makes.
 
-    A body is read to its end before it is passed on: of an upload that breaks off, the toolkit would keep the part.
+    A body is read completely before it is passed on: gradio would otherwise keep interrupted uploads.
+
+    Parameters
+    ----------
+    app
+        The application to protect.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer what is refused; pass on everything else."""
-        if scope["type"] == "http" and not _OPEN.match(scope["path"]):
-            await _refuse(404, "the page has no such door")(scope, receive, send)
+        """Refuse a request, or pass it on."""
+        if scope["type"] == "http" and not _ALLOWED.match(scope["path"]):
+            await _refuse(404, "there is no such address here")(scope, receive, send)
         elif scope["type"] == "http" and scope["method"] == "POST":
             await self._post(scope, receive, send)
         else:
@@ -56,7 +62,9 @@ class Guard:
         except ClientDisconnect:
             return
         except TimeoutError:
-            await _refuse(408, f"not all of it arrived within {SECONDS:g} seconds")(scope, receive, send)
+            await _refuse(408, f"the request was not complete after {SECONDS:g} seconds")(
+                scope, receive, send
+            )
         except _RefusedError as error:
             await _refuse(error.code, str(error))(scope, receive, send)
         else:
@@ -70,7 +78,7 @@ class _RefusedError(Exception):
 
 
 async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """Read a body to its end; of one that is too long, no more than the limit."""
+    """Read a whole body; stop at the limit if it is too long."""
     announced = Headers(scope=scope).get("content-length", "")
     body = bytearray()
     if not announced.isdigit() or int(announced) <= limit:
@@ -80,20 +88,20 @@ async def _read(scope: Scope, receive: Receive, limit: int) -> bytes:
                 break
         else:
             return bytes(body)
-    raise _RefusedError(413, f"a request has at most {limit:,} bytes here; make the file smaller")
+    raise _RefusedError(413, f"a request may have at most {limit:,} bytes here; make the file smaller")
 
 
 def _check(body: bytes) -> None:
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise _RefusedError(400, "the request is no JSON that can be read") from error
+        raise _RefusedError(400, "the request is not valid JSON") from error
     if _names_address(asked):
         raise _RefusedError(422, "give a file, not an address")
 
 
 def _names_address(value: Any) -> bool:
-    """Whether anything in here is a file that would have to be fetched from an address."""
+    """Whether the value holds a file that would have to be downloaded from an address."""
     waiting = [value]
     while waiting:
         found = waiting.pop()
@@ -107,7 +115,7 @@ def _names_address(value: Any) -> bool:
 
 
 def _replay(body: bytes, receive: Receive) -> Receive:
-    """Give the application the body that was read, then what comes after it."""
+    """Pass on the body that was read, and then the messages that follow it."""
     left: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:

@@ -1,15 +1,14 @@
-"""Start the page, where nobody but this machine reaches it unless it was told otherwise."""
+"""Start the web page; other machines reach it only with a password, or if the user allows it without one."""
 
 from __future__ import annotations
 
-import os
 import signal
 from typing import TYPE_CHECKING
 
 from facestats.core.config import ConfigError
 from facestats.core.progress import say
-from facestats.surfaces.listening import interrupt_once, read_secret
-from facestats.surfaces.temporary import temporary_folder
+from facestats.surfaces.listening import read_secret, stopped_by
+from facestats.surfaces.temporary import temporary_environment, temporary_folder
 
 if TYPE_CHECKING:
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
@@ -18,20 +17,33 @@ PASSWORD_VARIABLE = "FACESTATS_PASSWORD"
 
 
 def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all: bool = False) -> None:
-    """Serve the web page until stopped.
+    """Serve the web page until a signal stops it.
+
+    Signal handlers and environment variables are put back at the end.
+
+    Parameters
+    ----------
+    pipeline
+        Labels what is put in.
+    host, port
+        Where to listen.
+    open_to_all
+        Whether other machines may come in without a password.
 
     Raises
     ------
     ConfigError
-        If other machines could reach the page without a password and nobody said that this is meant, or the port is
-        taken.
+        If other machines could reach the page without a password and `open_to_all` does not allow it, if the port is
+        taken, or if a package is missing.
     """
     password = read_secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
-    interrupt_once()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, so that uploads are cleared away
-    # gradio's own folder is shared by all users of the machine; it reads the variable when it is imported
-    with temporary_folder("facestats-page-") as uploads:
-        os.environ["GRADIO_TEMP_DIR"] = str(uploads)
+    # SIGTERM raises KeyboardInterrupt, like Ctrl-C, so that uploads are removed. By default gradio keeps uploads in
+    # a folder that all users of the machine share.
+    with (
+        stopped_by(signal.default_int_handler),
+        temporary_folder("facestats-page-") as uploads,
+        temporary_environment(GRADIO_TEMP_DIR=str(uploads)),
+    ):
         _launch(pipeline, host, port, password)
 
 
@@ -39,11 +51,11 @@ def _launch(pipeline: CharacterPipeline, host: str, port: int, password: str | N
     try:
         from facestats.surfaces.page.app import launch
     except ImportError as error:
-        msg = f"the page needs more packages ({error.name}): pip install 'facestats[app]'"
+        msg = f"the page needs a package that is not installed ({error.name}): pip install 'facestats[app]'"
         raise ConfigError(msg) from error
     say(f"http://{host}:{port}  (Ctrl-C ends it)")
     try:
         launch(pipeline, host=host, port=port, password=password)
     except OSError as error:
-        msg = f"{host}:{port} cannot be listened on, perhaps because a page runs there already: give another --port"
+        msg = f"cannot listen on {host}:{port}, perhaps because a page runs there already: choose another --port"
         raise ConfigError(msg) from error

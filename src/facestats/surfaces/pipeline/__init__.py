@@ -1,1 +1,1 @@
-"""One picture, one text or a batch of both, through all stages, with a cache."""
+"""Label one picture, one text or a batch of both, through all stages and with a cache."""

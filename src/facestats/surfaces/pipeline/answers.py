@@ -1,4 +1,4 @@
-"""What a character pipeline answers: perceived attributes of one picture, text or both."""
+"""The answers of a character pipeline: perceived attributes of one picture, one text or both."""
 
 from __future__ import annotations
 
@@ -14,9 +14,21 @@ if TYPE_CHECKING:
 class Label:
     """One attribute of one character.
 
-    `value` is None where nothing is known; `source` is probe, agreement, image or text, the first that has a value;
-    `image` is what the prompts say of the picture, `text` what the text says; `probs` is the probability of every
-    option: that of the probe where there is one, else of the picture, else of the text.
+    Parameters
+    ----------
+    value
+        The option; None if nothing is known.
+    score
+        Score of the option, 0 to 1.
+    source
+        Where the value comes from: `probe`, `agreement`, `image` or `text`, the first of these that has a value.
+    conflict
+        Whether picture and text disagree.
+    image, text
+        The option according to the prompts for the picture, and according to the text.
+    probs
+        Probability of every option, 0 to 1: from the probe if there is one, else from the picture, else from the
+        text.
     """
 
     value: str | None
@@ -30,7 +42,7 @@ class Label:
 
 @dataclass(frozen=True)
 class Attributes:
-    """Labels by attribute (``hair_color``), with the titles that JSON uses (``Hair_Color``)."""
+    """Labels by the name of the attribute (``hair_color``), and its titles in JSON (``Hair_Color``)."""
 
     labels: Mapping[str, Label]
     titles: Mapping[str, str]
@@ -44,16 +56,19 @@ class Attributes:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        return f"Attributes({', '.join(f'{title}={value}' for title, value in self.to_dict().items())})"
+
     def to_dict(self) -> dict[str, str | None]:
-        """Return title to value: ``{"Age": "young adult", ...}``."""
+        """Return the value of each title: ``{"Age": "young adult", ...}``."""
         return {self.titles[name]: label.value for name, label in self.labels.items()}
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """Return title to value, score, source, conflict and the probabilities of all options."""
+        """Return value, score, source, conflict and the probabilities of all options for each title."""
         return {self.titles[name]: _as_dict(label) for name, label in self.labels.items()}
 
     def to_json(self) -> str:
-        """Write :meth:`to_dict` as JSON."""
+        """Return :meth:`to_dict` as JSON."""
         return json.dumps(self.to_dict(), ensure_ascii=False)
 
 
@@ -61,9 +76,20 @@ class Attributes:
 class CharacterResult:
     """The answer for one input; prints as one line of JSON.
 
-    `status` is ok, or why there is no face (the word of the table `faces`); `error` says it as a sentence. What the
-    whole picture and the text tell is there without a face, too. `processing_time` is in seconds, the batch's divided
-    by its inputs; `cached` says that nothing was computed.
+    Parameters
+    ----------
+    id
+        Name of the input.
+    attributes
+        Its labels. Without a face there are still labels from the whole picture and from the text.
+    status
+        `ok`, or the reason why there is no face, in the words of table `faces`.
+    error
+        The reason as a sentence; None if there is no error.
+    processing_time
+        Seconds of the batch, divided by its number of inputs.
+    cached
+        Whether the answer comes from the cache.
     """
 
     id: str
@@ -74,7 +100,7 @@ class CharacterResult:
     cached: bool = False
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
-        """Return what JSON Lines hold; `scores` adds status, scores, sources, conflicts and probabilities."""
+        """Return the content of a line of JSON; `scores` adds status, scores, sources, conflicts and probabilities."""
         plain = {
             "id": self.id,
             "attributes": self.attributes.to_dict(),
@@ -84,11 +110,14 @@ class CharacterResult:
         return {**plain, "status": self.status, "scores": self.attributes.scores()} if scores else plain
 
     def to_json(self, *, scores: bool = False) -> str:
-        """Write :meth:`to_dict` as one line of JSON."""
+        """Return :meth:`to_dict` as one line of JSON."""
         return json.dumps(self.to_dict(scores=scores), ensure_ascii=False)
 
     def __str__(self) -> str:
         return self.to_json()
+
+    def __repr__(self) -> str:
+        return f"CharacterResult({self.id!r}, {self.status}, {self.attributes!r})"
 
 
 def _as_dict(label: Label) -> dict[str, Any]:

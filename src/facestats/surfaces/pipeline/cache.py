@@ -1,4 +1,4 @@
-"""A cache of JSON values in one SQLite file, shared by threads and processes; losing it costs only time."""
+"""A cache of JSON values in one SQLite file, shared by threads and processes; if it is lost, only time is lost."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SCHEMA = 2
-BUSY_SECONDS = 30.0
-EVICT_TO = 0.9  # of the limit: eviction is rare rather than small
-TOUCHED = 1000  # entries whose use is noted in memory at most
-_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}  # others hold the file, which passes
-_PLACE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
+BUSY_SECONDS = 30.0  # to wait for a file that another process has locked
+EVICT_TO = 0.9  # share of the limit that stays after an eviction, so that evictions are rare
+MAX_TOUCHED = 1000  # number of entries whose last use is kept in memory before it is written
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}  # another process has locked the file for now
+_UNUSABLE = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL}
 _CREATE = (
     "CREATE TABLE IF NOT EXISTS entries"
     " (key TEXT PRIMARY KEY, size INTEGER NOT NULL, used REAL NOT NULL, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE INDEX IF NOT EXISTS by_use ON entries (used, size)",  # eviction reads no value
-    # the size of all values, kept by the database itself: to add it up would read the whole file at each put
+    # the database itself keeps the size of all values: a sum would read the whole file at every put
     "CREATE TABLE total AS SELECT coalesce(sum(size), 0) AS size FROM entries",
     "CREATE TRIGGER added AFTER INSERT ON entries BEGIN UPDATE total SET size = size + new.size; END",
     "CREATE TRIGGER dropped AFTER DELETE ON entries BEGIN UPDATE total SET size = size - old.size; END",
@@ -42,27 +42,27 @@ _PUT = (
 
 
 class Cache:
-    """Values by key in a SQLite file (WAL), the least recently used dropped beyond a size.
+    """Values by key in a SQLite file (WAL mode); beyond a size, the least recently used values are dropped.
 
-    A file that is damaged, or no database at all, is set aside and begun anew, with a warning; where the folder cannot
-    be written, values live in memory. While another process holds the file for longer than `BUSY_SECONDS`, nothing is
-    found and nothing kept. Nothing in here is ever unpickled.
+    If the file is damaged or is not a database, it is deleted and begun again, with a warning. If the folder cannot be
+    written, values are kept in memory. If another process locks the file for longer than `BUSY_SECONDS`, nothing is
+    found and nothing is stored. Values are JSON and are never unpickled.
 
-    Several processes may write one file. SQLite before 3.51.3, which Python often brings, can in rare cases damage a
-    file in WAL mode that several connections write and check-point at the same moment. A cache may take that risk: a
-    file that SQLite finds damaged is begun anew, and what was in it is computed again.
+    Several processes may write one file. Versions of SQLite before 3.51.3, which many Pythons contain, can in rare
+    cases damage a file in WAL mode if several connections write and checkpoint at the same moment. A cache can take
+    that risk: a damaged file is begun again, and its values are computed again.
 
     Parameters
     ----------
     path
-        The file; made with its folder when needed.
+        The file; it and its folder are made when needed.
     max_bytes
-        Size of all values beyond which the oldest are dropped.
+        Limit for the size of all values, in bytes.
     """
 
     def __init__(self, path: str | os.PathLike[str], *, max_bytes: int = 500_000_000) -> None:
         if max_bytes < 1:
-            msg = f"max_bytes is a number of bytes from 1 on, got {max_bytes}"
+            msg = f"max_bytes must be 1 or more, got {max_bytes}"
             raise ValueError(msg)
         self.path: Path | None = Path(path)
         self.max_bytes = max_bytes
@@ -80,27 +80,27 @@ class Cache:
         return int(self._run(lambda db: db.execute("SELECT count(*) FROM entries").fetchone()[0]))
 
     def get_many(self, keys: Sequence[str]) -> dict[str, Any]:
-        """Return the values there are; what was found counts as used now, for others from the next put on."""
+        """Return the values that exist. They count as used now; other processes see this after the next put."""
         found = self._run(lambda db: _find(db, list(dict.fromkeys(keys))))
         with self._lock:
             self._touched.update(dict.fromkeys(found, time.time()))
-            if len(self._touched) > TOUCHED:
-                self._keep({})
+            if len(self._touched) > MAX_TOUCHED:
+                self._store({})
         return found
 
     def put_many(self, values: Mapping[str, Any]) -> None:
-        """Keep values that JSON can hold; drop the least recently used beyond the limit."""
-        self._keep({key: json.dumps(value, allow_nan=False) for key, value in values.items()})
+        """Store values that JSON can hold; beyond the limit, drop the least recently used."""
+        self._store({key: json.dumps(value, allow_nan=False) for key, value in values.items()})
 
     def close(self) -> None:
         """Close the file; the next use opens it again."""
         with self._lock:
             if self._connection is not None and self._touched:
-                self._keep({})
+                self._store({})
             self._disconnect()
 
-    def _keep(self, texts: Mapping[str, str]) -> None:
-        """Write values, and when those that were found have been used."""
+    def _store(self, texts: Mapping[str, str]) -> None:
+        """Write values, and the last use of those that were found."""
         now = time.time()
         rows = [(key, len(text) + len(key), now, text) for key, text in texts.items()]
         with self._lock:
@@ -109,7 +109,7 @@ class Cache:
             self._run(lambda db: _put(db, rows, used, self.max_bytes))
 
     def _run(self, work: Callable[[sqlite3.Connection], Any]) -> Any:
-        """Do `work`; on a damaged file, begin a new one and do it again; on one that is held, do it on nothing."""
+        """Do `work`; begin a damaged file again and repeat it; if the file stays locked, do it on an empty database."""
         with self._lock:
             for last in (False, True):
                 try:
@@ -117,16 +117,18 @@ class Cache:
                 except sqlite3.OperationalError as error:
                     if _code(error) in _BUSY:
                         log.warning(
-                            "the cache %s is held by another process (%s); passed by", self.path, error
+                            "the cache %s is locked by another process (%s); it is not used this time",
+                            self.path,
+                            error,
                         )
-                        with contextlib.closing(_connect(":memory:")) as nothing:
-                            return work(nothing)
-                    if last or _code(error) in _PLACE:
+                        with contextlib.closing(_connect(":memory:")) as empty:
+                            return work(empty)
+                    if last or _code(error) in _UNUSABLE:
                         self._to_memory(error)
                         continue
-                    self._set_aside(error)
+                    self._begin_again(error)
                 except (sqlite3.DatabaseError, ValueError) as error:
-                    self._set_aside(error)
+                    self._begin_again(error)
             return work(self._open())
 
     def _open(self) -> sqlite3.Connection:
@@ -144,11 +146,11 @@ class Cache:
             self._connection.close()
         self._connection = None
 
-    def _set_aside(self, error: Exception) -> None:
+    def _begin_again(self, error: Exception) -> None:
         self._disconnect()
         if self.path is None:
             return
-        log.warning("the cache %s cannot be used (%s); it is begun anew", self.path, error)
+        log.warning("the cache %s cannot be used (%s); it is deleted and begun again", self.path, error)
         try:
             for end in ("", "-wal", "-shm"):
                 Path(f"{self.path}{end}").unlink(missing_ok=True)
@@ -165,7 +167,7 @@ class Cache:
 
 
 def _connect(place: str) -> sqlite3.Connection:
-    """Open a database and make what is missing; wait while others do the same."""
+    """Open a database and make its tables if they are missing; wait while other processes do the same."""
     end = time.monotonic() + BUSY_SECONDS
     while True:
         db = sqlite3.connect(place, timeout=BUSY_SECONDS, check_same_thread=False, isolation_level=None)
@@ -173,7 +175,7 @@ def _connect(place: str) -> sqlite3.Connection:
             _prepare(db)
         except sqlite3.OperationalError as error:
             db.close()
-            # the change to WAL fails at once where another process is about it, whatever the timeout
+            # if another process changes to WAL mode at the same time, SQLite fails at once despite the timeout
             if _code(error) not in _BUSY or time.monotonic() > end:
                 raise
             time.sleep(0.02)
@@ -194,7 +196,7 @@ def _prepare(db: sqlite3.Connection) -> None:
             for statement in _CREATE:
                 db.execute(statement)
         elif found != SCHEMA:
-            msg = f"it was written by another version of facestats (schema {found}, here {SCHEMA})"
+            msg = f"it was written by another version of facestats (schema {found}, this one has {SCHEMA})"
             raise sqlite3.DatabaseError(msg)
 
 
@@ -203,7 +205,7 @@ def _schema(db: sqlite3.Connection) -> int:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """SQLite's number of an error, without what it says more in higher bytes; 0 where Python raised it."""
+    """SQLite's primary code of an error, without the extended part in the higher bytes; 0 if Python raised the error."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 

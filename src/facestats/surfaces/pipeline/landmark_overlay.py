@@ -1,4 +1,4 @@
-"""A face as the page shows it: the crop with its landmarks."""
+"""A face as the web page shows it: the crop with its landmarks."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-# yellow within black is seen on any skin
+# yellow dots with a black edge are visible on any skin
 _DOTS = ((2.5, (0, 0, 0)), (1.5, (240, 228, 66)))
 
 
 def draw_landmarks(crop: Image.Image, points: NDArray[np.floating] | None) -> Image.Image:
-    """Draw points, (n, 2) in pixels of the crop, on a copy of it; None draws nothing."""
+    """Draw landmarks, (n, 2) in pixels of the crop, on a copy of the crop; None draws nothing."""
     image = crop.copy()
     pen = ImageDraw.Draw(image)
     for radius, color in _DOTS:

@@ -1,4 +1,4 @@
-"""One picture, one sentence, or a batch of both: the stage functions of the notebooks behind one object."""
+"""Label one picture, one text or a batch of both: the stage functions of the notebooks behind one object."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from facestats.pictures.decode import PictureError, read_picture_bytes
 from facestats.pictures.paths import picture_path
 from facestats.surfaces.pipeline.answers import Attributes, CharacterResult, Label
 from facestats.surfaces.pipeline.cache import Cache
-from facestats.surfaces.pipeline.stages import Labeller
+from facestats.surfaces.pipeline.stages import NO_INPUT, Labeller
 
 if TYPE_CHECKING:
     import os
@@ -36,28 +36,67 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Item:
-    """One input: a picture (path, or the bytes of a file), a text, or both; `id` is what the answer is called by."""
+    """One input: a picture, a text, or both.
+
+    Parameters
+    ----------
+    id
+        Name of the answer.
+    image
+        Path of a picture, or the bytes of a picture file.
+    text
+        A text about the person.
+    """
 
     id: str
     image: str | os.PathLike[str] | bytes | None = None
     text: str | None = None
 
+    def __repr__(self) -> str:
+        image = f"<{len(self.image):,} bytes>" if isinstance(self.image, bytes) else repr(self.image)
+        return f"Item({self.id!r}, image={image}, text={self.text!r})"
+
 
 class CharacterPipeline:
-    """Labels pictures and texts as the notebooks do, one at a time or in batches, and remembers the answers.
+    """Label pictures and texts as the notebooks do, one at a time or in batches, and keep the answers in a cache.
 
-    Probes that notebook 03 promoted (``probes.safetensors`` beside the tables) count here as they do there; they are
-    read once. A picture that a probe learnt from gets the answer of the whole probe, where the table has that of the
-    fold that had not seen it.
+    If notebook 03 promoted probes (``probes.safetensors`` beside the tables), they are read once and used here too.
+    One difference remains: for a picture that a probe was trained on, the table holds the answer of a fold that had
+    not seen the picture, and here the whole probe answers.
 
     Parameters
     ----------
     config
         Settings, a YAML file, or None for ``$FACESTATS_CONFIG``, else ``config/demo.yaml``.
     use_cache
-        Whether answers are kept in ``cache.db`` below the data folder, by content, models, crop recipe and prompts.
+        Whether answers are kept in ``cache.db`` in the data folder. An answer is found again only for the same
+        content, models, crop settings and prompts.
     landmarker, encoder, classifier
-        Models in place of those of `config`.
+        Models to use instead of those that `config` names; they follow the protocols of
+        ``facestats.core.protocols``.
+
+    Raises
+    ------
+    ConfigError
+        If the settings cannot be read.
+
+    Examples
+    --------
+    The stand-ins of :mod:`facestats.testing` replace the models, so that nothing is downloaded.
+
+    >>> import json, tempfile
+    >>> from pathlib import Path
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> models = {name: getattr(project, name) for name in ("landmarker", "encoder", "classifier")}
+    >>> settings = {"attributes": {name: a.model_dump() for name, a in project.attributes.items()}}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     file = Path(folder) / "config.yaml"
+    ...     _ = file.write_text(json.dumps(settings))  # JSON is YAML
+    ...     pipeline = fs.CharacterPipeline(file, use_cache=False, **models)
+    >>> result = pipeline.process_text("An elderly woman with red hair.")
+    >>> result.attributes["age"].value, result.attributes["hair_color"].value
+    ('elderly', 'red')
     """
 
     def __init__(
@@ -80,24 +119,56 @@ class CharacterPipeline:
         self._counts: Counter[str] = Counter()
         self._lock = Lock()
 
+    def __repr__(self) -> str:
+        place = "no cache" if self.cache is None else f"cache={str(self.cache.path or 'in memory')!r}"
+        return f"CharacterPipeline({len(self.config.attributes)} attributes, {place})"
+
     def process_image(
         self, image: str | os.PathLike[str] | bytes, *, text: str | None = None, id: str | None = None
     ) -> CharacterResult:
-        """Label one picture, and its text if there is one.
+        """Label one picture, together with a text about it if there is one.
 
         Parameters
         ----------
         image
             Path of a picture, or the bytes of a picture file.
         text
-            A caption.
+            A text about the person.
         id
-            What the answer is called by; the file name by default.
+            Name of the answer; by default the file name, or `image` for bytes.
+
+        Returns
+        -------
+        The answer; `attributes["age"].value` is a label, `status` and `error` say what went wrong with the picture.
+
+        Raises
+        ------
+        ModelError
+            If a model cannot be loaded.
+        OSError
+            If temporary files cannot be written.
         """
         return self.process_batch([Item(id or _name(image), image, text)])[0]
 
     def process_text(self, text: str, *, id: str | None = None) -> CharacterResult:
-        """Label what one text says about a character."""
+        """Label what one text says about a person.
+
+        Parameters
+        ----------
+        text
+            The text.
+        id
+            Name of the answer; by default `text`.
+
+        Returns
+        -------
+        The answer; the value of an attribute that the text does not mention is None.
+
+        Raises
+        ------
+        ModelError
+            If the text model cannot be loaded.
+        """
         return self.process_batch([Item(id or "text", None, text)])[0]
 
     def process_batch(
@@ -106,25 +177,41 @@ class CharacterPipeline:
         *,
         on_face: OnFace | None = None,
     ) -> list[CharacterResult]:
-        """Label many inputs: one answer each, in order; one that fails says so and harms no other.
+        """Label many inputs; one that fails does not affect the others.
 
         Parameters
         ----------
         items
-            :class:`Item`, or paths or bytes of pictures.
+            Inputs: each an ``Item(id, image, text)`` of this module, the path of a picture, or the bytes of a picture
+            file.
         on_face
-            Called with the place of an input, its aligned face (a Pillow picture) and the landmarks on it, (n, 2) in
-            pixels of the face or None, while the face is there; not for answers from the cache.
+            Is called with each aligned face: the index of its input, the crop (a Pillow picture), and the landmarks,
+            (n, 2) in pixels of the crop, or None. Answers from the cache have no face.
+
+        Returns
+        -------
+        One answer for each input, in the same order; `error` is None or says what went wrong.
+
+        Raises
+        ------
+        ModelError
+            If a model cannot be loaded.
+        OSError
+            If temporary files cannot be written.
         """
-        begun = time.perf_counter()
+        started = time.perf_counter()
         inputs = [item if isinstance(item, Item) else Item(_name(item), item) for item in items]
-        read = [(_read(item), item.text) for item in inputs]
-        answers = {i: answer for i, one in enumerate(read) if (answer := _answer_at_once(*one)) is not None}
-        keys = self._keys({i: one for i, one in enumerate(read) if i not in answers})
-        found = self._recall(keys)
+        contents = [(_read(item), item.text) for item in inputs]
+        answers = {
+            i: answer for i, one in enumerate(contents) if (answer := _answer_at_once(*one)) is not None
+        }
+        keys = self._keys({i: one for i, one in enumerate(contents) if i not in answers})
+        found = self._read_cache(keys)
         answers |= {i: found[key] for i, key in keys.items() if key in found}
-        answers |= self._compute({i: one for i, one in enumerate(read) if i not in answers}, keys, on_face)
-        seconds = (time.perf_counter() - begun) / max(len(inputs), 1)
+        answers |= self._compute(
+            {i: one for i, one in enumerate(contents) if i not in answers}, keys, on_face
+        )
+        seconds = (time.perf_counter() - started) / max(len(inputs), 1)
         results = [
             _result(item.id, answers[i], self._titles(), seconds, cached=keys.get(i) in found)
             for i, item in enumerate(inputs)
@@ -134,11 +221,17 @@ class CharacterPipeline:
 
     @property
     def encoder(self) -> Encoder:
-        """The picture and text encoder."""
+        """The encoder of pictures and texts."""
         return self.labeller.encoder
 
     def get_stats(self) -> dict[str, Any]:
-        """Return processed, errors, cache_hits, cache_misses, cache_entries, and seconds per stage since the start."""
+        """Return counts and times since this object was made.
+
+        Returns
+        -------
+        `processed`, `errors`, `cache_hits`, `cache_misses` and `cache_entries`, all numbers of inputs, and `seconds`
+        by stage.
+        """
         with self._lock:
             counts = {
                 name: self._counts[name] for name in ("processed", "errors", "cache_hits", "cache_misses")
@@ -150,7 +243,7 @@ class CharacterPipeline:
         return {name: attribute.title for name, attribute in self.config.attributes.items()}
 
     def _keys(self, inputs: Mapping[int, Input]) -> dict[int, str]:
-        """Name answers by all that decides them; a failure to read is not remembered under a content."""
+        """Make the cache key of each input from all that decides its answer: content, text, models and settings."""
         recipe = json.dumps(self.labeller.recipe()) if inputs and self.cache is not None else ""
         keys = {}
         for i, (content, text) in inputs.items():
@@ -158,27 +251,27 @@ class CharacterPipeline:
             keys[i] = hashlib.sha256(json.dumps([image, text, recipe]).encode()).hexdigest()
         return keys
 
-    def _recall(self, keys: Mapping[int, str]) -> dict[str, Any]:
+    def _read_cache(self, keys: Mapping[int, str]) -> dict[str, Any]:
         return self.cache.get_many(list(keys.values())) if self.cache is not None and keys else {}
 
     def _compute(
         self, inputs: Mapping[int, Input], keys: Mapping[int, str], on_face: OnFace | None
     ) -> dict[int, dict[str, Any]]:
-        """Label inputs, equal ones once, and remember what will be the same next time."""
-        alike: dict[str, list[int]] = {}
+        """Label inputs, equal ones only once, and put into the cache what will be the same next time."""
+        equal: dict[str, list[int]] = {}
         for i in inputs:
-            alike.setdefault(keys[i], []).append(i)
-        groups = list(alike.values())
+            equal.setdefault(keys[i], []).append(i)
+        groups = list(equal.values())
 
-        def hand_out(place: int, crop: Image.Image, points: NDArray[np.floating] | None) -> None:
+        def pass_on(index: int, crop: Image.Image, points: NDArray[np.floating] | None) -> None:
             if on_face is not None:
-                for i in groups[place]:
+                for i in groups[index]:
                     on_face(i, crop, points)
 
         todo = [inputs[group[0]] for group in groups]
-        answers = self.labeller.label(todo, on_face and hand_out) if todo else []
-        fresh = dict(zip(alike, answers, strict=True))
-        lasting = {key: answer for key, answer in fresh.items() if answer["status"] not in _PASSING}
+        answers = self.labeller.label(todo, on_face and pass_on) if todo else []
+        fresh = dict(zip(equal, answers, strict=True))
+        lasting = {key: answer for key, answer in fresh.items() if answer["status"] not in _TRANSIENT}
         if self.cache is not None and lasting:
             self.cache.put_many(lasting)
         return {i: fresh[keys[i]] for i in inputs}
@@ -192,8 +285,8 @@ class CharacterPipeline:
                 self._counts["cache_misses"] += sum(not r.cached for r in results)
 
 
-# what may be otherwise next time: not worth remembering
-_PASSING = frozenset(
+# statuses that may differ next time, and are not cached
+_TRANSIENT = frozenset(
     {
         "vanished",
         "changed_during_run",
@@ -212,26 +305,24 @@ def _name(image: str | os.PathLike[str] | bytes) -> str:
 
 
 def _read(item: Item) -> bytes | PictureError | None:
-    """Bytes of a picture file, or why there are none."""
+    """Read the bytes of a picture file; a failure is returned, not raised."""
     if item.image is None or isinstance(item.image, bytes):
         return item.image
     try:
         return read_picture_bytes(picture_path(str(item.image)))
     except PictureError as error:
-        gone = error.status == "vanished"
-        return (
-            PictureError(status="vanished", text="there is no such file; check the path") if gone else error
-        )
+        if error.status != "vanished":
+            return error
+        return PictureError(status="vanished", text="there is no such file; check the path")
 
 
 def _answer_at_once(content: bytes | PictureError | None, text: str | None) -> dict[str, Any] | None:
-    """Answer an input that holds nothing to label, which takes neither models nor their names."""
+    """Answer an input that holds nothing to label; no model is touched, not even its name."""
     if isinstance(content, bytes) or (text or "").strip():
         return None
     if isinstance(content, PictureError):
         return {"status": content.status, "error": str(content), "labels": {}}
-    error = "there is neither a picture nor a text; give one of them"
-    return {"status": "empty", "error": error, "labels": {}}
+    return {"status": "empty", "error": NO_INPUT, "labels": {}}
 
 
 def _result(

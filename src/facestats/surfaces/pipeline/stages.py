@@ -1,4 +1,4 @@
-"""The stage functions in a row, from pictures and texts in memory to answers that JSON can hold."""
+"""The stage functions in sequence, from pictures and texts in memory to answers that JSON can hold."""
 
 from __future__ import annotations
 
@@ -37,26 +37,26 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# of the answers, as VERSION is of a stage; 2: failures of stage 02, which used to be answers without labels
+# version of the answers, as VERSION of a stage; 2: failures of stage 02 became errors
 VERSION = 2
-_DETAIL = re.compile(
-    r"\((\w+): .*\)", re.DOTALL
-)  # behind the kind of an error: may name folders of the server
+NO_INPUT = "there is neither a picture nor a text; give one of them"
+# the message after the class of an error, which may name folders of the server
+_DETAIL = re.compile(r"\((\w+): .*\)", re.DOTALL)
 
-# a picture (its file's bytes, or why there are none) and a text
+# a picture (the bytes of its file, or why there are none) and a text
 Input = tuple[bytes | PictureError | None, str | None]
 OnFace: TypeAlias = "Callable[[int, Image.Image, NDArray[np.floating] | None], None]"
 
 
 class Labeller:
-    """Aligns, embeds, labels and merges as the notebooks do; counts the seconds of each stage.
+    """Align, embed, label and merge as the notebooks do, and count the seconds of each stage.
 
-    Where notebook 03 promoted probes, they label here as well. They are read when the first picture comes.
+    If notebook 03 promoted probes, they are used here too. They are read when the first picture arrives.
 
     Parameters
     ----------
     config
-        Settings.
+        Settings of the project.
     landmarker, encoder, classifier
         The models.
     """
@@ -68,11 +68,11 @@ class Labeller:
         self.landmarker, self.encoder, self.classifier = landmarker, encoder, classifier
         self.seconds: dict[str, float] = {}
         self._lock = Lock()
-        self._probes: tuple[Probes | None] | None = None  # not yet looked for
+        self._probes: tuple[Probes | None] | None = None  # None: not read yet
 
     @property
     def probes(self) -> Probes | None:
-        """The promoted probes of the collection, if any."""
+        """The promoted probes of the project; None if there are none."""
         with self._lock:
             if self._probes is None:
                 file = self.config.probes_file
@@ -80,7 +80,7 @@ class Labeller:
             return self._probes[0]
 
     def recipe(self) -> dict[str, Any]:
-        """Everything that decides an answer besides the input: models with revisions, crop settings, prompts."""
+        """Describe all that decides an answer besides the input: models with revisions, crop settings, prompts."""
         config = self.config
         return {
             "answers": VERSION,
@@ -99,22 +99,26 @@ class Labeller:
         }
 
     def label(self, todo: list[Input], on_face: OnFace | None = None) -> list[dict[str, Any]]:
-        """Compute a batch; where that fails as a whole, each input alone, so that only the guilty one fails.
+        """Label a batch; if that fails as a whole, label each input alone, so that only the faulty one fails.
 
         Parameters
         ----------
         todo
             Pictures and texts.
         on_face
-            Gets each aligned face while it is there: the place of its input, the crop, and the landmarks on it,
-            (n, 2) in its pixels, or None. A batch that fails is aligned again, and its faces come again.
+            Is called with each aligned face: the index of its input, the crop, and the landmarks, (n, 2) in pixels of
+            the crop, or None. If a batch fails, its faces are aligned and passed again.
+
+        Returns
+        -------
+        For each input `status`, `error` and `labels`, as JSON values.
 
         Raises
         ------
         ModelError
-            If a model cannot be had.
+            If a model cannot be loaded.
         OSError
-            If the machine is at fault, not an input: no folder for temporary files, no space.
+            If the machine is at fault and not an input: no folder for temporary files, no space on the disk.
         """
         try:
             with no_bar():
@@ -124,9 +128,9 @@ class Labeller:
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - models raise anything
             if len(todo) == 1:
                 log.warning("an input failed: %s: %s", type(error).__name__, error)
-                text = f"the models failed on this input ({type(error).__name__}); the log says more"
+                text = f"the models failed on this input ({type(error).__name__}); the log has the details"
                 return [{"status": "model_error", "error": text, "labels": {}}]
-            return [self.label([one], on_face and _at(on_face, i))[0] for i, one in enumerate(todo)]
+            return [self.label([one], on_face and _with_index(on_face, i))[0] for i, one in enumerate(todo)]
 
     def _label_all(self, todo: list[Input], on_face: OnFace | None) -> list[dict[str, Any]]:
         names = [f"{i:06d}" for i in range(len(todo))]
@@ -147,7 +151,7 @@ class Labeller:
         ]
 
     def show_face(self, content: bytes) -> Image.Image | None:
-        """Align one picture whose answer is known, and draw its landmarks on the crop; None where there is no face."""
+        """Align one picture and draw its landmarks on the crop; None if there is no face."""
         with _folders() as (raw, crops), no_bar():
             found = self._align(_write_pictures([("0", content)], raw), crops)
             return next((draw_landmarks(crop, points) for _, crop, points in _crops(found, crops)), None)
@@ -161,14 +165,14 @@ class Labeller:
     def _label_pictures(
         self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame, on_face: OnFace | None
     ) -> pl.DataFrame:
-        """Put pictures through the stages, and merge them with what their texts say."""
+        """Send pictures through the stages, and merge their labels with those of their texts."""
         attributes = self.config.attributes
         with _folders() as (raw, crops):
             images = _write_pictures(pictures, raw)
             found = self._time("faces", lambda: self._align(images, crops))
             if on_face is not None:
-                for place, crop, points in _crops(found, crops):
-                    on_face(place, crop, points)
+                for index, crop, points in _crops(found, crops):
+                    on_face(index, crop, points)
             vectors = self._time(
                 "embeddings",
                 lambda: fs.embed_faces(
@@ -179,9 +183,8 @@ class Labeller:
             "attributes",
             lambda: fs.label_attributes(vectors, self.encoder, attributes, probes=self.probes),
         )
-        found = found.with_columns(
-            vectors["status"], vectors["error"]
-        )  # stage 02 may have failed where 01 did not
+        # a picture may fail in stage 02 and not in 01
+        found = found.with_columns(vectors["status"], vectors["error"])
         return fs.merge_master(found, attributes=labels, text_labels=said.join(found, on=KEY, how="semi"))
 
     def _time(self, stage: str, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
@@ -192,7 +195,7 @@ class Labeller:
         return result
 
     def _answer(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Turn a row of master into what the cache holds."""
+        """Turn a row of master into an answer."""
         labels = {}
         for name, attribute in self.config.attributes.items():
             said = (row.get(f"{prefix}{name}_probs") for prefix in ("probe_", "", "text_"))
@@ -206,7 +209,11 @@ class Labeller:
                 "text": row[f"text_{name}"],
                 "probs": dict(zip(attribute.options, probs, strict=bool(probs))),
             }
-        return {"status": row["status"], "error": _outward(row["status"], row["error"]), "labels": labels}
+        return {
+            "status": row["status"],
+            "error": _without_details(row["status"], row["error"]),
+            "labels": labels,
+        }
 
     def _answer_text(self, row: dict[str, Any]) -> dict[str, Any]:
         labels = {}
@@ -220,27 +227,27 @@ class Labeller:
                 "probs": dict(zip(attribute.options, probs, strict=bool(probs))),
             }
         silent = all(row[f"text_{name}_score"] is None for name in self.config.attributes)
-        error = "there is neither a picture nor a text; give one of them" if silent else None
+        error = NO_INPUT if silent else None
         return {"status": "empty" if silent else "ok", "error": error, "labels": labels}
 
 
-def _outward(status: str, error: str | None) -> str | None:
-    """Say what went wrong as others may read it; what a model said of it goes to the log."""
+def _without_details(status: str, error: str | None) -> str | None:
+    """Remove the message of a model from an error that other people may read, and write it to the log."""
     if status != "model_error" or error is None:
         return error
     log.warning("an input failed: %s", error)
     return _DETAIL.sub(r"(\1)", error)
 
 
-def _at(on_face: OnFace, place: int) -> OnFace:
-    """Say of the only input of a batch which one it is of another."""
-    return lambda _, crop, points: on_face(place, crop, points)
+def _with_index(on_face: OnFace, index: int) -> OnFace:
+    """Replace the index 0 of an input that runs alone by its index in the whole batch."""
+    return lambda _, crop, points: on_face(index, crop, points)
 
 
 def _crops(
     found: pl.DataFrame, crops: Path
 ) -> Iterator[tuple[int, Image.Image, NDArray[np.floating] | None]]:
-    """Open the faces that were aligned: place of the picture, crop, landmarks in its pixels."""
+    """Open the crops of aligned faces: index of the picture, crop, landmarks in pixels of the crop."""
     rows = found.drop_nulls("crop").select(KEY, "crop", "landmarks", "matrix")
     for name, crop, landmarks, matrix in rows.iter_rows():
         points = None if landmarks is None else transform_points(np.asarray(landmarks), np.asarray(matrix))
@@ -249,13 +256,13 @@ def _crops(
 
 @contextmanager
 def _folders() -> Iterator[tuple[Path, Path]]:
-    """Give folders for pictures and crops, for as long as the block lasts."""
+    """Make temporary folders for pictures and crops."""
     with temporary_folder() as folder:
         yield folder / "raw", folder / "crops"
 
 
 def _write_pictures(pictures: list[tuple[str, bytes | PictureError]], raw: Path) -> pl.DataFrame:
-    """Lay pictures down under plain names, as a folder of pictures would be listed."""
+    """Write pictures under simple names, and list them as a folder of pictures is listed."""
     raw.mkdir()
     rows: list[tuple[str, str, int, int, str | None, str | None]] = []
     for name, content in pictures:

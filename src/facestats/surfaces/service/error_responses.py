@@ -1,4 +1,4 @@
-"""How the service says that it has no answer: a status code and a sentence that names nothing of the server."""
+"""Requests without an answer get a status code and a sentence that tells nothing about the server's files."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ RETRY_SECONDS = "1"
 
 
 def problem(code: int, detail: str, status: str | None = None) -> JSONResponse:
-    """Make the answer of a request that has none; `status` is the word of the tables, where it has one."""
+    """Make the response to a request that has no answer; `status` is the status word of the tables, if there is one."""
     headers = {"Retry-After": RETRY_SECONDS} if code == 503 else None
     return JSONResponse({"detail": detail, "status": status}, status_code=code, headers=headers)
 
 
 def explain(error: BaseException) -> str:
-    """Say what is wrong with the server, without its folders; the error's own text is for the log."""
+    """Say what is wrong with the server without naming its folders; the text of the error belongs in the log."""
     if isinstance(error, ModelError):
-        return "a model cannot be loaded; facestats doctor on the server says which"
+        return "a model cannot be loaded; run facestats doctor on the server to see which"
     if isinstance(error, MemoryError):
-        return "the server has no memory left; its log says more, try again later"
+        return "the server has no memory left; its log has the details; try again later"
     if isinstance(error, OSError):
         why = os.strerror(error.errno) if error.errno else type(error).__name__
-        return f"the server cannot read or write a file ({why}); its log says more, try again later"
-    return f"the server failed ({type(error).__name__}); its log says more"
+        return f"the server cannot read or write a file ({why}); its log has the details; try again later"
+    return f"the server failed ({type(error).__name__}); its log has the details"
 
 
 def add_handlers(app: FastAPI, seconds: float) -> None:
-    """Turn what may go wrong into problems; `seconds` is how long a request may wait for its answer."""
+    """Turn exceptions into responses; `seconds` is how long a request may wait for its answer."""
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -60,6 +60,6 @@ def add_handlers(app: FastAPI, seconds: float) -> None:
     @app.exception_handler(ModelError)
     @app.exception_handler(OSError)
     @app.exception_handler(MemoryError)
-    async def ill(_: Request, error: Exception) -> JSONResponse:
+    async def fault(_: Request, error: Exception) -> JSONResponse:
         log.error("%s: %s", type(error).__name__, error)
         return problem(503, explain(error))

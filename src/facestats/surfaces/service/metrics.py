@@ -1,4 +1,4 @@
-"""What the service tells Prometheus: requests, seconds, inputs that wait, and what the pipeline has done."""
+"""What the service reports to Prometheus: requests, seconds, waiting inputs, and the counts of the pipeline."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ if TYPE_CHECKING:
     from fastapi import FastAPI, Request, Response
 
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
-    from facestats.surfaces.service.batching import Gatherer
+    from facestats.surfaces.service.batching import Batcher
 
 STATS = ("processed", "errors", "cache_hits", "cache_misses")
 
 
 class Metrics:
-    """Counts and times in a registry of their own.
+    """Count requests and their seconds, in a registry of its own.
 
     Parameters
     ----------
-    gatherer
+    batcher
         Knows how many inputs wait.
     pipeline
-        Knows what was done since the start; asked once per scrape.
+        Knows its counts since the start; it is asked once per scrape.
     """
 
-    def __init__(self, gatherer: Gatherer[Any, Any], pipeline: CharacterPipeline) -> None:
+    def __init__(self, batcher: Batcher[Any, Any], pipeline: CharacterPipeline) -> None:
         self.registry = CollectorRegistry()
         self.requests = Counter(
             "facestats_requests", "Requests by path and status code", ["path", "code"], registry=self.registry
@@ -39,12 +39,12 @@ class Metrics:
         self.seconds = Histogram(
             "facestats_request_seconds", "Seconds per request", ["path"], registry=self.registry
         )
-        waiting = Gauge("facestats_waiting", "Inputs that wait", registry=self.registry)
-        waiting.set_function(lambda: gatherer.waiting)
+        waiting = Gauge("facestats_waiting", "Number of inputs that wait", registry=self.registry)
+        waiting.set_function(lambda: batcher.waiting)
         self.registry.register(_Stats(pipeline))
 
     def count(self, app: FastAPI) -> None:
-        """Count the requests of an application."""
+        """Count the requests of an application from now on."""
 
         @app.middleware("http")
         async def count(request: Request, call_next: Any) -> Response:
@@ -58,7 +58,7 @@ class Metrics:
 
 
 class _Stats(Collector):
-    """All that the pipeline counts, from one look at it: it may have to wait for the cache."""
+    """All counts of the pipeline, asked for once: they may have to wait for the cache."""
 
     def __init__(self, pipeline: CharacterPipeline) -> None:
         self._pipeline = pipeline
@@ -69,4 +69,6 @@ class _Stats(Collector):
             yield GaugeMetricFamily(
                 f"facestats_{name}", f"{name.replace('_', ' ')} since the start", stats[name]
             )
-        yield GaugeMetricFamily("facestats_cache_entries", "Answers in the cache", stats["cache_entries"])
+        yield GaugeMetricFamily(
+            "facestats_cache_entries", "Number of answers in the cache", stats["cache_entries"]
+        )

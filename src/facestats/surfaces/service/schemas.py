@@ -1,4 +1,4 @@
-"""What the service takes and promises: the shapes of its bodies and answers, in code and in OpenAPI."""
+"""What the service accepts and returns: the forms of its requests and answers, in code and in OpenAPI."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from fastapi import File, Form, UploadFile
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from pydantic.json_schema import SkipJsonSchema
 
-MAX_BODY = 20_000_000  # bytes of a request
-MAX_INPUTS = 16  # pictures of a request, and as many texts
-MAX_TEXT = 20_000  # characters
-# statuses of answers; a face that was not found is one: the whole picture is labelled all the same
+MAX_BODY = 20_000_000  # bytes in one request
+MAX_INPUTS = 16  # pictures in one request, and as many texts
+MAX_TEXT = 20_000  # characters in one text
+# statuses of answers; no_face and many_faces are among them, because the whole picture is labelled all the same
 ANSWERS = frozenset({"ok", "ok_first_frame", "no_face", "many_faces"})
 
 
@@ -40,7 +40,7 @@ class Answer(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why there is no answer."""
+    """The reason why there is no answer."""
 
     detail: str
     status: str | None = None
@@ -51,32 +51,32 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for code, text in {
         400: "The request cannot be read.",
         401: "The key is missing or wrong.",
-        408: "The request came too slowly.",
-        413: "Too many bytes.",
-        415: "Not a format of pictures that is read.",
-        422: "A picture, text or field that cannot be used; status and detail say why.",
-        503: "Too much to do, stopping, or something is wrong with the server: try again later.",
+        408: "The request did not arrive in time.",
+        413: "The request has too many bytes.",
+        415: "The file is not in a picture format that can be read.",
+        422: "A picture, text or field cannot be used; status and detail say why.",
+        503: "The server is busy, is stopping, or has a fault; try again later.",
     }.items()
 }
 
-# a field may be left out, but a form has no null; and one text is a list of one
+# a field can be left out, but a form cannot hold null; a single text counts as a list of one
 Picture = Annotated[UploadFile | SkipJsonSchema[None], File(description="A picture file.")]
 Text = Annotated[
     Annotated[str, StringConstraints(max_length=MAX_TEXT, pattern=r"\S")] | SkipJsonSchema[None],
-    Form(description="A text about it.", examples=["an elderly man with a white beard"]),
+    Form(description="A text about the person.", examples=["an elderly man with a white beard"]),
 ]
-Several = Field(min_length=1, max_length=MAX_INPUTS)
+_UpToMax = Field(min_length=1, max_length=MAX_INPUTS)
 Pictures = Annotated[
-    Annotated[list[UploadFile], Several] | SkipJsonSchema[None], File(description="Picture files.")
+    Annotated[list[UploadFile], _UpToMax] | SkipJsonSchema[None], File(description="Picture files, up to 16.")
 ]
 Texts = Annotated[
-    Annotated[list[Annotated[str, StringConstraints(max_length=MAX_TEXT)]], Several] | SkipJsonSchema[None],
-    Form(description="Texts.", json_schema_extra={"type": ["array", "string"]}),
+    Annotated[list[Annotated[str, StringConstraints(max_length=MAX_TEXT)]], _UpToMax] | SkipJsonSchema[None],
+    Form(description="Texts, up to 16.", json_schema_extra={"type": ["array", "string"]}),
 ]
-Scores = Annotated[bool, Form(description="Add scores and probabilities.")]
+Scores = Annotated[bool, Form(description="Add scores, sources and probabilities to the answer.")]
 
 
-def one_of(*fields: str) -> dict[str, Any]:
-    """Make the addition to OpenAPI that asks for one of these fields of the form at least."""
+def any_of(*fields: str) -> dict[str, Any]:
+    """Write for OpenAPI that a form needs at least one of these fields."""
     schema = {"anyOf": [{"required": [field]} for field in fields]}
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}

@@ -1,4 +1,4 @@
-"""The life of the service in uvicorn: whoever waits when it is told to stop gets an answer first."""
+"""Run the service in uvicorn: when it is told to stop, every waiting request still gets an answer."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
     from fastapi import FastAPI
 
-LAST_SECONDS = 2  # for what is under way when everybody has an answer
+LAST_SECONDS = 2  # for what still computes when every request has its answer
 
 
 def run(app: FastAPI, *, host: str, port: int, seconds: int) -> None:
-    """Serve until a signal comes, and end within `seconds` from there.
+    """Serve until a signal arrives, and end within `seconds` after it.
 
     Parameters
     ----------
@@ -26,25 +26,25 @@ def run(app: FastAPI, *, host: str, port: int, seconds: int) -> None:
     host, port
         Where to listen.
     seconds
-        A second before the last ones, what is not done yet is answered with 503; then connections are cut.
+        Requests that are not done shortly before the end are answered with 503; then connections are closed.
     """
-    patience = seconds - LAST_SECONDS
+    grace = seconds - LAST_SECONDS
 
     class Server(uvicorn.Server):
         def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-            app.state.gatherer.shut_down_in(patience - 1)
+            app.state.batcher.shut_down_in(grace - 1)
             super().handle_exit(sig, frame)
 
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http="h11",  # bounds the headers, which httptools does not
-        timeout_graceful_shutdown=patience,
+        http="h11",  # limits the size of headers, which httptools does not
+        timeout_graceful_shutdown=grace,
         server_header=False,
     )
     server = Server(config)
     with suppress(KeyboardInterrupt):
         server.run()
-    if not server.started:  # the log says why
+    if not server.started:  # uvicorn has logged why
         sys.exit(1)

@@ -1,21 +1,11 @@
-"""The server of the page: what it serves, to whom, and what it leaves behind."""
+"""The server of the page: what it serves, and what it refuses."""
 
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import pytest
-
-from facestats.core.config import ConfigError
-from facestats.surfaces.page.start import open_page
-from tests.conftest import ROOT, SETTINGS
 
 FILES = """/etc/passwd //etc/passwd ../../../../etc/passwd ..%2f..%2f..%2fetc/passwd %2e%2e/%2e%2e/etc/passwd ~/.bashrc
 /proc/self/environ C:\\boot.ini \\\\host\\share file:///etc/passwd FILE:/etc/passwd gopher://x a%00b {long}
@@ -65,7 +55,7 @@ def test_an_address_is_refused_wherever_it_stands(visitor, address):
 
 
 DOORS = """/gradio_api/proxy=http://127.0.0.1/ /gradio_api/process_recording /gradio_api/component_server
-/gradio_api/run/look /gradio_api/api/look /gradio_api/call/look /gradio_api/deep_link /gradio_api/dev/reload
+/gradio_api/run/update /gradio_api/api/update /gradio_api/call/update /gradio_api/deep_link /gradio_api/dev/reload
 /gradio_api/stream/..%2f/x/1/playlist-file /gradio_api/vibe-code/ /gradio_api/runs /gradio_api/openapi.json
 /monitoring /monitoring/summary /openapi.json /docs /static/..%2f..%2froutes.py /assets/..%2f..%2froutes.py"""
 
@@ -119,49 +109,3 @@ def test_a_password_closes_everything(project, gr):
             assert http.get("/config").status_code == 200
     finally:
         page.close(verbose=False)
-
-
-def test_a_port_that_is_taken_is_a_sentence(project, gr, monkeypatch):
-    monkeypatch.setenv("GRADIO_TEMP_DIR", "put back when this is over")
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with socket.socket() as taken:
-            taken.bind(("127.0.0.1", 0))
-            taken.listen()
-            with pytest.raises(ConfigError, match=r"cannot be listened on.*--port"):
-                open_page(project, host="127.0.0.1", port=taken.getsockname()[1])
-    finally:
-        signal.signal(signal.SIGTERM, before)
-
-
-@pytest.mark.slow
-def test_a_stopped_page_leaves_no_upload(gr, tmp_path):
-    import httpx
-
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    config = tmp_path / "config.yaml"
-    config.write_text(SETTINGS.format(data=tmp_path / "data", attributes=ROOT / "config/attributes.yaml"))
-    start = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()"]
-    command = [*start, "app", "--port", str(port), "--config", str(config)]
-    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as http:
-            for _ in range(300):
-                try:
-                    http.get("/config").raise_for_status()
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.2)
-            (path,) = http.post("/gradio_api/upload", files={"files": ("x.png", b"x")}).json()
-        assert Path(path).is_relative_to(tmp_path)
-        assert Path(path).exists()
-    finally:
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=30)
-    assert f"http://127.0.0.1:{port}" in said
-    assert not list(tmp_path.glob("facestats-page-*"))

@@ -1,0 +1,30 @@
+"""A project without pictures, and small notebooks for it."""
+
+from __future__ import annotations
+
+import shutil
+
+import nbformat
+import pytest
+
+from tests.conftest import ROOT
+
+
+def write_notebook(path, *cells):
+    """A notebook whose first code cell is the cell of parameters."""
+    first, *others = map(nbformat.v4.new_code_cell, cells)
+    first.metadata["tags"] = ["parameters"]
+    path.parent.mkdir(exist_ok=True)
+    kind = {
+        "kernelspec": {"name": "python3", "display_name": "Python 3"},
+        "language_info": {"name": "python"},
+    }
+    nbformat.write(nbformat.v4.new_notebook(cells=[first, *others], metadata=kind), path)
+
+
+@pytest.fixture
+def project(tmp_path):
+    (tmp_path / "config").mkdir()
+    shutil.copy(ROOT / "config/attributes.yaml", tmp_path / "config")
+    (tmp_path / "config/c.yaml").write_text("data_dir: ../data\n")
+    return tmp_path

@@ -1,0 +1,150 @@
+"""Running notebooks of two cells, and the report on them."""
+
+from __future__ import annotations
+
+import contextlib
+import html
+import logging
+import os
+import shutil
+
+import nbformat
+import pytest
+
+from facestats.core.config import ConfigError
+from facestats.surfaces.notebooks.report import write_report
+from facestats.surfaces.notebooks.run import NotebookError, find_notebooks, run_notebooks
+from tests.conftest import ROOT
+from tests.surfaces.conftest import write_notebook
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "message"),
+    [
+        ("12", "", "--from 12: there is no such notebook; the numbers are 0"),
+        ("", "x", "--to x"),
+        ("07", "02", "nothing to run"),
+    ],
+)
+def test_wrong_numbers_name_the_right_ones(project, first, last, message):
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    with pytest.raises(ConfigError, match=message):
+        run_notebooks(project / "config/c.yaml", first=first, last=last)
+
+
+def test_notebooks_are_found_beside_the_configuration(project):
+    shutil.copytree(ROOT / "notebooks", project / "notebooks")
+    found = find_notebooks(project / "config/c.yaml")
+    assert found[0].parent == project / "notebooks"
+    assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
+
+
+def test_the_report_leaves_out_widgets_and_fetches_nothing(tmp_path):
+    view = {
+        "application/vnd.jupyter.widget-view+json": {"model_id": "ab", "version_major": 2, "version_minor": 0}
+    }
+    outputs = [
+        nbformat.v4.new_output("display_data", data=view | {"text/plain": "HBox(children=())"}),
+        nbformat.v4.new_output("stream", text="12 faces"),
+    ]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=outputs)])
+    state = {"ab": {"model_name": "HBoxModel", "model_module": "@jupyter-widgets/controls", "state": {}}}
+    content = {"state": state, "version_major": 2, "version_minor": 0}
+    notebook.metadata["widgets"] = {"application/vnd.jupyter.widget-state+json": content}
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    text = write_report(tmp_path).read_text()
+    assert "12 faces" in text
+    assert "HBox" not in text
+    assert "<script src" not in text
+
+
+LOGGERS = ("", "asyncio", "traitlets", "papermill")
+
+
+def process_state():
+    """Environment variables and log levels of this process."""
+    return dict(os.environ), [logging.getLogger(name).level for name in LOGGERS]
+
+
+def test_run_and_report_leave_the_environment_and_the_log_levels_as_they_were(project, monkeypatch):
+    monkeypatch.setenv("FACESTATS_CONFIG", "from before")
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", "'12 faces'")
+    asked = {}
+
+    @contextlib.contextmanager
+    def no_kernel(folder, variables):
+        asked.update(variables, folder=folder)
+        asked["level"] = logging.getLogger("asyncio").level
+        yield {}, lambda: None
+
+    monkeypatch.setattr("facestats.surfaces.notebooks.run._open_kernel", no_kernel)
+    monkeypatch.setattr(
+        "papermill.execute_notebook", lambda source, copy, *_, **__: shutil.copy(source, copy)
+    )
+    before = process_state()
+    page = run_notebooks(project / "config/c.yaml")
+    assert process_state() == before
+    assert asked["FACESTATS_CONFIG"] == str(project / "config/c.yaml")
+    assert (asked["folder"], asked["level"]) == (project / "notebooks", logging.CRITICAL)
+    logging.getLogger("traitlets").setLevel(logging.INFO)
+    try:
+        assert write_report(page.parent) == page
+        assert logging.getLogger("traitlets").level == logging.INFO
+    finally:
+        logging.getLogger("traitlets").setLevel(before[1][2])
+    assert process_state() == before
+
+
+@pytest.mark.slow
+def test_the_kernel_works_beside_the_notebooks_with_the_configuration(project, monkeypatch):
+    monkeypatch.setenv("FACESTATS_CONFIG", "from before")
+    cell = "print(os.environ['FACESTATS_CONFIG'], os.getcwd(), sep='|')"
+    write_notebook(project / "notebooks/01_a.ipynb", "import os", cell)
+    before = process_state()
+    page = run_notebooks(project / "config/c.yaml")
+    assert process_state() == before
+    assert f"{project / 'config/c.yaml'}|{project / 'notebooks'}" in html.unescape(page.read_text())
+
+
+@pytest.mark.slow
+def test_what_an_earlier_run_left_behind_is_marked(project):
+    for name in ("01_a", "02_b", "03_c"):
+        write_notebook(project / f"notebooks/{name}.ipynb", "n = 1", f"print('{name}', 'says', 1 / n)")
+    config, page = project / "config/c.yaml", project / "data/report/index.html"
+    run_notebooks(config)
+    assert "earlier run" not in page.read_text()
+    run_notebooks(config, last="02")
+    assert sections(page) == {"01_a": False, "02_b": False, "03_c": True}
+    write_notebook(project / "notebooks/02_b.ipynb", "n = 0", "print('02_b', 'says', 1 / n)")
+    with pytest.raises(NotebookError, match="ZeroDivisionError"):
+        run_notebooks(config)
+    assert sections(page) == {"01_a": False, "02_b": False, "03_c": True}
+    assert "02_b says" not in page.read_text()
+    assert '<a href="#03_c">03 c (earlier run)</a>' in page.read_text()
+
+
+@pytest.mark.slow
+def test_a_notebook_finds_nothing_of_the_one_before(project):
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", "left = 'something'; left")
+    write_notebook(
+        project / "notebooks/02_b.ipynb", "n = 2", "'left' in globals(), '_' in globals(), len(Out), n"
+    )
+    run_notebooks(project / "config/c.yaml")
+    text = (project / "data/report/index.html").read_text()
+    assert "something" in text
+    assert "(False, False, 0, 2)" in text
+
+
+@pytest.mark.slow
+def test_a_kernel_that_is_killed_is_a_sentence_with_its_cell(project):
+    killed = "import os, signal; os.kill(os.getpid(), signal.SIGKILL)"
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", killed)
+    with pytest.raises(NotebookError, match=r"01_a.ipynb, cell 1: Python was killed .* memory") as caught:
+        run_notebooks(project / "config/c.yaml")
+    assert "trace" not in str(caught.value)
+
+
+def sections(page):
+    """Which sections of the page are marked as older than the last run."""
+    parts = page.read_text().split('<section id="')[1:]
+    return {part.partition('"')[0]: "From an earlier run: " in part for part in parts}
