@@ -68,7 +68,8 @@ def check_golden(
         listed = "".join(f"\n  - {line}" for line in differences[:SHOWN])
         more = f"\n  and {len(differences) - SHOWN} more" if len(differences) > SHOWN else ""
         pytest.fail(
-            f"the result of stage {stage!r} changed but its VERSION is still {version}: raise VERSION in"
+            f"the result of stage {stage!r} changed but its VERSION is still {version}. If no change was meant, look"
+            f" for it in src/facestats/{stage} and in what it imports. If it was, raise VERSION in"
             f" src/facestats/{stage}, then pin again with: {again}{listed}{more}"
         )
 

@@ -104,7 +104,7 @@ def test_too_few_faces_give_every_row_and_no_cluster(
 ):
     few = embeddings.with_columns(embedding=pl.when(pl.int_range(pl.len()) < n).then("embedding"))
     table = fs.tables.check_table(map_faces(few, n_clusters=12, seed=0), CLUSTERS)
-    assert f"{n} faces are too few" in capsys.readouterr().out
+    assert f"{n} face{' is' if n == 1 else 's are'} too few" in capsys.readouterr().out
     assert table["image_id"].equals(embeddings["image_id"])
     assert table.drop("image_id").null_count().row(0) == (few.height,) * 5
     assert fs.clusters.members(few, table).is_empty()

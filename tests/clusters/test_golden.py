@@ -76,6 +76,16 @@ def known(table, group):
     )
 
 
+def outliers():
+    """How many of 3,000 faces with distances of a long tail are called outliers."""
+    rng = np.random.default_rng(12)
+    points = rng.normal(size=(3000, 6)) * rng.gamma(2, 1, size=(3000, 1))
+    ids = [f"{i:04d}" for i in range(3000)]
+    table = pl.DataFrame({"image_id": ids, "embedding": pl.Series(points, dtype=pl.Array(pl.Float32, 6))})
+    one = table.select("image_id", cluster=pl.lit(0, dtype=pl.Int32))
+    return int(fs.clusters.members(table, one)["outlier"].sum())
+
+
 def test_the_golden_values_of_clusters():
     table, group = world()
     found = fs.cluster_faces(table, n_clusters=3, seed=1)
@@ -105,6 +115,7 @@ def test_the_golden_values_of_clusters():
                 table, n_clusters=(2, 3, 4, 5, 6, 7), n_resamples=4, seed=2, column="embedding_full"
             ),
             "members": fs.clusters.members(table, found),
+            "outliers": outliers(),
             "duplicates": fs.clusters.near_duplicates(table)["duplicate_of"],
             "chains": fs.clusters.near_duplicates(table, min_cosine=0.6)["duplicate_of"],
             "profile": profile,

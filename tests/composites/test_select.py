@@ -52,6 +52,8 @@ def test_groups_are_named_by_size_and_small_ones_said(
         fs.composites.groups(rows, "mood")
     with pytest.raises(TableError, match=r"no column 'gendr' \(did you mean 'gender'\?\)"):
         fs.composites.select(rows, gendr="female")
+    with pytest.raises(ValueError, match="^1 row fulfils all conditions, but 2 are needed"):
+        fs.composites.select(rows.head(1), min_faces=2)
 
 
 @given(st.lists(st.sampled_from(["a", "b", "c", None]), max_size=30), st.integers(1, 6))

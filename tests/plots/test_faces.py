@@ -1,5 +1,7 @@
 """Statuses, failures and alignment."""
 
+from itertools import pairwise
+
 import numpy as np
 import polars as pl
 import pytest
@@ -32,12 +34,22 @@ def test_failure_sheet_groups_by_status_and_opens_only_what_could_be_decoded(tab
 @pytest.mark.parametrize("n", [2, 8])
 def test_captions_of_neighbours_do_not_touch(table, crops, n):
     error = "the picture ends early: 12,345 of 67,890 bytes are missing in averyveryverylongnamewithoutspaces"
-    failed = table.tail(1).with_columns(image_id=pl.lit("folder/character_00012345678.jpg"), error=pl.lit(error))
+    failed = table.tail(1).with_columns(
+        image_id=pl.lit("folder/character_00012345678.jpg"), error=pl.lit(error)
+    )
     ax = plots.failure_sheet(pl.concat([failed] * n), crops, n_faces=n)
     ax.figure.canvas.draw()
     boxes = [t.get_window_extent() for t in ax.texts[:n]]
-    assert all(a.x1 <= b.x0 for a, b in zip(boxes, boxes[1:], strict=False))
+    assert all(a.x1 <= b.x0 for a, b in pairwise(boxes))
     assert ax.texts[0].get_text().endswith("…") == (n == 8)
+
+
+def test_labels_of_rows_are_inside_the_figure(table, crops):
+    four = pl.concat([table.tail(4)] * 4)
+    ax = plots.failure_sheet(four.with_columns(status=pl.lit("unsupported_format")), crops, n_faces=4)
+    ax.figure.canvas.draw()
+    assert ax.texts[-1].get_text().startswith("unsupported_format")
+    assert ax.texts[-1].get_window_extent().x0 >= 0
 
 
 def test_names_of_pictures_are_shortened_in_the_middle(table, crops):

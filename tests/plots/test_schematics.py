@@ -38,7 +38,7 @@ def test_arrows_are_those_of_the_tables_end_at_boxes_and_run_behind_none():
         line = ax.transData.inverted().transform(path.cleaned(curves=False).vertices[:-1])
         ends = []
         for point, side in ((line[0], 1), (line[-1], -1)):
-            (at,) = [n for n, m in middles.items() if np.abs(m + [side * half[0], 0] - point).max() < 0.15]
+            (at,) = [n for n, m in middles.items() if np.abs(m + half * [side, 0] - point).max() < 0.15]
             ends.append(at)
         found.add(tuple(ends))
         for middle in middles.values():

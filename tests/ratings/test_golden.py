@@ -96,6 +96,12 @@ def new_faces(faces):
     return pl.concat([faces[20:36], far, lost])
 
 
+def shifted(faces, by):
+    """Vectors moved away from the training faces, step by step."""
+    moved = pl.Series(faces["embedding"].to_numpy() + by, dtype=faces.schema["embedding"])
+    return faces.with_columns(embedding=moved)
+
+
 def test_the_golden_values_of_ratings():
     faces, values = world()
     given = fs.ratings.read(panels(values))
@@ -128,6 +134,10 @@ def test_the_golden_values_of_ratings():
                 "scale": fit.model.scale,
                 "reference": fit.model.reference,
             },
+            "unlike_the_training_faces": [
+                int(fs.ratings.rate_faces(shifted(faces, by), fit.model)["charm_ood"].sum())
+                for by in np.linspace(0, 2, 41)
+            ],
             "rated": fs.ratings.rate_faces(new_faces(faces), fit.model),
             "residuals": fs.ratings.residuals(profiled, "group"),
             "distances": features.distance(features.apply(wide))[::10],

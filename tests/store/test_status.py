@@ -6,6 +6,8 @@ import polars as pl
 import pytest
 
 import facestats as fs
+from facestats.store.fingerprint import describe_stage
+from facestats.store.status import Expected
 from tests.store.test_store import CALLS, build, computed, ids, pictures
 
 BROKEN: dict[str, str] = {}  # image_id -> failure status
@@ -92,6 +94,32 @@ def test_failures_of_an_interrupted_run_are_tried_again_as_well(store):
     CALLS.clear()
     assert embeddings(store, retry_failed=True)["embedding"].null_count() == 0
     assert computed() == ["00001.png", *ids(3, start=3)]
+
+
+def ordered(chunk, *, options):
+    """A stage whose settings have an order that counts."""
+    CALLS.append(chunk["image_id"].to_list())
+    return chunk.select("image_id", pl.lit(next(iter(options))).alias("label"))
+
+
+def test_another_order_of_the_options_is_another_stage(store):
+    options, turned = {"young": 1, "old": 2}, {"old": 2, "young": 1}
+    make = partial(store.build, "attributes", pictures(ids(3)), ordered, progress=False)
+    make(options=options)
+    assert make(options=turned)["label"].unique().to_list() == ["old"]
+    expected = {"attributes": Expected(describe_stage(ordered, {"options": options}))}
+    assert states(store, expected)["attributes"] == ("stale", "params.options: other order")
+
+
+def attribute_stage(chunk, *, attributes):
+    """A stage with a setting that is called like a table."""
+    return chunk.select("image_id", pl.lit(str(attributes)).alias("label"))
+
+
+def test_settings_that_are_called_like_a_table_are_compared(store):
+    store.build("attributes", pictures(ids(3)), attribute_stage, attributes={"age": "old"}, progress=False)
+    expected = {"attributes": Expected(describe_stage(attribute_stage, {"attributes": {"age": "young"}}))}
+    assert states(store, expected)["attributes"][0] == "stale"
 
 
 def card(name="all"):

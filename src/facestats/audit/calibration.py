@@ -148,8 +148,8 @@ def label_sets(
     Returns
     -------
     `image_id` (String) and, per attribute `a`, `a_set` (List(Enum)) and `a_set_source` (String: image or probe, whose
-    probabilities were used). A set is null if the picture has no vector. It is empty if no option is probable enough:
-    such a picture does not resemble those with known truth.
+    probabilities were used). A set is null if the picture has no vector. It is empty if no option is probable enough;
+    if labels are right more often than `coverage` asks, some sets are empty by construction.
 
     Raises
     ------

@@ -15,7 +15,9 @@ N_ROWS = 20
 MAX_COLUMNS = 12
 
 
-def show(table: pl.DataFrame | pl.LazyFrame | pl.Series, *, n_rows: int = N_ROWS, title: str = "") -> ShownTable:
+def show(
+    table: pl.DataFrame | pl.LazyFrame | pl.Series, *, n_rows: int = N_ROWS, title: str = ""
+) -> ShownTable:
     """Show a table in a notebook; no text is cut off, and numbers have three significant digits.
 
     Parameters

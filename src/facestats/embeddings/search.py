@@ -72,7 +72,7 @@ def search_faces(
     shape = to_matrix(_empty_table(embeddings, column), column).shape[1:]
     if isinstance(query, str):
         msg = f"query is a vector, got the text {query!r}. Encode it first: clip.encode_texts([{query!r}])[0]"
-        raise ValueError(msg)  # noqa: TRY004 - as for every other query that is no vector
+        raise ValueError(msg)
     vector = np.asarray(query, dtype=np.float32)
     if vector.shape != shape:
         msg = (

@@ -91,7 +91,7 @@ def read(
     if ties := labels["value"].null_count():
         first = labels.filter(pl.col("value").is_null()).row(0, named=True)
         log.warning(
-            "%s: the labellers are evenly split on %d labels, such as %s of %s; the value of these is null",
+            "%s: the labellers are evenly split on %d labels, such as %s of %s; these have no value",
             path,
             ties,
             first["attribute"],

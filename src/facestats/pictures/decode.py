@@ -111,7 +111,9 @@ def read_picture_bytes(path: Path) -> bytes:
     except FileNotFoundError as error:
         raise PictureError(status="vanished", text="file was listed, but does not exist any more") from error
     except PermissionError as error:
-        raise PictureError(status="permission_denied", text="no permission to read the file; allow it and run again") from error
+        raise PictureError(
+            status="permission_denied", text="no permission to read the file; allow it and run again"
+        ) from error
     except (OSError, ValueError) as error:  # ValueError: an impossible path
         if isinstance(error, PictureError):
             raise

@@ -162,19 +162,24 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     )
 
 
-def _draw_ratios(
-    ax: Axes, rows: pl.DataFrame, colors: list[str], filled: list[bool]
-) -> tuple[float, float]:
+def _draw_ratios(ax: Axes, rows: pl.DataFrame, colors: list[str], filled: list[bool]) -> tuple[float, float]:
     """Draw ratios with their intervals, and return the ends of the axis: it holds every ratio above zero."""
     ratio, low, high = (rows[c].cast(pl.Float64).to_numpy() for c in ("ratio", "ratio_low", "ratio_high"))
     known = ratio[np.isfinite(ratio) & (ratio > 0)]
     bounds = np.concatenate([known, low, high, [1.0]])
     bounds = bounds[np.isfinite(bounds) & (bounds > 0)]
-    first = min(max(bounds.min(), 1 / MOST_RATIO), *known, 1 / 2)
-    last = max(min(bounds.max(), MOST_RATIO), *known, 2.0)
+    first = min(
+        max(bounds.min(), 1 / MOST_RATIO), *known / 1.4, 1 / 2
+    )  # a mark of a cut lies beside each point
+    last = max(min(bounds.max(), MOST_RATIO), *known * 1.4, 2.0)
     inside = [np.clip(values, first, last) for values in (ratio, low, high)]
     draw_intervals(ax, *inside, colors=colors, filled=filled)
     places = np.arange(rows.height)
-    for end, marker, cut in ((first, "<", (low < first) | (ratio < first)), (last, ">", (high > last) | (ratio > last))):
-        ax.scatter(np.full(cut.sum(), end), places[cut], marker=marker, s=28, color=np.array(colors)[cut], zorder=3)
+    for end, marker, cut in (
+        (first, "<", (low < first) | (ratio < first)),
+        (last, ">", (high > last) | (ratio > last)),
+    ):
+        ax.scatter(
+            np.full(cut.sum(), end), places[cut], marker=marker, s=28, color=np.array(colors)[cut], zorder=3
+        )
     return float(first), float(last)

@@ -224,7 +224,9 @@ def failure_sheet(
         rows = failed.filter(pl.col("status").cast(pl.String) == status).head(n_columns)
         # a picture that could not be decoded might crash or block this process too, so it is not opened
         tiles += [read_tile(raw_dir, key) if status in DECODED else None for key in rows[KEY]]
-        captions += [f"{shorten_middle(k, NAME)}\n{e or ''}".strip() for k, e in rows.select(KEY, "error").iter_rows()]
+        captions += [
+            f"{shorten_middle(k, NAME)}\n{e or ''}".strip() for k, e in rows.select(KEY, "error").iter_rows()
+        ]
         empty = n_columns - rows.height
         tiles += [blank_tile()] * empty
         captions += [""] * empty

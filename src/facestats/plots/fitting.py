@@ -14,7 +14,9 @@ def text_width(text: str, size: float) -> float:
     """Return the width of the widest line of `text` in points."""
     font = FontProperties(size=size)
     lines = [line for line in text.split("\n") if line.strip()]
-    return max((text_to_path.get_text_width_height_descent(x, font, ismath=False)[0] for x in lines), default=0.0)
+    return max(
+        (text_to_path.get_text_width_height_descent(x, font, ismath=False)[0] for x in lines), default=0.0
+    )
 
 
 def wrap_text(text: str, *, points: float, size: float, n_lines: int = 6) -> str:

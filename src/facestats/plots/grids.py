@@ -156,10 +156,12 @@ def draw_sheet(
         sheet[top : top + TILE, left : left + TILE] = EMPTY if tile is None else np.asarray(tile)
         centres.append((left + TILE / 2, top + TILE + 2))
     height = width * sheet.shape[0] / sheet.shape[1] + 0.4
-    ax = new_axes(ax, height=height, width=max(width + beside + 0.2, 3 * MOST_INCHES))
+    ax = new_axes(ax, height=height, width=max(width + beside + (0.3 if row_labels else 0), 3 * MOST_INCHES))
     ax.imshow(sheet, interpolation="antialiased")
     for (x, y), text in zip(centres, texts, strict=False):
         ax.text(x, y, text, ha="center", va="top", fontsize=TEXT - 2)
+    if row_labels:
+        ax.set_anchor("E")  # space that is left over goes to the labels
     for i, text in enumerate(row_labels or []):
         ax.text(-GAP, i * pitch[0] + TILE / 2, text, ha="right", va="center", fontsize=TEXT - 1)
     return finish_picture(ax, title=title)

@@ -108,7 +108,9 @@ def gain_bars(report: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     without = f", {n} without a comparison" if (n := report.height - rows.height) else ""
     title = f"probes against prompts: {rows['promoted'].sum()} of {rows.height} promoted{without}"
     if rows.is_empty():
-        return draw_nothing(ax, "no probe can be compared with prompts: there are too few human labels", title=title)
+        return draw_nothing(
+            ax, "no probe can be compared with prompts: there are too few human labels", title=title
+        )
     ax = new_axes(ax, height=1.1 + 0.3 * max(rows.height, 1))
     promoted = rows["promoted"].to_list()
     colors = [BLUE if yes else GREY for yes in promoted]

@@ -118,7 +118,7 @@ def _places(
     for d in range(max(depth.values()) + 1):
         boxes = [n for n in depth if depth[n] == d]
         passing = [n for n in depth if depth[n] < d < far[n]]
-        wanted = {n: np.mean([height[s, d - 1] for s in reads.get(n, [])] or [0.0]) for n in boxes}
+        wanted = {n: float(np.mean([height[s, d - 1] for s in reads.get(n, [])] or [0.0])) for n in boxes}
         wanted |= {n: height[n, d - 1] for n in passing}
         order = sorted(wanted, key=lambda n: -wanted[n])
         sizes = np.array([1.0 if n in boxes else 0.6 for n in order])

@@ -84,6 +84,16 @@ def translate_stage(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
     return {"function": now[0], "version": now[1], "params": dict(sorted(params.items()))}
 
 
+def as_recorded(stage: dict[str, Any], stored: dict[str, Any], table: str) -> dict[str, Any]:
+    """Return `stored` if it describes the same stage in the form of an earlier release, else `stage`.
+
+    The fingerprints of the stored rows hash the form in which the stage was recorded. The two are compared by their
+    hashes, because ``==`` does not see another order of the options.
+    """
+    same = stage_hash(translate_stage(stored, table)) == stage_hash(stage)
+    return stored if same else stage
+
+
 def describe_value(value: Any) -> Any:
     """Turn a parameter into data for JSON that changes when the meaning of the parameter changes."""
     if value is None or isinstance(value, (str, int, float, bool)):

@@ -10,7 +10,14 @@ import polars as pl
 from facestats.core.progress import advance, position
 from facestats.core.tables import FINGERPRINT, Rows, TableError, check_table, take_rows
 from facestats.store.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
-from facestats.store.table_files import StoreError, TableFiles, index_parts, merge_parts, write_part
+from facestats.store.table_files import (
+    READ_ERRORS,
+    StoreError,
+    TableFiles,
+    index_parts,
+    merge_parts,
+    write_part,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -65,12 +72,21 @@ class Plan:
 
 
 def restore_fingerprints(frame: pl.DataFrame, stored: pl.LazyFrame, key: str) -> pl.DataFrame:
-    """Add the stored fingerprints to rows that were read without them; return `frame` itself if a value differs."""
-    if {*frame.columns, FINGERPRINT} != set(stored.collect_schema().names()):
+    """Add the stored fingerprints to rows that were read without them; a row with another value gets its own."""
+    try:
+        if {*frame.columns, FINGERPRINT} != set(stored.collect_schema().names()):
+            return frame
+        found = take_rows(stored, frame[key])
+        found = frame.select(key).join(found, on=key, how="left", maintain_order="left")
+    except READ_ERRORS:  # the stored table is damaged: the rows stand for themselves
         return frame
-    found = take_rows(stored, frame[key])
-    found = frame.select(key).join(found, on=key, how="left", maintain_order="left")
-    return found if found.select(frame.columns).equals(frame) else frame
+    known = found.select(frame.columns)
+    if known.equals(frame):
+        return found
+    now = row_hashes(frame)
+    unchanged = pl.Series(now == row_hashes(known)) & found[FINGERPRINT].is_not_null()
+    marks = pl.when(unchanged).then(found[FINGERPRINT]).otherwise(pl.Series(now, dtype=pl.UInt64))
+    return frame.with_columns(marks.alias(FINGERPRINT))
 
 
 def wanted_rows(rows: Rows, table: Table, stage: Mapping[str, Any], *, whole: bool) -> pl.DataFrame:

@@ -17,6 +17,7 @@ import polars as pl
 from facestats.core.progress import progress_bar, say
 from facestats.core.tables import FINGERPRINT, TABLES, Rows, TableError, check_table
 from facestats.store.fingerprint import (
+    as_recorded,
     describe_stage,
     describe_write,
     explain_change,
@@ -289,8 +290,7 @@ class Store:
         stage, source = describe_stage(func, params), source_folder(rows, table)
         with files.lock():
             stored = files.metadata().get("stage", stage)
-            if translate_stage(stored, name) == stage:
-                stage = stored  # the fingerprints of its rows hash the form in which it was recorded
+            stage = as_recorded(stage, stored, name)
             meta = {"stage": stage, "packages": package_versions(), "source": source, "whole": whole}
             wanted = wanted_rows(rows, table, stage, whole=whole)
             plan = make_plan(files, wanted, table, retry_failed=retry_failed)
@@ -315,9 +315,8 @@ class Store:
         Parameters
         ----------
         expected
-            How tables would be made now (table name -> `Expected`). For a project with the notebooks of facestats it
-            is ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``. Without it, changed settings,
-            models, captions and human labels are not seen.
+            How each table would be made now: ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``.
+            Without it, changed settings, models, captions and human labels are not seen.
 
         Returns
         -------
@@ -390,7 +389,7 @@ class Store:
             sweep_crops(files, crops_dir)
 
     def _restore_fingerprints(self, name: str, frame: pl.DataFrame) -> pl.DataFrame:
-        """Add the stored fingerprints to rows of table `name` that were read without, if no value was changed."""
+        """Add the stored fingerprints to rows of table `name` that were read without, where no value was changed."""
         if FINGERPRINT in frame.columns or name not in TABLES or not self._files(name).parts():
             return frame
         return restore_fingerprints(frame, self.scan(name), find_table(name).key)

@@ -129,6 +129,7 @@ class TableFiles:
             _remove(old)
         if self.earlier is not None:
             _remove(self.earlier)
+            _remove(self.folder / ".facestats" / self.earlier.stem)
         sync_folder(self.folder)
 
     def _recover(self) -> None:

@@ -159,28 +159,35 @@ def _open_kernel(
     from jupyter_client import AsyncKernelManager
     from jupyter_core.utils import run_sync
 
+    clients: list[Any] = []
+
+    class Manager(AsyncKernelManager):
+        """Remember all clients: nbclient opens one for each notebook, and does not close it."""
+
+        def client(self, **options: Any) -> Any:
+            clients.append(super().client(**options))
+            return clients[-1]
+
     with temporary_folder() as sockets:
         local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
-        manager = AsyncKernelManager(kernel_name="python3", **local)
+        manager = Manager(kernel_name="python3", **local)
         run_sync(manager.start_kernel)(
             cwd=str(folder),
             env={**os.environ, **variables},
             extra_arguments=["--HistoryManager.hist_file=:memory:"],
         )
-        client, resetter = manager.client(), manager.blocking_client()
+        resetter = manager.blocking_client()
         try:
-            for each in (client, resetter):
-                each.start_channels()
-                each.allow_stdin = False
+            resetter.start_channels()
+            resetter.allow_stdin = False
             resetter.wait_for_ready(timeout=START_TIMEOUT)
-            run_sync(client.wait_for_ready)(timeout=START_TIMEOUT)
             reset = functools.partial(
                 resetter.execute_interactive, RESET, output_hook=lambda _: None, timeout=START_TIMEOUT
             )
-            yield {"km": manager, "kc": client}, reset
+            yield {"km": manager}, reset
         finally:
-            for each in (client, resetter):
-                each.stop_channels()
+            for client in (*clients, resetter):
+                client.stop_channels()
             # everything is written: an orderly end would spend seconds on freeing torch
             run_sync(manager.shutdown_kernel)(now=True)
 
