@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
+from facestats.core.progress import say
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -48,7 +50,7 @@ def stop_here(reason: str) -> NoReturn:
     from IPython import get_ipython
 
     if (shell := get_ipython()) is None:
-        print(reason)  # noqa: T201
+        say(reason)
     else:
         shell.set_custom_exc((EarlyEnd,), lambda *_, **__: None)  # IPython would print a traceback
         shell.display_pub.publish({"text/plain": reason}, metadata={_MARK: True})
