@@ -84,6 +84,7 @@ class Lab:
                 self.page.keyboard.press("Control+Enter")
                 pressed = time.monotonic()
             self.page.wait_for_timeout(100)
+        self.page.wait_for_timeout(300)  # the number may be drawn before the output
         errors = cell.locator("[data-mime-type='application/vnd.jupyter.error']")
         assert errors.count() == 0, errors.first.inner_text()
         return "\n".join(cell.locator("[data-mime-type='application/vnd.jupyter.stdout']").all_inner_texts())

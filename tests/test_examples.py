@@ -45,7 +45,8 @@ def test_search_by_text(demo, capsys):
 def test_composite_of_a_filter(demo, tmp_path):
     out = tmp_path / "average.png"
     load("composite_of_filter")([str(out), "gender=female", "--config", str(demo[0])])
-    assert Image.open(out).size == (512, 512)
+    with Image.open(out) as picture:
+        assert picture.size == (512, 512)
     assert fs.composites.read(out)["settings"]["where"] == "gender = female"
 
 

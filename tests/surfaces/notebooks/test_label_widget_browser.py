@@ -20,7 +20,7 @@ import facestats as fs
 cfg = fs.load_config("config.yaml")
 store = fs.Store(cfg.data_dir)
 faces, attributes = store.read("faces"), store.read("attributes")
-picked = fs.human_labels.sample(attributes.join(faces.select("image_id", "crop"), on="image_id"), "gender", n=20, seed=0)
+picked = fs.human_labels.sample(attributes.join(faces.select("image_id", "crop"), on="image_id"), "gender", n_rows=20, seed=0)
 print(os.getpid())
 """
 ASK = """
