@@ -150,7 +150,7 @@ def test_thumbnails_are_bounded_and_what_is_left_out_is_said(master, crops, caps
 
 @needs_jscatter
 def test_wrong_calls_say_what_to_do(master, crops):
-    with pytest.raises(TableError, match=r"\['x', 'y'\].*join the table clusters"):
+    with pytest.raises(TableError, match=r"no column 'x', 'y';.*join the table clusters"):
         fs.explore(master.drop("x", "y"))
     with pytest.raises(TableError, match="mood"):
         fs.explore(master, color="mood")
