@@ -80,6 +80,8 @@ class Lab:
         while not re.search(r"\d", shown := prompt.inner_text()):
             assert time.monotonic() < deadline, f"cell {number} does not end: {cell.inner_text()}"
             if "*" not in shown and time.monotonic() > pressed + 10:  # a page that is not ready ignores keys
+                for button in self.page.locator(".jp-Dialog button.jp-mod-accept").all():
+                    button.click()  # a dialog covers the cell; seen now and then on a busy machine
                 cell.locator(".cm-content").click()
                 self.page.keyboard.press("Control+Enter")
                 pressed = time.monotonic()
