@@ -1,4 +1,5 @@
-# The HTTP service (default) and the web page; models and data live in mounted folders, the demo models inside.
+# The HTTP service (default) and the web page with the real models; models and data live in mounted folders.
+# The toy models of the demo answer only on request: docker run ... facestats serve --host 0.0.0.0 --demo
 FROM python:3.11-slim-bookworm
 
 # OpenCV, which Mediapipe brings, needs these two; Debian's stable branch is the pin
@@ -19,7 +20,7 @@ RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
 
 USER 10001
 ENV HF_HOME=/models \
-    FACESTATS_CONFIG=/app/config/demo.yaml \
+    FACESTATS_CONFIG=/app/config/default.yaml \
     HF_HUB_DISABLE_TELEMETRY=1 \
     GRADIO_ANALYTICS_ENABLED=False
 VOLUME ["/models", "/app/data"]

@@ -5,6 +5,7 @@
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
 BIN := .venv/bin
+CONFIG ?= config/default.yaml
 # uv takes a seventh of pip's time; pip, which knows of mirrors in its own settings, takes over where uv fails
 install = $(BIN)/uv pip install --quiet --python $(BIN)/python $(1) || $(BIN)/python -m pip install --quiet $(1)
 PYTEST := $(BIN)/python -m pytest -n auto --maxprocesses 4 --no-loadscope-reorder
@@ -26,13 +27,13 @@ help:  ## this list
 	@touch $@
 
 demo: .venv/installed  ## the whole of facestats on drawn characters; report in data/demo/report/index.html
-	$(BIN)/facestats run --config config/demo.yaml
+	$(BIN)/facestats run --demo
 
 run: .venv/installed  ## the same on your pictures in data/raw
-	$(BIN)/facestats run --config config/default.yaml
+	$(BIN)/facestats run --config $(CONFIG)
 
-notebooks: .venv/installed  ## open the notebooks
-	$(BIN)/jupyter lab notebooks
+notebooks: .venv/installed  ## open the notebooks on your project: make notebooks CONFIG=my.yaml
+	$(BIN)/facestats notebooks --config $(CONFIG)
 
 # threads that wait for work without sleeping take the processor from the other test processes
 test quick: export OMP_WAIT_POLICY := PASSIVE

@@ -27,7 +27,7 @@ _FLOW = {
     "label_texts": "text_labels",
     "list_captions": "inputs",
     "list_images": "inputs",
-    "load_config": "core.config",
+    "load_config": "surfaces.project.load",
     "map_faces": "clusters",
     "merge_master": "master",
     "project_umap": "clusters",
@@ -79,7 +79,6 @@ if TYPE_CHECKING:
     from facestats.clusters import project_umap as project_umap
     from facestats.composites import average_faces as average_faces
     from facestats.core import tables as tables
-    from facestats.core.config import load_config as load_config
     from facestats.core.display import show as show
     from facestats.embeddings import embed_faces as embed_faces
     from facestats.embeddings import search_faces as search_faces
@@ -94,6 +93,7 @@ if TYPE_CHECKING:
     from facestats.surfaces.notebooks.explore import explore as explore
     from facestats.surfaces.notebooks.label_widget import label_by_hand as label_by_hand
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline as CharacterPipeline
+    from facestats.surfaces.project.load import load_config as load_config
     from facestats.text_labels import label_texts as label_texts
 
 

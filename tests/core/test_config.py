@@ -49,10 +49,12 @@ def test_the_nine_attributes_have_the_agreed_options_and_prompts_of_their_own():
         ("", "found NoneType"),
         ("a: [", "not readable as YAML"),
         ("a: !!python/object:os.system {}", "not readable as YAML"),
-        (b"data_dir: \xff\xfe", "not readable as YAML in UTF-8"),
+        (b"seed: 1\ndata_dir: \xff\xfe", "line 2: not UTF-8"),
+        ("seed: 1\nseed: 2", "the key 'seed' occurs twice"),
+        ("seed: 1\nfaces:\n  crop_size: -3", "line 3: faces.crop_size"),
         (
             "attributes: nowhere.yaml",
-            "nowhere.yaml: cannot be read (No such file or directory). Copy config/attributes.yaml of facestats there",
+            "nowhere.yaml: cannot be read (No such file or directory). Copy attributes.yaml of facestats there",
         ),
     ],
 )
@@ -71,13 +73,32 @@ def test_paths_are_relative_to_the_file_and_a_byte_order_mark_is_fine(tmp_path):
     assert cfg.raw_dir == cfg.data_dir / "raw"
 
 
-def test_the_environment_names_the_default(tmp_path, monkeypatch):
-    monkeypatch.setenv("FACESTATS_CONFIG", str(write(tmp_path, "seed: 7")))
-    assert fs.load_config().seed == 7
-    monkeypatch.delenv("FACESTATS_CONFIG")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigError, match=r"no config/demo.yaml in .* or above"):
-        fs.load_config()
+def test_options_keep_the_words_that_people_write(tmp_path):
+    attribute = """
+      glasses:
+        title: Glasses
+        image_templates: ["{}"]
+        text_templates: ["{}"]
+        options:
+          yes: {image: [a face with glasses], text: [has glasses]}
+          no: {image: [a bare face], text: [has no glasses]}
+          off: {image: [x], text: [x]}
+          2: {image: [y], text: [y]}
+          null: {image: [z], text: [z]}
+          2024-01-31: {image: [w], text: [w]}
+    """
+    cfg = fs.load_config(write(tmp_path, f"attributes: {attribute}"))
+    assert list(cfg.attributes["glasses"].options) == ["yes", "no", "off", "2", "null", "2024-01-31"]
+
+
+def test_a_number_in_the_place_of_a_phrase_is_named_with_file_and_line(tmp_path):
+    path = write(tmp_path, "seed: 1")
+    (tmp_path / "attributes.yaml").write_text(
+        "a:\n  title: A\n  image_templates: ['{}']\n  text_templates: ['{}']\n  options:\n"
+        "    old: {image: [1920], text: [is old]}\n    new: {image: [new], text: [is new]}\n"
+    )
+    with pytest.raises(ConfigError, match=r"attributes.yaml, line 6: .*found 1920; put it in quotes"):
+        fs.load_config(path)
 
 
 def test_a_configuration_is_shown_in_a_few_lines(tmp_path):
@@ -150,3 +171,12 @@ def test_a_classifier_names_attributes_and_options_that_exist(tmp_path, text, me
     labels = "{man: male, unclear: null}"
     cfg = fs.load_config(write(tmp_path, f"classifiers: {{gender: {{model: m, labels: {labels}}}}}"))
     assert cfg.classifiers["gender"].labels == {"man": "male", "unclear": None}
+
+
+def test_the_folder_of_a_model_is_relative_to_the_file(tmp_path):
+    (tmp_path / "models" / "bart").mkdir(parents=True)
+    text = "embeddings: {model: local-dir:models/clip}\ntext_labels: {model: models/bart}\nclassifiers:\n  gender: {model: ./c, labels: {m: male}}"
+    cfg = fs.load_config(write(tmp_path, text))
+    assert cfg.embeddings.model == f"local-dir:{tmp_path}/models/clip"
+    assert cfg.text_labels.model == f"{tmp_path}/models/bart"
+    assert cfg.classifiers["gender"].model == f"{tmp_path}/c"

@@ -1,4 +1,4 @@
-"""A project without pictures, and small notebooks for it."""
+"""A project with one picture without a face, and small notebooks for it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 
 import nbformat
 import pytest
+from PIL import Image
 
 from tests.conftest import ROOT
 
@@ -26,5 +27,10 @@ def write_notebook(path, *cells):
 def project(tmp_path):
     (tmp_path / "config").mkdir()
     shutil.copy(ROOT / "config/attributes.yaml", tmp_path / "config")
-    (tmp_path / "config/c.yaml").write_text("data_dir: ../data\n")
+    models = (
+        "embeddings: {model: 'local-dir:${package}/demo/clip'}\ntext_labels: {model: '${package}/demo/bart'}\n"
+    )
+    (tmp_path / "config/c.yaml").write_text(f"data_dir: ../data\n{models}")
+    (tmp_path / "data/raw").mkdir(parents=True)
+    Image.new("RGB", (64, 64), "grey").save(tmp_path / "data/raw/grey.png")
     return tmp_path

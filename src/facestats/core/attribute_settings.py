@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def _resolve_path(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder", Path())
+    return Path(os.path.normpath(folder / path.expanduser()))
+
+
+def _resolve_model(model: str, info: ValidationInfo) -> str:
+    if not info.context:
+        return model
+    scheme, _, rest = model.rpartition(":")
+    is_folder = rest.startswith((".", "~", "/")) or (Path(info.context["folder"]) / rest).is_dir()
+    if scheme == "local-dir" or (not scheme and is_folder):
+        return f"{scheme}:" * bool(scheme) + str(_resolve_path(Path(rest), info))
+    return model
+
+
+# a path in a configuration file is relative to the folder of that file, also that of the folder of a model
+ProjectPath = Annotated[Path, AfterValidator(_resolve_path)]
+ModelName = Annotated[str, AfterValidator(_resolve_model)]
 
 
 class Settings(BaseModel):
@@ -68,7 +90,7 @@ class ClassifierSettings(Settings):
     or to null if it corresponds to none. The columns are named `prefix`_attribute.
     """
 
-    model: str
+    model: ModelName
     labels: dict[str, str | None] = Field(min_length=1)
     prefix: str = Field("classifier", pattern="^[a-z][a-z0-9_]*$")
     device: str = "auto"

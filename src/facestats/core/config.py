@@ -6,36 +6,28 @@ An unknown key is an error that names the nearest valid one.
 from __future__ import annotations
 
 import difflib
-import os
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 
 from facestats.core.attribute_settings import (
     AttributeSettings,
     ClassifierSettings,
+    ModelName,
     OptionSettings,
+    ProjectPath,
     Settings,
     check_classifiers,
 )
+from facestats.core.config_source import PACKAGE, ConfigError, ConfigSource, find_config
+from facestats.core.yaml_reader import line_of, parse_yaml
 
-PACKAGE = Path(__file__).parents[1]
+if TYPE_CHECKING:
+    import os
+
 MAX_CONFIG_BYTES = 1_000_000
-
-
-class ConfigError(ValueError):
-    """The configuration cannot be used; the message names the file, the key, what was found and what is valid."""
-
-
-def _resolve_path(path: Path, info: ValidationInfo) -> Path:
-    folder = (info.context or {}).get("folder", Path())
-    return Path(os.path.normpath(folder / path.expanduser()))
-
-
-# a path in a configuration file is relative to the folder of that file
-ProjectPath = Annotated[Path, AfterValidator(_resolve_path)]
 
 
 class FacesSettings(Settings):
@@ -60,7 +52,7 @@ class FacesSettings(Settings):
 class EmbeddingsSettings(Settings):
     """Stage 02: encode faces. `model` is ``model/pretrained``, ``hf-hub:org/name`` or ``local-dir:folder`` (open_clip)."""
 
-    model: str = "ViT-B-32-quickgelu/openai"
+    model: ModelName = "ViT-B-32-quickgelu/openai"
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = Field(64, ge=1)
@@ -78,7 +70,7 @@ class TextLabelsSettings(Settings):
     CLIP vectors of the texts (table `text_embeddings`), so that the audit scores the labels they give.
     """
 
-    model: str = "facebook/bart-large-mnli"
+    model: ModelName = "facebook/bart-large-mnli"
     device: str = "auto"
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = Field(0, ge=0)
@@ -163,6 +155,8 @@ class DemoSettings(Settings):
 class Config(Settings):
     """All settings of one project; each stage has a section that is named like its table."""
 
+    _source: ConfigSource | None = PrivateAttr(None)
+
     data_dir: ProjectPath = Path("data")
     raw_dir: ProjectPath
     labels_file: ProjectPath
@@ -214,13 +208,38 @@ class Config(Settings):
 
     @property
     def cache_file(self) -> Path:
-        """File in which :class:`facestats.CharacterPipeline` keeps its answers."""
-        return self.data_dir / "cache.db"
+        """File in which :class:`facestats.CharacterPipeline` keeps its answers; without a project, one of the user."""
+        if self._source is None or not self._source.is_packaged:
+            return self.data_dir / "cache.db"
+        from platformdirs import user_cache_path
+
+        return user_cache_path("facestats", appauthor=False) / f"{self._source.file.stem}.db"
+
+    @property
+    def source(self) -> ConfigSource | None:
+        """Where the settings were read; None if they were made in memory."""
+        return self._source
+
+    @property
+    def config_file(self) -> Path | None:
+        """The YAML file that the settings were read from; None if they were made in memory."""
+        return self._source.file if self._source else None
+
+    def command(self, *words: str) -> str:
+        """Return a command line of facestats for this project that can be typed as it stands, for a message.
+
+        Parameters
+        ----------
+        words
+            The command and its options, such as ``"run", "--from", "03"``.
+        """
+        return self._source.command(*words) if self._source else " ".join(["facestats", *words])
 
     @model_validator(mode="before")
     @classmethod
     def _set_default_paths(cls, values: dict[str, Any]) -> dict[str, Any]:
-        raw = Path(str(values.get("raw_dir", Path(str(values.get("data_dir", "data"))) / "raw")))
+        data = Path(str(values.get("data_dir", "data")))
+        raw = Path(str(values.get("raw_dir", data / "raw")))
         return {"raw_dir": raw, "labels_file": raw / "labels.csv", **values}
 
     @model_validator(mode="after")
@@ -229,65 +248,44 @@ class Config(Settings):
         return self
 
 
-def load_config(path: str | os.PathLike[str] | None = None) -> Config:
+def load_config(source: str | os.PathLike[str] | ConfigSource | None = None) -> Config:
     """Read a configuration file.
 
     Parameters
     ----------
-    path
-        A YAML file; by default ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` in the working folder or
-        one above it. Paths in the file are relative to its folder; ``${package}`` stands for the folder of the
+    source
+        A YAML file, the folder of a project, what :func:`facestats.core.config_source.find_config` found, or None for
+        what it finds. Paths in the file are relative to its folder; ``${package}`` stands for the folder of the
         installed package.
 
     Returns
     -------
-    The settings, one section per stage (``cfg.faces``, ``cfg.embeddings``, ...), with absolute paths.
+    The settings, with absolute paths.
 
     Raises
     ------
     ConfigError
-        If the file cannot be read, or a setting is unknown or not allowed. The message names the file, the key,
-        what was found and what is valid.
-
-    Examples
-    --------
-    >>> import json, tempfile
-    >>> from pathlib import Path
-    >>> import facestats as fs
-    >>> attributes = fs.testing.example_project().attributes
-    >>> settings = {"seed": 7, "attributes": {name: a.model_dump() for name, a in attributes.items()}}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     file = Path(folder, "my.yaml")
-    ...     _ = file.write_text(json.dumps(settings))  # JSON is also YAML
-    ...     cfg = fs.load_config(file)
-    >>> cfg.seed, list(cfg.attributes), cfg.faces.crop_size
-    (7, ['age', 'hair_color'], 512)
+        If the file cannot be read, or a setting is unknown or not allowed. The message names the file, the line, the
+        key, what was found and what is valid.
     """
-    file = find_config(path)
-    values = _read_yaml(file)
-    context = {"folder": file.resolve().parent}
+    found = find_config(source)
+    texts = {found.file: _read_text(found.file)}
+    values = _parse(found.file, texts[found.file])
+    named = found.file
     if isinstance(values.get("attributes", "attributes.yaml"), str):
-        named = context["folder"] / values.get("attributes", "attributes.yaml")
-        fix = f"Copy config/attributes.yaml of facestats there, or set the path in {file} as attributes: FILE"
-        values["attributes"] = _read_yaml(named, fix=fix)
+        named = found.file.resolve().parent / values.get("attributes", "attributes.yaml")
+        fix = f"Copy attributes.yaml of facestats there, or set the path in {found.file} as attributes: FILE"
+        texts[named] = _read_text(named, fix=fix)
+        values["attributes"] = _parse(named, texts[named], fix=fix)
     try:
-        return Config.model_validate(values, context=context)
+        config = Config.model_validate(values, context={"folder": found.folder.resolve()})
     except ValidationError as error:
-        raise ConfigError(_describe_errors(file, error)) from None
+        raise ConfigError(_describe_errors(found.file, named, texts, error)) from None
+    config._source = found
+    return config
 
 
-def find_config(path: str | os.PathLike[str] | None = None) -> Path:
-    """Return `path`, else ``$FACESTATS_CONFIG``, else ``config/demo.yaml`` in the working folder or one above it."""
-    if given := path or os.environ.get("FACESTATS_CONFIG"):
-        return Path(given)
-    for folder in (Path.cwd(), *Path.cwd().parents):
-        if (folder / "config" / "demo.yaml").is_file():
-            return folder / "config" / "demo.yaml"
-    msg = f"no config/demo.yaml in {Path.cwd()} or above. Give a path, or set FACESTATS_CONFIG."
-    raise ConfigError(msg)
-
-
-def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/default.yaml.") -> dict[str, Any]:
+def _read_text(file: Path, *, fix: str = "Give a YAML file, such as facestats.yaml.") -> str:
     try:
         raw = file.read_bytes()
     except OSError as error:
@@ -297,9 +295,20 @@ def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/defau
         msg = f"{file}: the file has {len(raw)} bytes; a configuration has at most {MAX_CONFIG_BYTES}. {fix}"
         raise ConfigError(msg)
     try:
-        values = yaml.safe_load(raw.decode("utf-8-sig").replace("${package}", PACKAGE.as_posix()))
-    except (UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        msg = f"{file}: not readable as YAML in UTF-8: {error}"
+        return raw.decode("utf-8-sig").replace("${package}", PACKAGE.as_posix())
+    except UnicodeDecodeError as error:
+        line = raw[: error.start].count(b"\n") + 1
+        msg = f"{file}, line {line}: not UTF-8. Save the file as UTF-8."
+        raise ConfigError(msg) from error
+
+
+def _parse(
+    file: Path, text: str, *, fix: str = "Give a YAML file, such as facestats.yaml."
+) -> dict[str, Any]:
+    try:
+        values = parse_yaml(text)
+    except (ValueError, yaml.YAMLError, RecursionError) as error:
+        msg = f"{file}: not readable as YAML: {error}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
         msg = f"{file}: expected settings as `key: value`, found {type(values).__name__}. {fix}"
@@ -307,15 +316,24 @@ def _read_yaml(file: Path, *, fix: str = "Give a YAML file, such as config/defau
     return values
 
 
-def _describe_errors(file: Path, error: ValidationError) -> str:
+def _describe_errors(file: Path, attributes: Path, texts: dict[Path, str], error: ValidationError) -> str:
+    """List all problems, each with its file and line."""
     lines = []
     for problem in error.errors():
-        where = ".".join(str(part) for part in problem["loc"])
+        loc = problem["loc"]
+        apart = bool(loc) and loc[0] == "attributes" and attributes != file
+        where = attributes if apart else file
+        number = line_of(texts[where], [part for part in (loc[1:] if apart else loc) if part != "[key]"])
+        place = f"{where}, line {number}: " if number else f"{where}: "
+        name = ".".join(str(part) for part in loc)
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting {where!r}{_suggest_key(problem['loc'])}")
-        else:
-            shown = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
-            lines.append(f"{where}: {problem['msg']}{shown}")
+            lines.append(f"{place}unknown setting {name!r}{_suggest_key(loc)}")
+            continue
+        shown = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+        quotes = ""
+        if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
+            quotes = "; put it in quotes if it is a text"
+        lines.append(f"{place}{name}: {problem['msg']}{shown}{quotes}")
     return f"{file}:\n  - " + "\n  - ".join(lines)
 
 

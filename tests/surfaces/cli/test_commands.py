@@ -1,6 +1,7 @@
 """The commands: their help, and every expected failure is a sentence and an exit code."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ def facestats(*args, cwd=ROOT):
 def test_help_names_the_commands():
     out = facestats("--help")
     assert out.returncode == 0
-    for command in ("run", "status", "extract", "explore", "rate", "audit", "app", "serve", "doctor", "demo"):
+    for command in ("run", "status", "extract", "explore", "rate", "audit", "app", "serve", "doctor", "demo", "init", "notebooks"):
         assert command in out.stdout
 
 
@@ -46,6 +47,7 @@ def test_a_misspelt_setting_is_exit_2_and_one_sentence(project):
 
 
 def test_no_pictures_is_exit_4(project):
+    shutil.rmtree(project / "data/raw")
     out = facestats("status", "--config", project / "config/c.yaml")
     assert out.returncode == 4
     assert "is not a folder. Put your pictures there" in out.stderr

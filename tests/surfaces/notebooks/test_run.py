@@ -175,15 +175,14 @@ def test_a_failing_cell_is_named_and_the_report_ends_there(demo, tmp_path, monke
     monkeypatch.setenv("FACESTATS_CONFIG", "")
     config = tmp_path / "config.yaml"
     (tmp_path / "data/raw").mkdir(parents=True)
-    (tmp_path / "data/raw/notes.txt").write_text("no picture")
+    draw_nobody(tmp_path / "data/raw")
+    (tmp_path / "data/processed").write_text("a file in the place of the folder of tables")
     text = SETTINGS.replace("demo: {{pictures: 40, seed: 3}}\n", "")
     config.write_text(text.format(data=tmp_path / "data", attributes=ROOT / "config/attributes.yaml"))
-    with pytest.raises(
-        NotebookError, match=r"01_faces.ipynb, cell \d+: FileNotFoundError: no picture found"
-    ) as caught:
+    with pytest.raises(NotebookError, match=r"0\d_\w+.ipynb, cell \d+: StoreError: .*processed") as caught:
         run_notebooks(config)
-    assert "facestats run --from 01" in str(caught.value)
-    assert "FileNotFoundError" in (tmp_path / "data/report/index.html").read_text()
+    assert f"facestats run --config {config} --from 0" in str(caught.value)
+    assert "StoreError" in (tmp_path / "data/report/index.html").read_text()
 
 
 def draw_men(folder):

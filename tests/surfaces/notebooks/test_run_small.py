@@ -12,6 +12,7 @@ import nbformat
 import pytest
 
 from facestats.core.config import ConfigError
+from facestats.core.config_source import find_config
 from facestats.surfaces.notebooks.report import write_report
 from facestats.surfaces.notebooks.run import NotebookError, find_notebooks, run_notebooks
 from tests.conftest import ROOT
@@ -34,7 +35,7 @@ def test_wrong_numbers_name_the_right_ones(project, first, last, message):
 
 def test_notebooks_are_found_beside_the_configuration(project):
     shutil.copytree(ROOT / "notebooks", project / "notebooks")
-    found = find_notebooks(project / "config/c.yaml")
+    found = find_notebooks(find_config(project / "config/c.yaml"))
     assert found[0].parent == project / "notebooks"
     assert [p.name for p in found] == sorted(p.name for p in (ROOT / "notebooks").glob("[0-9]*.ipynb"))
 

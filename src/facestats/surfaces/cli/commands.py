@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import shlex
 import shutil
 import subprocess
@@ -13,7 +15,8 @@ from typing import Annotated
 import typer
 
 import facestats as fs
-from facestats.core.config import find_config
+from facestats.core.config import load_config
+from facestats.core.config_source import ConfigSource, find_config
 from facestats.core.display import format_value
 from facestats.surfaces.cli.exit_codes import (
     EPILOG,
@@ -32,13 +35,29 @@ app = typer.Typer(
 )
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", "-c", help="A YAML file; by default $FACESTATS_CONFIG, else config/demo.yaml."),
+    typer.Option(
+        "--config",
+        "-c",
+        help="A YAML file, or the folder of a project; by default $FACESTATS_CONFIG, else the nearest facestats.yaml.",
+    ),
 ]
+DemoOption = Annotated[
+    bool, typer.Option("--demo", help="Use the demo: drawn characters and toy models, no download.")
+]
+
+
+def _find(config: Path | None, *, demo: bool) -> ConfigSource:
+    """Find the configuration; where the command does not name it, say once which one it is."""
+    source = find_config(config, demo=demo)
+    if config is None:
+        typer.echo(f"facestats: configuration {source}", err=True)
+    return source
 
 
 @app.command()
 def run(
     config: ConfigOption = None,
+    demo: DemoOption = False,
     first: Annotated[str, typer.Option("--from", help="Number of the first notebook, such as 03.")] = "",
     last: Annotated[str, typer.Option("--to", help="Number of the last notebook.")] = "",
     retry_failed: Annotated[
@@ -47,12 +66,12 @@ def run(
 ) -> None:
     """Run the numbered notebooks in order and write report/index.html.
 
-    Rows that are up to date are not computed again. Example: facestats run --config config/default.yaml --from 03
+    Rows that are up to date are not computed again. Example: facestats run --from 03
     """
     from facestats.surfaces.notebooks.run import run_notebooks
 
     parameters = {"retry_failed": True} if retry_failed else {}
-    run_notebooks(find_config(config), first=first, last=last, parameters=parameters)
+    run_notebooks(_find(config, demo=demo), first=first, last=last, parameters=parameters)
 
 
 @app.command()
@@ -68,6 +87,42 @@ def status(config: ConfigOption = None) -> None:
     for row in [table.columns, *table.rows()]:
         name, rows, failed, state, why = map(format_value, row)
         typer.echo(f"{name:<12} {rows:>9} {failed:>7}  {state:<8} {why}".rstrip())
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder of the project; it is made if it is missing.")] = Path(),
+) -> None:
+    """Make a project of your own: facestats.yaml, attributes.yaml, notebooks, and data/raw for the pictures.
+
+    Files that are there already stay as they are. Example: facestats init my_project
+    """
+    from facestats.surfaces.project.init import init_project
+
+    for file, is_new in init_project(folder):
+        typer.echo(f"{'wrote' if is_new else 'kept '}  {file}")
+    typer.echo(
+        f"Next: put your pictures into {folder / 'data' / 'raw'}, then type: {find_config(folder).command('run')}"
+    )
+
+
+@app.command()
+def notebooks(config: ConfigOption = None, demo: DemoOption = False) -> None:
+    """Open the numbered notebooks of the project in JupyterLab. Ctrl-C ends it.
+
+    Example: facestats notebooks
+    """
+    from facestats.surfaces.notebooks.run import find_notebooks
+    from facestats.surfaces.project.load import draw_demo
+
+    source = _find(config, demo=demo)
+    draw_demo(load_config(source))
+    folder = find_notebooks(source)[0].parent
+    if importlib.util.find_spec("jupyterlab") is None:
+        exit_with(5, "the notebooks need a package that is not installed (jupyterlab): pip install jupyterlab")
+    command = [sys.executable, "-m", "jupyterlab", str(folder)]
+    with suppress(KeyboardInterrupt):
+        sys.exit(subprocess.run(command, env={**os.environ, **source.variables}, check=False).returncode)
 
 
 @app.command()
@@ -169,14 +224,16 @@ def page(
         bool, typer.Option("--i-know", help="Let other machines in without a password.")
     ] = False,
     config: ConfigOption = None,
+    demo: DemoOption = False,
 ) -> None:
     """Serve the web page. If $FACESTATS_PASSWORD is set, the user facestats logs in with that password.
 
-    Example: facestats app --config config/default.yaml
+    Example: facestats app --demo
     """
     from facestats.surfaces.page.start import open_page
 
-    open_page(fs.CharacterPipeline(find_config(config)), host=host, port=port, open_to_all=open_to_all)
+    pipeline = fs.CharacterPipeline(load_config(_find(config, demo=demo)))
+    open_page(pipeline, host=host, port=port, open_to_all=open_to_all)
 
 
 @app.command()
@@ -203,6 +260,7 @@ def serve(
         bool, typer.Option("--no-cache", help="Neither read nor write the cache of answers.")
     ] = False,
     config: ConfigOption = None,
+    demo: DemoOption = False,
 ) -> None:
     """Serve POST /extract over HTTP, with documentation at /docs. If $FACESTATS_API_KEY is set, requests need that key.
 
@@ -211,7 +269,7 @@ def serve(
     from facestats.surfaces.service.start import serve as start
 
     start(
-        fs.CharacterPipeline(find_config(config), not no_cache),
+        fs.CharacterPipeline(load_config(_find(config, demo=demo)), not no_cache),
         host=host,
         port=port,
         batch_size=batch_size,
@@ -221,15 +279,15 @@ def serve(
 
 
 @app.command()
-def doctor(config: ConfigOption = None) -> None:
+def doctor(config: ConfigOption = None, demo: DemoOption = False) -> None:
     """Print versions, devices and models: what is there, what is missing, and which command installs it.
 
-    Nothing is downloaded. Example: facestats doctor --config config/default.yaml
+    Nothing is downloaded. Example: facestats doctor
     """
     from facestats.surfaces.cli.doctor import examine
 
     healthy = True
-    for name, ok, found in examine(config):
+    for name, ok, found in examine(find_config(config, demo=demo)):
         typer.echo(f"{'ok ' if ok else 'BAD'}  {name:<22} {found}")
         healthy = healthy and ok
     if not healthy:
@@ -239,6 +297,7 @@ def doctor(config: ConfigOption = None) -> None:
 @app.command()
 def explore(
     config: ConfigOption = None,
+    demo: DemoOption = False,
     thumbnails: Annotated[
         int, typer.Option("--thumbnails", min=0, help="Number of thumbnails to write, at most.")
     ] = 50_000,
@@ -252,11 +311,11 @@ def explore(
     place on the map; 5 uvx is missing (the file is written, and the command is printed). Any other exit code is that
     of embedding-atlas. Example:
 
-    facestats explore --config config/default.yaml --thumbnails 5000
+    facestats explore --thumbnails 5000
     """
     from facestats.surfaces.notebooks.explore import atlas_command, named_faces, write_explore_table
 
-    settings = fs.load_config(find_config(config))
+    settings = load_config(_find(config, demo=demo))
     store = fs.Store(settings.data_dir)
     faces = named_faces(store, list(settings.attributes))
     target = settings.report_dir / "explore.parquet"
@@ -278,12 +337,13 @@ def explore(
 def rate(
     model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a saved ratings model.")],
     config: ConfigOption = None,
+    demo: DemoOption = False,
 ) -> None:
     """Apply a saved ratings model to the stored embeddings, and write table ratings.
 
     Example: facestats rate --model data/demo/models/attractiveness
     """
-    settings = fs.load_config(find_config(config))
+    settings = load_config(_find(config, demo=demo))
     store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
     trained = fs.ratings.load_model(model, encoder=clip.name)
     landmarks = store.scan("faces").select("image_id", "landmarks")
@@ -298,6 +358,7 @@ def audit(
         typer.Option("--truth", help="A table with image_id or file_name, and one column per attribute."),
     ] = None,
     config: ConfigOption = None,
+    demo: DemoOption = False,
 ) -> None:
     """Score the labels, with or without truth, and write report/run_card.md and report/run_card.html.
 
@@ -305,12 +366,13 @@ def audit(
     """
     from facestats.surfaces.notebooks.run import run_notebooks
 
-    settings = fs.load_config(find_config(config))
+    source = _find(config, demo=demo)
+    settings = load_config(source)
     if truth is not None:
         # an error in the file is reported here, before the run
         fs.human_labels.read_truth(truth, settings.attributes)
     parameters = {"truth_file": str(truth.resolve())} if truth is not None else {}
-    run_notebooks(find_config(config), first="09", last="09", parameters=parameters)
+    run_notebooks(source, first="09", last="09", parameters=parameters)
     typer.echo(f"run card: {settings.report_dir / 'run_card.html'}")
 
 

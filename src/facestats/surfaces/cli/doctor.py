@@ -9,7 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import facestats as fs
-from facestats.core.config import ConfigError, find_config
+from facestats.core.config import ConfigError, load_config
+from facestats.core.config_source import ConfigSource, find_config
 from facestats.core.display import format_value
 from facestats.core.protocols import ModelError
 from facestats.core.workers import cpu_count
@@ -38,13 +39,13 @@ MIN_FREE = 2_000_000_000  # bytes on the disk
 Finding = tuple[str, bool, str]
 
 
-def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
+def examine(config: str | os.PathLike[str] | ConfigSource | None = None) -> Iterator[Finding]:
     """Look at everything in turn; nothing is downloaded.
 
     Parameters
     ----------
     config
-        A YAML file; by default ``$FACESTATS_CONFIG``, else ``config/demo.yaml``.
+        A YAML file, what ``find_config`` found, or None for what it finds.
 
     Yields
     ------
@@ -57,12 +58,13 @@ def examine(config: str | os.PathLike[str] | None = None) -> Iterator[Finding]:
     yield from _extras()
     yield "cores", True, str(cpu_count())
     yield _device()
+    source = find_config(config)
     try:
-        settings = fs.load_config(find_config(config))
+        settings = load_config(source)
     except ConfigError as error:
         yield "configuration", False, str(error)
         return
-    yield "configuration", True, str(find_config(config))
+    yield "configuration", True, str(source.file)
     yield from _models(settings)
     yield _disk(settings)
     yield "pictures", settings.raw_dir.is_dir() or settings.demo is not None, _pictures(settings)
@@ -147,5 +149,5 @@ def _disk(settings: Config) -> Finding:
 def _pictures(settings: Config) -> str:
     if settings.raw_dir.is_dir():
         return str(settings.raw_dir)
-    how = "facestats run draws the pictures" if settings.demo else "put your pictures there, or set raw_dir"
+    how = f"{settings.command('run')} draws the pictures" if settings.demo else "put your pictures there, or set raw_dir"
     return f"{settings.raw_dir} does not exist yet: {how}"

@@ -9,19 +9,20 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from facestats.core.config import ConfigError, load_config
+from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
 from facestats.surfaces.notebooks.early_end import accept_early_end
 from facestats.surfaces.notebooks.report import write_report
+from facestats.surfaces.project.load import draw_demo
+from facestats.surfaces.project.preflight import check_project
 from facestats.surfaces.temporary import temporary_folder, temporary_log_level
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
-
-    from facestats.core.config import Config
+    from pathlib import Path
 
 START_TIMEOUT = 120  # seconds for a kernel to answer
 KILLED = "Python was killed from outside; the system does this when memory runs out."
@@ -36,24 +37,31 @@ del give_back_memory
 
 @dataclass(eq=False)  # not frozen: Python stores the traceback in it
 class NotebookError(Exception):
-    """A cell failed; holds the notebook, the number of the cell, the message, and the class name of the error."""
+    """A cell failed; holds the notebook, the number of the cell, the message, and the class name of the error.
+
+    `again` is the command that continues.
+    """
 
     notebook: Path
     cell: int
     message: str
     kind: str = ""
+    again: str = "facestats run"
 
     def __str__(self) -> str:
-        number = self.notebook.name[:2]
         trace = "The executed copy shows the full traceback. " if self.kind else ""
         return (
             f"{self.notebook.name}, cell {self.cell}: {self.message}\n{trace}"
-            f"Correct the cause, then continue with: facestats run --from {number}"
+            f"Correct the cause, then continue with: {self.again}"
         )
 
 
 def run_notebooks(
-    config_file: Path, *, first: str = "", last: str = "", parameters: Mapping[str, Any] | None = None
+    config_file: Path | ConfigSource,
+    *,
+    first: str = "",
+    last: str = "",
+    parameters: Mapping[str, Any] | None = None,
 ) -> Path:
     """Execute the notebooks from number `first` to `last`, and stop at the first cell that fails.
 
@@ -63,7 +71,7 @@ def run_notebooks(
     Parameters
     ----------
     config_file
-        Configuration that the notebooks use.
+        Configuration that the notebooks use: a file, or what ``find_config`` found.
     first, last
         Numbers such as ``03``; empty for the first and the last notebook there is.
     parameters
@@ -78,24 +86,27 @@ def run_notebooks(
     NotebookError
         If a cell fails; the report marks later notebooks as results of an earlier run.
     ConfigError
-        If there are no notebooks, or none with such a number.
+        If there are no notebooks, or none with such a number, or if side files of the project cannot be read.
+    NoPicturesError
+        If there are no pictures.
     """
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    config = load_config(config_file)
-    notebooks = _select(find_notebooks(config_file), first, last)
+    source = find_config(config_file)
+    config = load_config(source)
+    notebooks = _select(find_notebooks(source), first, last)
+    draw_demo(config)
+    check_project(config, first=notebooks[0].name[:2], last=notebooks[-1].name[:2])
     report = config.report_dir
     report.mkdir(parents=True, exist_ok=True)
-    _draw_demo(config)
-    variables = {"FACESTATS_CONFIG": str(config_file.resolve())}
     notebook = notebooks[0]
     try:
         # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
         with (
             temporary_log_level("asyncio", logging.CRITICAL),
-            _open_kernel(notebook.parent, variables) as (kernel, reset),
+            _open_kernel(notebook.parent, source.variables) as (kernel, reset),
         ):
             for notebook in notebooks:
                 known = inspect_notebook(notebook)  # papermill warns about other parameters
@@ -112,24 +123,29 @@ def run_notebooks(
                     )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
-        raise NotebookError(notebook, error.cell_index, message, error.ename) from None
+        again = source.command("run", "--from", notebook.name[:2])
+        raise NotebookError(notebook, error.cell_index, message, error.ename, again) from None
     except (DeadKernelError, TimeoutError):  # TimeoutError: the kernel died between two notebooks
-        raise NotebookError(notebook, _last_started_cell(report / notebook.name), KILLED) from None
+        again, cell = (
+            source.command("run", "--from", notebook.name[:2]),
+            _last_started_cell(report / notebook.name),
+        )
+        raise NotebookError(notebook, cell, KILLED, again=again) from None
     finally:
         page = write_report(report, last=notebook.name)
     say(f"report: {page}")
     return page
 
 
-def find_notebooks(config_file: Path) -> list[Path]:
-    """Find the numbered notebooks beside the folder of the configuration, in the working folder, or above it."""
-    places = [config_file.resolve().parent.parent, Path.cwd(), *Path.cwd().parents]
+def find_notebooks(source: ConfigSource) -> list[Path]:
+    """Find the numbered notebooks of a project: beside ``facestats.yaml``, in the clone, or those of the package."""
+    root = source.file.resolve().parent
+    own = root if source.file.name == PROJECT_FILE else root.parent
+    places = [packaged("notebooks")] if source.is_packaged else [own / "notebooks", packaged("notebooks")]
     for place in places:
-        if found := sorted((place / "notebooks").glob("[0-9][0-9]_*.ipynb")):
+        if found := sorted(place.glob("[0-9][0-9]_*.ipynb")):
             return found
-    msg = (
-        f"no notebooks found in {places[0] / 'notebooks'} or {Path.cwd()}. Run this in a clone of facestats."
-    )
+    msg = f"no notebooks found in {places[0]}. `facestats init` makes a project with its notebooks."
     raise ConfigError(msg)
 
 
@@ -200,13 +216,3 @@ def _last_started_cell(notebook: Path) -> int:
         return 0
     cells = nbformat.read(notebook, as_version=4).cells
     return sum(cell.metadata["papermill"]["status"] == "completed" for cell in cells) - 1
-
-
-def _draw_demo(config: Config) -> None:
-    """Draw the demo gallery if the configuration asks for one and there are no pictures."""
-    if config.demo is None or (config.raw_dir.is_dir() and any(config.raw_dir.iterdir())):
-        return
-    from facestats.demo.gallery import write_gallery
-
-    say(f"drawing {config.demo.pictures} characters in {config.raw_dir}")
-    write_gallery(config.raw_dir, n=config.demo.pictures, seed=config.demo.seed)

@@ -1,0 +1,1 @@
+"""A project: its configuration, its folders, and the check before a run."""
