@@ -120,7 +120,7 @@ def draw(folder):
     (folder / "truncated.png").write_bytes(whole[: len(whole) // 2])
     (folder / "empty.jpg").touch()
     (folder / "page.jpg").write_bytes(b"<!DOCTYPE html><title>404</title>")
-    (folder / "apple.jpg").write_bytes(struct.pack(">I", 24) + b"ftypheic" + bytes(16))
+    (folder / "another_format.jpg").write_bytes(struct.pack(">I", 12) + b"JXL " + bytes(16))
     # only a header, of a picture beyond the usual limit
     header = struct.pack("<2sIHHIIiiHHIIiiII", b"BM", 54, 0, 0, 54, 40, 8000, 6251, 1, 24, 0, 0, 0, 0, 0, 0)
     (folder / "wide.bmp").write_bytes(header)

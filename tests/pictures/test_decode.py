@@ -1,6 +1,7 @@
 import io
 import os
 import struct
+import sys
 import time
 import tracemalloc
 import zlib
@@ -18,6 +19,7 @@ from facestats.pictures.decode import (
     MAX_BYTES,
     PictureError,
     decode_picture,
+    make_upright_rgb,
     open_picture,
     read_picture_bytes,
 )
@@ -242,7 +244,6 @@ def test_a_wrong_checksum_is_noticed():
         (b"\x7fELF....", "not_image", "program"),
         (b"\x80\x04....", "not_image", "pickle"),
         (b"\0" * 64, "not_image", "no known kind"),
-        (b"\0\0\0\x18ftypheic....", "unsupported_format", "HEIC"),
         (b"\xff\x0a....", "unsupported_format", "JPEG XL"),
         (b"%!PS-Adobe-3.0 EPSF-3.0", "unsupported_format", "PostScript"),
         (b'<svg xmlns="http://www.w3.org/2000/svg">', "unsupported_format", "SVG"),
@@ -378,3 +379,114 @@ def test_a_file_without_permission_is_named(tmp_path):
     with pytest.raises(PictureError) as caught:
         read_picture_bytes(path)
     assert caught.value.status == "permission_denied"
+
+
+def heic(image, *others, mode=None, **options):
+    """Encode pictures as one HEIC file; `mode` is that of pillow-heif, such as RGB;16."""
+    package = pytest.importorskip("pillow_heif", reason="HEIC is an extra: pip install 'facestats[heic]'")
+    if mode is None:
+        file = package.from_pillow(image)
+    else:
+        file = package.from_bytes(mode, (image.shape[1], image.shape[0]), image.tobytes())
+    for other in others:
+        file.add_from_pillow(other)
+    buffer = io.BytesIO()
+    file.save(buffer, quality=95, **options)
+    return buffer.getvalue()
+
+
+def test_heic_keeps_the_picture():
+    found = decode_picture(heic(picture()))
+    assert (found.format, found.status, found.image.mode) == ("HEIF", "ok", "RGB")
+    assert np.abs(np.asarray(found.image).astype(int) - np.asarray(picture())).mean() < 12
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_heic_comes_upright_and_is_not_turned_twice(orientation):
+    undo = {3: Image.Transpose.ROTATE_180, 6: Image.Transpose.ROTATE_90, 8: Image.Transpose.ROTATE_270}
+    stored = picture() if orientation == 1 else picture().transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[ORIENTATION] = orientation
+    found = pixels(heic(stored, exif=exif.tobytes()))
+    assert found.shape == (32, 48, 3)
+    assert np.abs(found - np.asarray(picture())).mean() < 12
+
+
+def test_heic_with_10_bits_grey_transparent_or_with_several_pictures():
+    deep = np.asarray(picture()).astype(np.uint16) * 257
+    assert np.abs(pixels(heic(deep, mode="RGB;16")) - np.asarray(picture())).mean() < 12
+    assert decode_picture(heic(picture().convert("L"))).image.mode == "RGB"
+    clear = picture().convert("RGBA")
+    clear.putalpha(0)
+    assert np.abs(pixels(heic(clear)) - 128).max() <= 2
+    several = decode_picture(heic(picture(), Image.new("RGB", (64, 64), "red")))
+    assert (several.status, several.image.size) == ("ok_first_frame", (48, 32))
+
+
+@pytest.mark.parametrize("share", [0.02, 0.2, 0.5, 0.99])
+def test_a_heic_that_ends_early_is_truncated(share):
+    data = heic(picture())
+    assert status_of(data[: int(len(data) * share)]) == "truncated"
+
+
+def test_a_heic_is_limited_in_size():
+    data = heic(picture())
+    assert status_of(data, max_pixels=1000) == "too_large"
+    assert status_of(heic(Image.new("RGB", (8, 8)))) == "too_small"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.floats(0, 0.999), st.integers(0, 255)), min_size=1, max_size=5))
+def test_a_damaged_heic_gets_a_status(changes):
+    data = bytearray(heic(picture()))
+    for place, value in changes:
+        data[int(place * len(data))] = value
+    assert status_or_ok(bytes(data)) in STATUSES
+
+
+def test_without_the_package_the_refusal_of_heic_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
+    data = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60)
+    assert status_of(data) == "unsupported_format"
+    with pytest.raises(PictureError, match=r"pip install 'facestats\[heic\]'"):
+        decode_picture(data)
+
+
+def test_an_avif_that_starts_like_a_heic_is_left_to_pillow(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    data = encode(picture(), "AVIF")
+    assert data[8:12] == b"avif"
+    assert decode_picture(data[:8] + b"mif1" + data[12:]).format == "AVIF"
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "P", "1", "RGBA", "LA", "CMYK", "YCbCr", "I;16"])
+def test_an_opened_image_becomes_what_its_file_becomes(mode):
+    image = picture().convert("L").convert("I").convert("I;16") if mode == "I;16" else picture().convert(mode)
+    kind = "JPEG" if mode in {"CMYK", "YCbCr"} else "PNG"
+    data = encode(image, kind)
+    upright = make_upright_rgb(Image.open(io.BytesIO(data)))
+    assert upright.tobytes() == decode_picture(data).image.tobytes()
+
+
+def test_an_opened_image_is_turned_upright_and_stays_as_it_is():
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    data = encode(picture(), "PNG", exif=exif)
+    image = Image.open(io.BytesIO(data))
+    assert make_upright_rgb(image).tobytes() == decode_picture(data).image.tobytes()
+    assert image.size == (48, 32)
+
+
+def test_an_opened_image_that_cannot_be_read_gets_a_status():
+    data = encode(picture(), "JPEG")
+    closed = Image.open(io.BytesIO(data))
+    closed.close()
+    for image, status in (
+        (Image.open(io.BytesIO(data[:-9])), "corrupt"),
+        (closed, "corrupt"),
+        (Image.new("RGB", (4, 4)), "too_small"),
+        (Image.new("F", (40, 40)), "unsupported_format"),
+    ):
+        with pytest.raises(PictureError) as caught:
+            make_upright_rgb(image)
+        assert caught.value.status == status

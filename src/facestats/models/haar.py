@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-NAME = f"haar {cv2.__version__}"
 _CASCADES = ("haarcascade_frontalface_default", "haarcascade_frontalface_alt2", "haarcascade_profileface")
 _SIDE = 1024  # pixels; pictures with a longer side are reduced to it
 _SAME_FACE = 0.4  # least overlap (intersection over union) of two boxes of one face
 # the box of the FaceMesh landmarks in that of a frontal cascade: mean of 51 London and 3DSK faces, SD 0.02 to 0.06
 _EXTENT = np.array([0.075, 0.073, 0.92, 1.075])
+
+
+def name() -> str:
+    """Name and version of the detector."""
+    import cv2  # changes environment variables of the process, so only where pixels are looked at
+
+    return f"haar {cv2.__version__}"
 
 
 class Proposal(NamedTuple):
@@ -27,6 +32,8 @@ class Proposal(NamedTuple):
 
 def propose_boxes(pixels: NDArray[np.uint8]) -> list[Proposal]:
     """Return where the cascades find faces in an RGB picture, (height, width, 3) uint8."""
+    import cv2
+
     scale = max(1.0, max(pixels.shape) / _SIDE)
     size = [max(1, round(n / scale)) for n in pixels.shape[1::-1]]
     grey = cv2.cvtColor(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)

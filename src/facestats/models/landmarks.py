@@ -13,7 +13,6 @@ import os
 import threading
 from typing import TYPE_CHECKING, NamedTuple
 
-import cv2
 import numpy as np
 
 from facestats.core.protocols import Face, Landmarker
@@ -37,7 +36,7 @@ _SAME_FACE = 0.3  # least overlap (intersection over union) of two boxes of one 
 # landmarks to compare with the mirror image, and their counterparts there
 _SIDES = [33, 133, 61, 2, 10, 152, 468, 263, 362, 291, 473]
 _MIRRORED = [263, 362, 291, 2, 10, 152, 473, 33, 133, 61, 468]
-_ROTATIONS = (None, cv2.ROTATE_90_COUNTERCLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_CLOCKWISE)
+_ROTATIONS = (None, 2, 1, 0)  # of OpenCV: none, 90 degrees counterclockwise, 180, 90 clockwise
 
 _graphs: dict[tuple[int, float, int], Graph] = {}
 _lock = threading.Lock()
@@ -84,7 +83,7 @@ class FaceMesh:
         self.max_faces = max_faces
         self.second_detector = second_detector
         self._version = f"facemesh {mediapipe_version()}"
-        second = f" + {haar.NAME}" if second_detector == "opencv" else ""
+        second = f" + {haar.name()}" if second_detector == "opencv" else ""
         self.name = (
             f"{self._version}{second} 478 refined confidence={min_confidence:g} faces={max_faces} "
             f"zooms={','.join(map(str, _ZOOMS))} weights={weights_hash()}"
@@ -201,14 +200,14 @@ class FaceMesh:
         faces = []
         for box, votes in haar.propose_boxes(pixels):
             view = _view_around(box, pixels.shape)
-            found = self._detect(pixels, view, haar.NAME)
+            found = self._detect(pixels, view, haar.name())
             if not _is_sure(found):
-                found = self._detect_turned(pixels, view, haar.NAME, found)
+                found = self._detect_turned(pixels, view, haar.name(), found)
             agreed = [f for f in found if haar.overlap(f.box, box) >= _SAME_FACE]
             if agreed:
                 faces.append(max(agreed, key=lambda f: f.score))
             elif votes > 1:
-                faces.append(Face(None, None, box, float("nan"), haar.NAME))
+                faces.append(Face(None, None, box, float("nan"), haar.name()))
         return sorted(_drop_overlapping(faces), key=_area, reverse=True)
 
 
@@ -253,6 +252,8 @@ class _View(NamedTuple):
 
     def cut(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
         """Return the pixels of the view, and the whole factor by which they are reduced."""
+        import cv2
+
         part = pixels[self.top : self.bottom, self.left : self.right]
         factor = max(1, max(part.shape) // _VIEW_SIDE)
         if factor > 1:

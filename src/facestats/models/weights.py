@@ -108,6 +108,8 @@ def hub_folder(
     by_hand = (
         f"On a machine with network, run\n    hf download {repo}\nand copy the folder"
         f" {cache / ('models--' + repo.replace('/', '--'))} to this machine, or set the model to a folder that holds it."
+        " To try facestats without a download, use the demo's toy models: add --demo to the command, or call"
+        " CharacterPipeline(demo=True)."
     )
     if not _may_download.get():
         msg = (

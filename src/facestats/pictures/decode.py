@@ -1,6 +1,7 @@
 """Decode pictures from any source, trusted or not.
 
-These rules were tested with thousands of hostile files. Only Pillow decodes, and only the formats of an allow-list.
+These rules were tested with thousands of hostile files. Only Pillow decodes, and only the formats of an allow-list;
+HEIC and HEIF are decoded by pillow-heif, if it is installed.
 The size is checked before any pixel is loaded. The result is upright, RGB, 8 bits, and the first frame.
 Untrusted bytes must be decoded in a worker process (`core.workers`), because the decoder may crash.
 """
@@ -39,7 +40,7 @@ _MAGIC: tuple[tuple[bytes, str, str], ...] = (
     (rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF....WEBP", "picture", "a picture"),
     (rb"P[1-6]\s+(\d|#)", "picture", "a PPM picture"),
     (rb"....ftyp(avif|avis)", "picture", "an AVIF picture"),
-    (rb"....ftyp(heic|heix|heif|hevc|mif1|msf1)", "unsupported_format", "a HEIC picture"),
+    (rb"....ftyp(he[iv][cmsxf]|mif1|msf1)", "picture", "a HEIC picture"),
     (rb"\xff\x0a|\0\0\0\x0cJXL ", "unsupported_format", "a JPEG XL picture"),
     (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "unsupported_format", "a JPEG 2000 picture"),
     (rb"8BPS", "unsupported_format", "a Photoshop file"),
@@ -73,6 +74,17 @@ _BROKEN = (
     ValueError,
     struct.error,
     zlib.error,
+)
+# what Pillow and libheif say of a file that ends early
+_TRUNCATED = (
+    "truncated",
+    "Truncated",
+    "unrecognized data stream",
+    "end of file",
+    "outside of file bounds",
+    "File size too small",
+    "Insufficient input data",
+    "Cannot read full meta box",
 )
 
 
@@ -132,7 +144,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
     Parameters
     ----------
     data
-        Content of a picture file in one of `FORMATS`.
+        Content of a picture file in one of `FORMATS`, or in HEIC or HEIF if pillow-heif is installed.
     max_pixels
         Largest width times height; a larger picture is refused before any pixel is loaded.
     at_least
@@ -155,6 +167,8 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which does not affect the pixels
         try:
+            if _is_heif(data):
+                return _decode_heif(data, max_pixels)
             with Image.open(io.BytesIO(data), formats=FORMATS) as image:
                 _check_size(image.size, max_pixels)
                 _check_scans(data, image.size)
@@ -187,6 +201,32 @@ def open_picture(
 ) -> Picture:
     """Read and decode one picture file; see :func:`decode_picture`."""
     return decode_picture(read_picture_bytes(Path(path)), max_pixels=max_pixels, at_least=at_least)
+
+
+def make_upright_rgb(image: Image.Image) -> Image.Image:
+    """Turn a Pillow image into what :func:`decode_picture` makes of its file: upright, RGB, 8 bits.
+
+    Raises
+    ------
+    PictureError
+        If the image is too large or too small, or its pixels cannot be read.
+    """
+    from PIL import ImageOps
+
+    _check_size(image.size, MAX_PIXELS)
+    try:
+        image.load()
+        upright = image
+        with suppress(*_BROKEN):  # an image with broken metadata is still used, as it is
+            upright = ImageOps.exif_transpose(image)
+        return _to_rgb(upright)
+    except PictureError:
+        raise
+    except _BROKEN as error:
+        text = (
+            f"the pixels of the image cannot be read ({error}); open it again, or give the path of its file"
+        )
+        raise PictureError(status="corrupt", text=text) from error
 
 
 def kind_of_file(mode: int) -> str:
@@ -224,19 +264,39 @@ def _unidentified(data: bytes) -> PictureError:
         return PictureError(
             status="corrupt", text=f"starts like {text}, but its header is broken; copy it again"
         )
-    fix = {"a HEIC picture": "; convert it to JPEG"}.get(text, "")
-    return PictureError(
-        status=status, text=f"the file is {text}{fix or '; accepted are ' + ', '.join(FORMATS)}"
-    )
+    return PictureError(status=status, text=f"the file is {text}; accepted are {', '.join(FORMATS)}, HEIC")
 
 
 def _broken(data: bytes, error: Exception) -> PictureError:
     if sniff(data[:512])[0] != "picture":  # a text can start like a picture
         return _unidentified(data)
     text = "".join(c if c.isprintable() else " " for c in str(error))[:200]
-    if "truncated" in text or "Truncated" in text or "unrecognized data stream" in text:
+    if any(words in text for words in _TRUNCATED):
         return PictureError(status="truncated", text=f"the picture ends early ({text}); copy it again")
     return PictureError(status="corrupt", text=f"the picture is broken ({text}); copy it again")
+
+
+def _is_heif(data: bytes) -> bool:
+    """Whether a file is a HEIC or HEIF picture; some AVIF pictures start alike, and Pillow reads those."""
+    if sniff(data[:12])[1] != "a HEIC picture":
+        return False
+    end = min(int.from_bytes(data[:4], "big"), 256)  # of the box that lists what the file is compatible with
+    return not {b"avif", b"avis"} & {data[i : i + 4] for i in range(8, end, 4)}
+
+
+def _decode_heif(data: bytes, max_pixels: int) -> Picture:
+    """Decode the main picture of a HEIC file; the decoder turns it upright, and its EXIF orientation counts no more."""
+    try:
+        from pillow_heif import open_heif
+    except ImportError as error:
+        text = (
+            "the file is a HEIC picture; to read it, type: pip install 'facestats[heic]' (then add --retry-failed to"
+            " facestats run), or convert it to JPEG"
+        )
+        raise PictureError(status="unsupported_format", text=text) from error
+    heif = open_heif(io.BytesIO(data))
+    _check_size(heif.size, max_pixels)
+    return Picture(_to_rgb(heif.to_pillow()), "HEIF", "ok_first_frame" if len(heif) > 1 else "ok")
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -18,14 +19,13 @@ def first_picture(project):
 
 
 def test_without_a_run_there_is_no_gallery_and_the_page_says_what_to_do(tmp_path, project, gr):
-    from facestats.surfaces.page.app import NO_RUN, create_page
+    from facestats.surfaces.page.app import create_page
 
     assert Gallery.open(project.config.model_copy(update={"data_dir": tmp_path})) is None
     config = project.config.model_copy(update={"data_dir": tmp_path})
     empty = type(project)(config, use_cache=False, landmarker=1, encoder=1, classifier=1)
     values = [part.get("props", {}).get("value") for part in create_page(empty).config["components"]]
-    assert NO_RUN in values
-    assert "`make demo`" in NO_RUN
+    assert any(f"Type `{config.command('run')}`; then" in value for value in values if isinstance(value, str))
 
 
 def test_a_character_gets_face_bars_conflicts_and_json(project, gr):
@@ -47,6 +47,30 @@ def test_a_character_gets_face_bars_conflicts_and_json(project, gr):
         with pytest.raises(gr.Error):
             label_character(project, content, text)
     assert "says nothing" in label_character(project, None, "hello")[1]
+
+
+def test_toy_models_say_so_at_the_top_of_the_page(project, gr):
+    from facestats.surfaces.page.app import create_page, label_character
+
+    class Toy(FakeEncoder):
+        domain = SimpleNamespace(
+            warning="This model knows <drawn> faces only.",
+            trained_on="drawn faces",
+            is_outside=lambda vectors: [False] * len(vectors),
+        )
+
+    def banner(pipeline):
+        parts = create_page(pipeline).config["components"]
+        return [part["props"]["value"] for part in parts if part["props"].get("elem_id") == "warning"]
+
+    models = {"landmarker": project.labeller.landmarker, "classifier": FakeTextClassifier()}
+    toy = type(project)(project.config, use_cache=False, encoder=Toy(), **models)
+    assert banner(project) == []
+    assert banner(toy) == ['<p class="fs-warning">This model knows &lt;drawn&gt; faces only.</p>']
+    _, shown, answer = label_character(toy, first_picture(project).read_bytes(), "")
+    assert shown.startswith('<p class="fs-warning">This model knows')
+    assert json.loads(answer)["model"] == {"picture": Toy.name}
+    assert json.loads(answer)["warning"]
 
 
 def test_the_page_aligns_a_picture_once(project, gr, tmp_path):

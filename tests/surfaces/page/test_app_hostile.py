@@ -49,7 +49,7 @@ def bomb(side=30_000):
         (b"%PDF-1.7", "The file is a PDF document"),
         (b"PK\3\4" + bytes(60), "The file is a zip archive"),
         (b"\x7fELF" + bytes(60), "The file is a program"),
-        (bytes(4) + b"ftypheic" + bytes(60), "HEIC picture; convert it to JPEG"),
+        (bytes(4) + b"JXL " + bytes(60), "accepted are JPEG"),
         (b"%!PS-Adobe-3.0", "The file is a PostScript file"),
         (picture()[:60], "The picture ends early"),
         (picture(kind="JPEG")[:300], "The picture"),

@@ -71,7 +71,8 @@ def test_a_batch_keeps_its_order_and_isolates_failures(config, pictures, tmp_pat
     assert results[1].attributes["hair_color"].source == "text"
     assert results[5].attributes["age"].text == "child"
     stats = pipeline.get_stats()
-    assert (stats["processed"], stats["errors"], stats["cache_misses"]) == (7, 3, 7)
+    assert (stats["processed_count"], stats["error_count"]) == (7, 3)
+    assert stats["cache_stats"] == {"entries": 5, "hits": 0, "misses": 7}
     assert set(stats["seconds"]) == {"faces", "embeddings", "attributes", "text_labels"}
 
 
@@ -94,7 +95,8 @@ def test_the_answers_are_those_of_the_stages(config, pictures):
 def test_a_result_prints_as_the_line_of_json_that_is_documented(config, pictures):
     result = make(config).process_image(pictures[0], id="7")
     line = json.loads(str(result))
-    assert list(line) == ["id", "attributes", "processing_time", "error"]
+    assert list(line) == ["id", "attributes", "processing_time", "error", "model", "warning"]
+    assert (line["model"], line["warning"]) == ({"picture": FakeEncoder.name}, None)
     assert list(line["attributes"]) == [a.title for a in config.attributes.values()]
     assert json.loads(result.attributes.to_json()) == line["attributes"]
     scores = result.to_dict(scores=True)["scores"]["Hair_Color"]
@@ -125,7 +127,7 @@ def test_an_answer_is_remembered_by_content_not_by_name(config, pictures, tmp_pa
     assert again.cached
     assert again.attributes == answers[0].attributes
     assert make(config).process_image(pictures[1]).cached, "after a restart"
-    assert pipeline.get_stats()["cache_entries"] == 2
+    assert pipeline.get_stats()["cache_stats"]["entries"] == 2
 
 
 class Other(FakeEncoder):
@@ -332,7 +334,7 @@ def test_threads_share_a_pipeline(config):
     for thread in threads:
         thread.join()
     assert set(answers.values()) == {"red"}
-    assert len(answers) == pipeline.get_stats()["processed"] == 12
+    assert len(answers) == pipeline.get_stats()["processed_count"] == 12
 
 
 def promote(config, *, encoder=FakeEncoder.name, options=None, promoted=True, name="probes@1"):

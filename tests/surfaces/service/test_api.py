@@ -132,6 +132,12 @@ def test_a_batch_keeps_its_order_and_reports_failures(client, face):
     assert [a["error"] is None for a in answers] == [True, False, True]
 
 
+def test_equal_names_in_a_batch_get_ids_of_their_own(client, face):
+    files = [("images", ("a.jpg", face)), ("images", ("a.jpg", b"broken")), ("images", ("text 1", face))]
+    answers = client.post("/extract/batch", files=files, data={"texts": ["red hair"]}).json()
+    assert [a["id"] for a in answers] == ["a.jpg", "a.jpg-2", "text 1", "text 1-2"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code"),
     [
@@ -347,3 +353,29 @@ def test_a_busy_service_says_when_to_come_back(tmp_path):
         for thread in threads:
             thread.join()
     assert set(codes) == {200, 503}
+
+
+class Toy(FakeEncoder):
+    class domain:  # noqa: N801
+        warning = "This model knows drawn faces only."
+        trained_on = "drawn faces"
+
+        @staticmethod
+        def is_outside(vectors):
+            return np.ones(len(vectors), bool)
+
+
+def test_toy_models_say_so_in_every_answer_and_in_the_document(tmp_path, face):
+    with TestClient(api.create_app(make(tmp_path, encoder=Toy()))) as client:
+        one = client.post("/extract", files={"image": ("a.png", face)}).json()
+        seen, said = client.post(
+            "/extract/batch", files={"images": ("a.png", face)}, data={"texts": ["red hair"]}
+        ).json()
+        document = client.get("/openapi.json").json()
+    assert one["warning"] == seen["warning"]
+    assert one["warning"].startswith(Toy.domain.warning)
+    assert one["warning"].endswith("its labels mean nothing.")
+    assert one["model"] == seen["model"] == {"picture": Toy.name}
+    assert (said["warning"], said["model"]) == (None, {"text": FakeTextClassifier.name})
+    assert Toy.domain.warning in document["info"]["description"]
+    assert {"model", "warning"} <= set(document["components"]["schemas"]["Answer"]["required"])

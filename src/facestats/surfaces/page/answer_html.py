@@ -17,18 +17,29 @@ _SOURCES = {
 
 
 def draw_answer(result: CharacterResult) -> str:
-    """Show the error, the attributes on which picture and text disagree, and one card per attribute."""
+    """Show warning and error, the attributes on which picture and text disagree, a card per attribute, and the models."""
     labels, titles = result.attributes.labels, result.attributes.titles
-    lines = [draw_error(result.error)] if result.error else []
+    lines = [draw_warning(result.warning)] if result.warning else []
+    lines += [draw_error(result.error)] if result.error else []
     conflicts = [name_attribute(titles[name]) for name, label in labels.items() if label.conflict]
     if conflicts:
         lines.append(f'<p class="fs-disagree">Picture and text disagree: {escape(", ".join(conflicts))}.</p>')
-    if not result.error and not any(label.value for label in labels.values()):
+    if any(label.source and not label.value for label in labels.values()):
+        lines.append("<p>A label whose score is below the threshold is unknown.</p>")
+    elif not result.error and not any(label.value for label in labels.values()):
         lines.append("<p>The text says nothing about any of the attributes.</p>")
-    elif any(label.value for label in labels.values()):
+    if any(label.value for label in labels.values()):
         cards = "".join(_card(name_attribute(titles[name]), label) for name, label in labels.items())
         lines.append(f'<div class="fs-cards">{cards}</div>')
+    if result.model:
+        names = ", ".join(f"{kind}: {name}" for kind, name in result.model.items())
+        lines.append(f'<p class="fs-models">Answered by {escape(names)}</p>')
     return "".join(lines)
+
+
+def draw_warning(text: str) -> str:
+    """Show a warning as a banner."""
+    return f'<p class="fs-warning">{escape(text)}</p>'
 
 
 def draw_error(text: str) -> str:

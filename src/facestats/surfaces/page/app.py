@@ -13,7 +13,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 
 from facestats.core.protocols import ModelError
-from facestats.surfaces.page.answer_html import draw_answer, draw_error, name_attribute
+from facestats.surfaces.page.answer_html import draw_answer, draw_error, draw_warning, name_attribute
 from facestats.surfaces.page.gallery import Gallery
 from facestats.surfaces.page.request_guard import MAX_UPLOAD, Guard
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
@@ -42,10 +42,6 @@ PREVIEW = """async file => {
     picture.src = file.url;
     return picture.decode().then(() => file, () => null);
 }"""
-NO_RUN = (
-    "There is no finished run to show yet. Run `make demo` for drawn characters, `make run` for your own pictures, or"
-    " `facestats run --config ...` for other settings; then start this page again."
-)
 THEME = gr.themes.Default(
     primary_hue="blue",
     neutral_hue="slate",
@@ -68,12 +64,18 @@ def create_page(pipeline: CharacterPipeline) -> gr.Blocks:
     """
     with gr.Blocks(title="facestats", analytics_enabled=False, delete_cache=DELETE_UPLOADS) as page:
         gr.Markdown(f"# facestats\n{NOTE}")
+        if pipeline.warning:
+            gr.HTML(draw_warning(pipeline.warning), elem_id="warning")
         with gr.Tab("One character"):
             _build_character(pipeline)
         with gr.Tab("Gallery"):
             gallery = Gallery.open(pipeline.config)
             if gallery is None:
-                gr.Markdown(NO_RUN, elem_id="no-run")
+                command = pipeline.config.command("run")
+                gr.Markdown(
+                    f"There is no finished run to show yet. Type `{command}`; then start this page again.",
+                    elem_id="no-run",
+                )
             else:
                 _build_gallery(page, gallery, pipeline)
     return page.queue(max_size=MAX_WAITING, default_concurrency_limit=1, api_open=False)
@@ -204,7 +206,11 @@ def _build_character(pipeline: CharacterPipeline) -> None:
     with gr.Row():
         with gr.Column():
             upload = gr.File(
-                label="Picture", file_types=["image"], type="binary", height=140, elem_id="picture"
+                label="Picture",
+                file_types=["image", ".heic", ".heif"],
+                type="binary",
+                height=140,
+                elem_id="picture",
             )
             text = gr.Textbox(
                 label="Text",

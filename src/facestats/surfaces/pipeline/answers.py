@@ -17,9 +17,9 @@ class Label:
     Parameters
     ----------
     value
-        The option; None if nothing is known.
+        The option; None if nothing is known, or if its score is below the threshold of the pipeline.
     score
-        Score of the option, 0 to 1.
+        Score of the option, 0 to 1; it stays where the threshold takes the value away.
     source
         Where the value comes from: `probe`, `agreement`, `image` or `text`, the first of these that has a value.
     conflict
@@ -90,6 +90,10 @@ class CharacterResult:
         Seconds of the batch, divided by its number of inputs.
     cached
         Whether the answer comes from the cache.
+    model
+        Name of the model that saw the picture (`picture`), and of the one that read the text (`text`).
+    warning
+        Why the labels cannot be trusted: toy models gave them, perhaps for a picture unlike all they know; else None.
     """
 
     id: str
@@ -98,6 +102,8 @@ class CharacterResult:
     error: str | None
     processing_time: float
     cached: bool = False
+    model: Mapping[str, str] = field(default_factory=dict)
+    warning: str | None = None
 
     def to_dict(self, *, scores: bool = False) -> dict[str, Any]:
         """Return the content of a line of JSON; `scores` adds status, scores, sources, conflicts and probabilities."""
@@ -106,6 +112,8 @@ class CharacterResult:
             "attributes": self.attributes.to_dict(),
             "processing_time": round(self.processing_time, 4),
             "error": self.error,
+            "model": dict(self.model),
+            "warning": self.warning,
         }
         return {**plain, "status": self.status, "scores": self.attributes.scores()} if scores else plain
 

@@ -7,17 +7,19 @@ import json
 import logging
 import time
 from collections import Counter
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import facestats as fs
-from facestats.core.config import Config
-from facestats.pictures.decode import PictureError, read_picture_bytes
-from facestats.pictures.paths import picture_path
+from facestats.core.config import Config, ConfigError, load_config
+from facestats.core.config_source import find_config
+from facestats.models.weights import local_only
+from facestats.pictures.decode import PictureError
 from facestats.surfaces.pipeline.answers import Attributes, CharacterResult, Label
 from facestats.surfaces.pipeline.cache import Cache
+from facestats.surfaces.pipeline.items import Item, as_items, name_picture, read_image
+from facestats.surfaces.pipeline.origin import list_warnings
 from facestats.surfaces.pipeline.stages import NO_INPUT, Labeller
 
 if TYPE_CHECKING:
@@ -29,32 +31,10 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from facestats.core.protocols import Encoder, Landmarker, TextClassifier
+    from facestats.surfaces.pipeline.items import AnyInput, AnyPicture
     from facestats.surfaces.pipeline.stages import Input, OnFace
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Item:
-    """One input: a picture, a text, or both.
-
-    Parameters
-    ----------
-    id
-        Name of the answer.
-    image
-        Path of a picture, or the bytes of a picture file.
-    text
-        A text about the person.
-    """
-
-    id: str
-    image: str | os.PathLike[str] | bytes | None = None
-    text: str | None = None
-
-    def __repr__(self) -> str:
-        image = f"<{len(self.image):,} bytes>" if isinstance(self.image, bytes) else repr(self.image)
-        return f"Item({self.id!r}, image={image}, text={self.text!r})"
 
 
 class CharacterPipeline:
@@ -67,10 +47,16 @@ class CharacterPipeline:
     Parameters
     ----------
     config
-        Settings, a YAML file, or None for ``$FACESTATS_CONFIG``, else ``config/demo.yaml``.
+        Settings, a YAML file, or the folder of a project. None takes ``$FACESTATS_CONFIG``, else the nearest
+        ``facestats.yaml``, else the default of facestats, which downloads its models at the first use.
     use_cache
-        Whether answers are kept in ``cache.db`` in the data folder. An answer is found again only for the same
-        content, models, crop settings and prompts.
+        Whether answers are kept: in ``cache.db`` in the data folder of the project, without a project in the user's
+        cache folder. An answer is found again only for the same content, models, crop settings and prompts.
+    demo
+        Whether to use the demo's toy models, which need no download and know only drawn characters.
+    threshold
+        Lowest score of a label, 0 to 1. The value of a label whose score is below it is None (null in JSON); its
+        score stays. None keeps all labels.
     landmarker, encoder, classifier
         Models to use instead of those that `config` names; they follow the protocols of
         ``facestats.core.protocols``.
@@ -78,7 +64,9 @@ class CharacterPipeline:
     Raises
     ------
     ConfigError
-        If the settings cannot be read.
+        If the settings cannot be read, or both `config` and `demo` are given.
+    ValueError
+        If `threshold` is not between 0 and 1.
 
     Examples
     --------
@@ -99,16 +87,27 @@ class CharacterPipeline:
     ('elderly', 'red')
     """
 
+    Item = Item
+
     def __init__(
         self,
         config: Config | str | os.PathLike[str] | None = None,
         use_cache: bool = True,  # noqa: FBT001, FBT002 - the design's signature
         *,
+        demo: bool = False,
+        threshold: float | None = None,
         landmarker: Landmarker | None = None,
         encoder: Encoder | None = None,
         classifier: TextClassifier | None = None,
     ) -> None:
-        self.config = config if isinstance(config, Config) else fs.load_config(config)
+        if threshold is not None and not 0 <= threshold <= 1:
+            msg = f"threshold must be a score between 0 and 1, got {threshold}"
+            raise ValueError(msg)
+        if isinstance(config, Config) and demo:
+            msg = "the demo has settings of its own: leave out either config or demo=True"
+            raise ConfigError(msg)
+        self.config = config if isinstance(config, Config) else load_config(find_config(config, demo=demo))
+        self.threshold = threshold
         self.labeller = Labeller(
             self.config,
             landmarker=landmarker or fs.models.landmarker(self.config.faces),
@@ -124,18 +123,19 @@ class CharacterPipeline:
         return f"CharacterPipeline({len(self.config.attributes)} attributes, {place})"
 
     def process_image(
-        self, image: str | os.PathLike[str] | bytes, *, text: str | None = None, id: str | None = None
+        self, image: AnyPicture, *, text: str | None = None, id: str | None = None
     ) -> CharacterResult:
         """Label one picture, together with a text about it if there is one.
 
         Parameters
         ----------
         image
-            Path of a picture, or the bytes of a picture file.
+            Path of a picture, the bytes of a picture file, a Pillow image, or an array in the order red, green, blue:
+            (height, width), (height, width, 3) or (height, width, 4), either uint8 or fractions from 0 to 1.
         text
             A text about the person.
         id
-            Name of the answer; by default the file name, or `image` for bytes.
+            Name of the answer; by default the file name, or `image` if there is none.
 
         Returns
         -------
@@ -147,8 +147,10 @@ class CharacterPipeline:
             If a model cannot be loaded.
         OSError
             If temporary files cannot be written.
+        TypeError
+            If `image` is something else.
         """
-        return self.process_batch([Item(id or _name(image), image, text)])[0]
+        return self.process_batch([Item(id or name_picture(image), image, text)])[0]
 
     def process_text(self, text: str, *, id: str | None = None) -> CharacterResult:
         """Label what one text says about a person.
@@ -173,7 +175,7 @@ class CharacterPipeline:
 
     def process_batch(
         self,
-        items: Iterable[Item | str | os.PathLike[str] | bytes],
+        items: Iterable[AnyInput],
         *,
         on_face: OnFace | None = None,
     ) -> list[CharacterResult]:
@@ -182,8 +184,8 @@ class CharacterPipeline:
         Parameters
         ----------
         items
-            Inputs: each an ``Item(id, image, text)`` of this module, the path of a picture, or the bytes of a picture
-            file.
+            Inputs, in any mix: pictures as :meth:`process_image` takes them, and ``CharacterPipeline.Item(id, image,
+            text)`` for an input that has a name or a text.
         on_face
             Is called with each aligned face: the index of its input, the crop (a Pillow picture), and the landmarks,
             (n, 2) in pixels of the crop, or None. Answers from the cache have no face.
@@ -198,10 +200,12 @@ class CharacterPipeline:
             If a model cannot be loaded.
         OSError
             If temporary files cannot be written.
+        TypeError
+            If an input is neither a picture nor an `Item`, or `items` is no list.
         """
         started = time.perf_counter()
-        inputs = [item if isinstance(item, Item) else Item(_name(item), item) for item in items]
-        contents = [(_read(item), item.text) for item in inputs]
+        inputs = as_items(items)
+        contents = [(read_image(item), item.text) for item in inputs]
         answers = {
             i: answer for i, one in enumerate(contents) if (answer := _answer_at_once(*one)) is not None
         }
@@ -213,7 +217,7 @@ class CharacterPipeline:
         )
         seconds = (time.perf_counter() - started) / max(len(inputs), 1)
         results = [
-            _result(item.id, answers[i], self._titles(), seconds, cached=keys.get(i) in found)
+            self._result(item.id, answers[i], seconds, cached=keys.get(i) in found)
             for i, item in enumerate(inputs)
         ]
         self._count(results)
@@ -224,30 +228,41 @@ class CharacterPipeline:
         """The encoder of pictures and texts."""
         return self.labeller.encoder
 
+    @property
+    def warning(self) -> str | None:
+        """What the models say of their limits, if they are the toy models of the demo; None for real models."""
+        with local_only():  # a warning is not worth a download
+            return " ".join(list_warnings(self.encoder, self.labeller.classifier)) or None
+
     def get_stats(self) -> dict[str, Any]:
         """Return counts and times since this object was made.
 
         Returns
         -------
-        `processed`, `errors`, `cache_hits`, `cache_misses` and `cache_entries`, all numbers of inputs, and `seconds`
-        by stage.
+        `processed_count` and `error_count`, numbers of inputs; `cache_stats` with `entries` (answers in the cache, also
+        those of earlier runs), `hits` and `misses`; and `seconds` by stage.
         """
         with self._lock:
-            counts = {
-                name: self._counts[name] for name in ("processed", "errors", "cache_hits", "cache_misses")
-            }
+            n = dict(self._counts)
             seconds = {name: round(value, 4) for name, value in self.labeller.seconds.items()}
-        return {**counts, "cache_entries": 0 if self.cache is None else len(self.cache), "seconds": seconds}
-
-    def _titles(self) -> dict[str, str]:
-        return {name: attribute.title for name, attribute in self.config.attributes.items()}
+        entries = 0 if self.cache is None else len(self.cache)
+        return {
+            "processed_count": n.get("processed", 0),
+            "error_count": n.get("errors", 0),
+            "cache_stats": {"entries": entries, "hits": n.get("hits", 0), "misses": n.get("misses", 0)},
+            "seconds": seconds,
+        }
 
     def _keys(self, inputs: Mapping[int, Input]) -> dict[int, str]:
         """Make the cache key of each input from all that decides its answer: content, text, models and settings."""
-        recipe = json.dumps(self.labeller.recipe()) if inputs and self.cache is not None else ""
+        recipes = {}
+        if self.cache is not None:
+            kinds = {content is not None for content, _ in inputs.values()}
+            recipes = {kind: json.dumps(self.labeller.recipe(pictures=kind)) for kind in kinds}
         keys = {}
         for i, (content, text) in inputs.items():
             image = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else repr(content)
+            recipe = recipes.get(content is not None, "")
             keys[i] = hashlib.sha256(json.dumps([image, text, recipe]).encode()).hexdigest()
         return keys
 
@@ -276,13 +291,35 @@ class CharacterPipeline:
             self.cache.put_many(lasting)
         return {i: fresh[keys[i]] for i in inputs}
 
+    def _result(
+        self, name: str, answer: Mapping[str, Any], seconds: float, *, cached: bool
+    ) -> CharacterResult:
+        titles = {key: attribute.title for key, attribute in self.config.attributes.items()}
+        labels = {key: self._label(answer["labels"].get(key, {"value": None})) for key in titles}
+        return CharacterResult(
+            name,
+            Attributes(labels, titles),
+            answer["status"],
+            answer["error"],
+            seconds,
+            cached,
+            answer.get("model", {}),
+            answer.get("warning"),
+        )
+
+    def _label(self, found: Mapping[str, Any]) -> Label:
+        """Make a label; the threshold comes after the cache, so that each threshold uses the same answers."""
+        label = Label(**found)
+        is_low = self.threshold is not None and label.score is not None and label.score < self.threshold
+        return replace(label, value=None) if is_low else label
+
     def _count(self, results: Sequence[CharacterResult]) -> None:
         with self._lock:
             self._counts["processed"] += len(results)
             self._counts["errors"] += sum(r.error is not None for r in results)
             if self.cache is not None:
-                self._counts["cache_hits"] += sum(r.cached for r in results)
-                self._counts["cache_misses"] += sum(not r.cached for r in results)
+                self._counts["hits"] += sum(r.cached for r in results)
+                self._counts["misses"] += sum(not r.cached for r in results)
 
 
 # statuses that may differ next time, and are not cached
@@ -300,22 +337,6 @@ _TRANSIENT = frozenset(
 )
 
 
-def _name(image: str | os.PathLike[str] | bytes) -> str:
-    return "image" if isinstance(image, bytes) else Path(image).name
-
-
-def _read(item: Item) -> bytes | PictureError | None:
-    """Read the bytes of a picture file; a failure is returned, not raised."""
-    if item.image is None or isinstance(item.image, bytes):
-        return item.image
-    try:
-        return read_picture_bytes(picture_path(str(item.image)))
-    except PictureError as error:
-        if error.status != "vanished":
-            return error
-        return PictureError(status="vanished", text="there is no such file; check the path")
-
-
 def _answer_at_once(content: bytes | PictureError | None, text: str | None) -> dict[str, Any] | None:
     """Answer an input that holds nothing to label; no model is touched, not even its name."""
     if isinstance(content, bytes) or (text or "").strip():
@@ -323,13 +344,3 @@ def _answer_at_once(content: bytes | PictureError | None, text: str | None) -> d
     if isinstance(content, PictureError):
         return {"status": content.status, "error": str(content), "labels": {}}
     return {"status": "empty", "error": NO_INPUT, "labels": {}}
-
-
-def _result(
-    name: str, answer: dict[str, Any], titles: dict[str, str], seconds: float, *, cached: bool
-) -> CharacterResult:
-    empty: dict[str, Any] = {"value": None}
-    labels = {key: Label(**answer["labels"].get(key, empty)) for key in titles}
-    return CharacterResult(
-        name, Attributes(labels, titles), answer["status"], answer["error"], seconds, cached
-    )

@@ -21,6 +21,7 @@ from facestats.pictures.decode import PictureError, open_picture
 from facestats.pictures.geometry import transform_points
 from facestats.store.fingerprint import describe_stage
 from facestats.surfaces.pipeline.landmark_overlay import draw_landmarks
+from facestats.surfaces.pipeline.origin import describe_origin, find_unlike
 from facestats.surfaces.pipeline.promoted_probes import load_promoted
 from facestats.surfaces.temporary import temporary_folder
 
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-# version of the answers, as VERSION of a stage; 2: failures of stage 02 became errors
-VERSION = 2
+# version of the answers, as VERSION of a stage; 2: failures of stage 02 became errors; 3: they name their models
+VERSION = 3
 NO_INPUT = "there is neither a picture nor a text; give one of them"
 # the message after the class of an error, which may name folders of the server
 _DETAIL = re.compile(r"\((\w+): .*\)", re.DOTALL)
@@ -79,9 +80,17 @@ class Labeller:
                 self._probes = (load_promoted(file, self.encoder.name, self.config.attributes),)
             return self._probes[0]
 
-    def recipe(self) -> dict[str, Any]:
-        """Describe all that decides an answer besides the input: models with revisions, crop settings, prompts."""
+    def recipe(self, *, pictures: bool = True) -> dict[str, Any]:
+        """Describe all that decides an answer besides the input: models with revisions, crop settings, prompts.
+
+        Without `pictures`, only what decides the answer to a text: the models for pictures are not even looked up.
+        """
         config = self.config
+        texts = describe_stage(
+            fs.label_texts, {"classifier": self.classifier, **fs.text_labels.settings(config)}
+        )
+        if not pictures:
+            return {"answers": VERSION, "texts": texts}
         return {
             "answers": VERSION,
             "align": describe_stage(
@@ -92,9 +101,7 @@ class Labeller:
                 fs.label_attributes,
                 {"encoder": self.encoder, **fs.attributes.settings(config), "probes": self.probes},
             ),
-            "texts": describe_stage(
-                fs.label_texts, {"classifier": self.classifier, **fs.text_labels.settings(config)}
-            ),
+            "texts": texts,
             "merge": describe_stage(fs.merge_master, {}),
         }
 
@@ -111,7 +118,7 @@ class Labeller:
 
         Returns
         -------
-        For each input `status`, `error` and `labels`, as JSON values.
+        For each input `status`, `error` and `labels`, as JSON values; and `model` and `warning`, if a model answered.
 
         Raises
         ------
@@ -141,14 +148,26 @@ class Labeller:
         pictures = [
             (name, content) for name, (content, _) in zip(names, todo, strict=True) if content is not None
         ]
-        seen = pl.DataFrame(schema={KEY: pl.String})
+        seen, unlike = pl.DataFrame(schema={KEY: pl.String}), set[str]()
         if pictures:
-            seen = self._label_pictures(pictures, said, on_face)
+            seen, unlike = self._label_pictures(pictures, said, on_face)
         rows = {row[KEY]: row for row in seen.iter_rows(named=True)}
         alone = {row[KEY]: row for row in said.iter_rows(named=True)}
-        return [
+        answers = [
             self._answer(rows[name]) if name in rows else self._answer_text(alone[name]) for name in names
         ]
+        return [
+            {**answer, **self._origin(answer, text, is_unlike=name in unlike)}
+            for name, (_, text), answer in zip(names, todo, answers, strict=True)
+        ]
+
+    def _origin(self, answer: dict[str, Any], text: str | None, *, is_unlike: bool) -> dict[str, Any]:
+        saw = any(label.get("image") is not None for label in answer["labels"].values())
+        return describe_origin(
+            encoder=self.encoder if saw else None,
+            classifier=self.classifier if (text or "").strip() else None,
+            is_unlike=is_unlike,
+        )
 
     def show_face(self, content: bytes) -> Image.Image | None:
         """Align one picture and draw its landmarks on the crop; None if there is no face."""
@@ -164,8 +183,8 @@ class Labeller:
 
     def _label_pictures(
         self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame, on_face: OnFace | None
-    ) -> pl.DataFrame:
-        """Send pictures through the stages, and merge their labels with those of their texts."""
+    ) -> tuple[pl.DataFrame, set[str]]:
+        """Send pictures through the stages, merge their labels with those of their texts, and find unlike pictures."""
         attributes = self.config.attributes
         with _folders() as (raw, crops):
             images = _write_pictures(pictures, raw)
@@ -185,7 +204,8 @@ class Labeller:
         )
         # a picture may fail in stage 02 and not in 01
         found = found.with_columns(vectors["status"], vectors["error"])
-        return fs.merge_master(found, attributes=labels, text_labels=said.join(found, on=KEY, how="semi"))
+        merged = fs.merge_master(found, attributes=labels, text_labels=said.join(found, on=KEY, how="semi"))
+        return merged, find_unlike(vectors, self.encoder)
 
     def _time(self, stage: str, work: Callable[[], pl.DataFrame]) -> pl.DataFrame:
         begun = time.perf_counter()

@@ -14,7 +14,7 @@ from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 import facestats as fs
-from facestats.surfaces.pipeline.pipeline import Item
+from facestats.surfaces.pipeline.items import Item, distinct_ids
 from facestats.surfaces.service.batching import SECONDS, Batcher
 from facestats.surfaces.service.body_limits import BODY_SECONDS, MAX_TOTAL_BYTES, BodyDeadline, TotalBodyLimit
 from facestats.surfaces.service.error_responses import add_handlers, problem
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline.answers import CharacterResult
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
 
+NOTE = "Labels are what a model makes of a picture, not what a person is."
 UNSUPPORTED = frozenset({"unsupported_format", "not_image"})  # answered with 415
 _KEY = APIKeyHeader(name="X-API-Key", auto_error=False)
 _NAME_LENGTH = 200  # characters of a name that are shown, at most
@@ -95,7 +96,7 @@ def create_app(
         title="facestats",
         version=fs.__version__,
         summary="Perceived attributes of faces and characters, from pictures and texts.",
-        description="Labels are what a model makes of a picture, not what a person is.",
+        description=" ".join(filter(None, [NOTE, pipeline.warning])),
         lifespan=lifespan,
         max_body_size=MAX_BODY,
         form_limits={"max_files": MAX_INPUTS, "max_fields": 2 * MAX_INPUTS},
@@ -160,7 +161,7 @@ def _add_extract(
             return problem(422, f"give up to {MAX_INPUTS} pictures (images), texts, or both", "empty")
         items = [Item(_display_name(picture), await picture.read()) for picture in images or []]
         items += [Item(f"text {i}", None, sentence) for i, sentence in enumerate(texts or [], start=1)]
-        return [_answer(result, scores=scores) for result in await label(items)]
+        return [_answer(result, scores=scores) for result in await label(distinct_ids(items))]
 
 
 def _only(*fields: str) -> Callable[[Request], Coroutine[Any, Any, None]]:

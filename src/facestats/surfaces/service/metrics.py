@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
     from facestats.surfaces.service.batching import Batcher
 
-STATS = ("processed", "errors", "cache_hits", "cache_misses")
-
 
 class Metrics:
     """Count requests and their seconds, in a registry of its own.
@@ -65,10 +63,13 @@ class _Stats(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         stats = self._pipeline.get_stats()
-        for name in STATS:
-            yield GaugeMetricFamily(
-                f"facestats_{name}", f"{name.replace('_', ' ')} since the start", stats[name]
-            )
-        yield GaugeMetricFamily(
-            "facestats_cache_entries", "Number of answers in the cache", stats["cache_entries"]
-        )
+        cache = stats["cache_stats"]
+        counts = {
+            "processed": stats["processed_count"],
+            "errors": stats["error_count"],
+            "cache_hits": cache["hits"],
+            "cache_misses": cache["misses"],
+        }
+        for name, count in counts.items():
+            yield GaugeMetricFamily(f"facestats_{name}", f"{name.replace('_', ' ')} since the start", count)
+        yield GaugeMetricFamily("facestats_cache_entries", "Number of answers in the cache", cache["entries"])

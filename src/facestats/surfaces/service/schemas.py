@@ -25,6 +25,8 @@ class Answer(BaseModel):
                 "attributes": {"Age": "young adult", "Hair_Color": "brown"},
                 "processing_time": 0.05,
                 "error": None,
+                "model": {"picture": "ViT-B-32-quickgelu/openai@1a2b3c4d5e6f"},
+                "warning": None,
                 "status": "ok",
                 "scores": None,
             }
@@ -35,6 +37,8 @@ class Answer(BaseModel):
     attributes: dict[str, str | None]
     processing_time: float
     error: str | None
+    model: dict[str, str] = Field(description="Which model saw the picture, and which one read the text.")
+    warning: str | None = Field(description="Why the labels cannot be trusted: toy models gave them.")
     status: str
     scores: dict[str, dict[str, Any]] | None = None
 
