@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY
-from facestats.inputs.datasets import content_ids, is_dataset, read_dataset
+from facestats.inputs.dataset_rows import content_ids
+from facestats.inputs.dataset_sources import is_dataset, read_source
 from facestats.inputs.listing import list_images
 from facestats.inputs.metadata import metadata_files, picture_id
 from facestats.inputs.textfiles import (
@@ -78,7 +79,7 @@ def list_captions(
     if path.is_file():
         return _texts_of_file(path, text=text, encoding=encoding)
     if is_dataset(source):
-        batches = [batch.select(KEY, "text") for batch in read_dataset(str(source), split=split, text=text)]
+        batches = [batch.select(KEY, "text") for batch in read_source(str(source), split=split, text=text)]
         return pl.concat(batches) if batches else pl.DataFrame(schema={KEY: pl.String, "text": pl.String})
     return _captions_of_pictures(path, text=text, encoding=encoding)
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import os
 
 METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
+RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
 
 
 def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
@@ -29,7 +29,7 @@ def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
     parts = [
         frame.select(column=pl.lit(c), value=pl.col(c).cast(pl.String).replace("", None))
         for c in frame.columns
-        if any(word in c.lower() for word in _RIGHTS)
+        if any(word in c.lower() for word in RIGHTS)
     ]
     if not parts:
         return pl.DataFrame(schema={"column": pl.String, "value": pl.String, "n": pl.UInt32})

@@ -26,7 +26,20 @@ def facestats(*args, cwd=ROOT):
 def test_help_names_the_commands():
     out = facestats("--help")
     assert out.returncode == 0
-    for command in ("run", "status", "extract", "explore", "rate", "audit", "app", "serve", "doctor", "demo", "init", "notebooks"):
+    for command in (
+        "run",
+        "status",
+        "extract",
+        "explore",
+        "rate",
+        "audit",
+        "app",
+        "serve",
+        "doctor",
+        "demo",
+        "init",
+        "notebooks",
+    ):
         assert command in out.stdout
 
 

@@ -15,6 +15,8 @@ import pytest
 
 import facestats as fs
 from facestats.core.config import ConfigError
+from facestats.inputs.textfiles import CaptionError
+from facestats.pictures.decode import PictureError
 from facestats.surfaces.cli import extract as work
 from facestats.surfaces.cli.commands import app
 from facestats.surfaces.cli.extract_output import open_output
@@ -90,9 +92,11 @@ def test_one_source_is_named_and_options_that_do_nothing_are_refused(tmp_path):
         work.list_inputs(None, None)
     with pytest.raises(ConfigError, match="name one source"):
         work.list_inputs(None, ["a"], directory=tmp_path)
-    with pytest.raises(ConfigError, match="--samples limits the inputs of a --directory"):
+    with pytest.raises(ConfigError, match="--samples 3 belongs to --directory"):
         work.list_inputs(None, ["a"], samples=3)
-    with pytest.raises(ConfigError, match="--split train needs a --dataset"):
+    with pytest.raises(
+        ConfigError, match="--split train belongs to --dataset, and the source is --directory"
+    ):
         work.list_inputs(None, None, directory=tmp_path, split="train")
     inputs = work.list_inputs([Path("a.jpg")], ["a man"])
     assert (list(inputs.items), inputs.total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
@@ -113,6 +117,8 @@ def test_inputs_that_are_named_have_names_of_their_own():
         "text 2",
     ]
     assert inputs.items[-1].text == "caf?"
+    again = work.list_inputs([Path("a"), Path("a"), Path("a-2")]).items
+    assert [item.id for item in again] == ["a", "a-2", "a-2-2"]
 
 
 def test_a_name_that_is_not_utf8_costs_no_answer(pipeline, tmp_path):
@@ -142,6 +148,102 @@ def test_a_data_set_is_streamed(tmp_path):
     items = list(work.stream_items(str(tmp_path), limit=2))
     assert len(items) == 2
     assert all(isinstance(item.image, bytes) for item in items)
+
+
+def test_a_file_of_texts_is_read_with_its_columns(tmp_path):
+    file = tmp_path / "captions.csv"
+    file.write_text("nr,caption,other\n7,a man,x\n8,a woman,y\n")
+    named = work.list_inputs(text_file=file, id_column="nr", text_column="caption")
+    assert list(named.items) == [Item("7", None, "a man"), Item("8", None, "a woman")]
+    assert not named.has_pictures
+    assert [item.text for item in work.list_inputs(text_file=file).items] == ["a man", "a woman"]
+    assert [item.text for item in work.list_inputs(text_file=file, text_column="other", samples=1).items] == [
+        "x"
+    ]
+    for name, table in (("t.tsv", "nr\tcaption\n7\ta man\n"), ("t.jsonl", '{"nr": 7, "caption": "a man"}\n')):
+        (tmp_path / name).write_text(table)
+        items = work.list_inputs(text_file=tmp_path / name, id_column="nr").items
+        assert list(items) == [Item("7", None, "a man")]
+    pl.DataFrame({"nr": [7], "caption": ["a man"]}).write_parquet(tmp_path / "t.parquet")
+    assert next(iter(work.list_inputs(text_file=tmp_path / "t.parquet", id_column="nr").items)).id == "7"
+    (tmp_path / "t.txt").write_text("a man\na woman\n")
+    assert [item.text for item in work.list_inputs(text_file=tmp_path / "t.txt").items] == [
+        "a man",
+        "a woman",
+    ]
+
+
+def test_columns_of_texts_that_cannot_be_used_are_named(tmp_path):
+    file = tmp_path / "captions.csv"
+    file.write_text("nr,caption\n7,a man\n7,a woman\n,a child\n")
+    with pytest.raises(CaptionError, match=r"1 rows without a name and 1 names twice, such as '7'"):
+        work.list_inputs(text_file=file, id_column="nr")
+    with pytest.raises(CaptionError, match=r"no column 'id'; it has \['nr', 'caption'\]"):
+        work.list_inputs(text_file=file, id_column="id")
+    with pytest.raises(FileNotFoundError, match=r"gone\.csv: this is no file"):
+        work.list_inputs(text_file=tmp_path / "gone.csv")
+    with pytest.raises(FileNotFoundError, match="--directory"):
+        work.list_inputs(text_file=tmp_path)
+    (tmp_path / "empty.csv").write_text("caption\n")
+    with pytest.raises(FileNotFoundError, match="there is no text"):
+        work.list_inputs(text_file=tmp_path / "empty.csv")
+
+
+def test_a_file_in_the_place_of_a_text_or_data_set_is_refused_with_the_option_to_use(tmp_path):
+    file, picture = tmp_path / "captions.csv", tmp_path / "a.jpg"
+    file.write_text("caption\na man\n")
+    picture.write_bytes(b"")
+    with pytest.raises(ConfigError, match=r"this is a file: use --texts .*captions\.csv"):
+        work.list_inputs(None, [str(file)])
+    with pytest.raises(ConfigError, match=r"use --image .*a\.jpg"):
+        work.list_inputs(None, [str(picture)])
+    with pytest.raises(ConfigError, match=r"use --texts .*captions\.csv"):
+        work.list_inputs(dataset=str(file))
+    with pytest.raises(FileNotFoundError, match="no file or folder"):
+        work.list_inputs(dataset="captions.csv")
+    assert work.list_inputs(None, ["x" * 5000, "\0"]).total == 2
+    with pytest.raises(ConfigError, match="--id-column nr belongs to --texts, and the source is --dataset"):
+        work.list_inputs(dataset="org/name", id_column="nr")
+
+
+def test_what_is_read_and_left_out_is_said_and_nothing_is_exit_4(tmp_path, capsys):
+    draw_faces(tmp_path / "train", n_faces=2)
+    draw_faces(tmp_path / "test", n_faces=2)
+    n = len(list(work.list_inputs(dataset=str(tmp_path)).items))
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f"reading split 'train': {n} pictures; left out: split 'test'" in said.err
+    (tmp_path / "none").mkdir()
+    with pytest.raises(SystemExit) as ended:
+        app(["extract", "--dataset", str(tmp_path / "none")])
+    assert ended.value.code == 4
+
+
+def test_a_picture_that_cannot_be_read_is_an_answer_with_its_error(pipeline):
+    stream = io.StringIO()
+    problem = PictureError("too_large", "the picture has 200 MB, limit 100 MB; make it smaller")
+    items = [Item("big.jpg", problem), Item("big.jpg with a text", problem, "a person with red hair")]
+    work.extract(pipeline, items, None, stream=stream)
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert first["error"] == second["error"] == str(problem)
+    assert second["attributes"]["Hair_Color"] == "red"
+
+
+class NoEncoder(FakeEncoder):
+    @property
+    def name(self):
+        pytest.fail("the model for pictures is not needed for a text")
+
+
+@pytest.mark.parametrize("name", [None, "out.jsonl"])
+def test_a_text_needs_no_model_for_pictures(tmp_path, name):
+    config = fs.load_config(DEMO).model_copy(update={"data_dir": tmp_path / "data"})
+    models = {"landmarker": FakeLandmarker(), "encoder": NoEncoder(), "classifier": FakeTextClassifier()}
+    pipeline = fs.CharacterPipeline(config, use_cache=True, **models)
+    for _ in range(2):
+        out = name and tmp_path / name
+        counts = work.extract(pipeline, texts(2), out, stream=io.StringIO(), has_pictures=False)
+        assert (counts.done, counts.failed) == (2, 0)
 
 
 def command(*arguments):
@@ -253,3 +355,18 @@ def test_a_second_command_on_one_output_is_exit_6_and_other_settings_are_exit_7(
     )
     assert other.returncode == 7, other.stderr
     assert len(other.stderr.strip().splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_a_text_loads_no_library_for_pictures_or_data_sets(tmp_path):
+    code = (
+        "import atexit, sys\n"
+        "others = {'open_clip', 'mediapipe', 'datasets', 'sklearn', 'matplotlib', 'umap'}\n"
+        "atexit.register(lambda: print(*others & set(sys.modules), file=sys.stderr))\n"
+        f"sys.argv = ['facestats', 'extract', '--text', 'an elderly man', '--config', {str(project(tmp_path))!r}]\n"
+        "from facestats.surfaces.cli.commands import app\n"
+        "app()\n"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr.strip() == ""
+    assert json.loads(run.stdout)["attributes"]["Age"] == "elderly"

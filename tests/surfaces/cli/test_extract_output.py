@@ -45,7 +45,7 @@ def raw(tmp_path):
     return tmp_path / "raw"
 
 
-@pytest.fixture(params=["out.jsonl", "out.parquet"])
+@pytest.fixture(params=["out.jsonl", "out.parquet", "out.csv", "out.xlsx"])
 def out(request, tmp_path):
     return tmp_path / request.param
 
@@ -85,7 +85,7 @@ def test_more_inputs_of_new_names_go_on(pipeline, tmp_path):
     assert ids(out) == ["text 1", "text 2"]
 
 
-@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet"])
+@pytest.mark.parametrize("name", ["out.jsonl", "out.parquet", "out.csv"])
 def test_other_sources_and_settings_are_errors_that_name_what_changed(pipeline, raw, tmp_path, name):
     out, other = tmp_path / name, tmp_path / "other"
     draw_faces(other, n_faces=3)
@@ -139,8 +139,9 @@ def test_a_picture_that_was_named_and_changed_is_the_same_error(pipeline, raw, t
         run(pipeline, work.list_inputs(pictures, None), out)
 
 
-def test_a_finished_table_is_not_taken_for_that_of_other_pictures(pipeline, raw, tmp_path):
-    out = tmp_path / "out.parquet"
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv", "out.xlsx"])
+def test_a_finished_table_is_not_taken_for_that_of_other_pictures(pipeline, raw, tmp_path, name):
+    out = tmp_path / name
     run(pipeline, work.list_inputs(directory=raw), out)
     assert run(pipeline, work.list_inputs(directory=raw), out).from_before == len(work.list_directory(raw))
     draw_faces(raw / "more", n_faces=1)
@@ -265,8 +266,9 @@ def test_a_picture_that_changes_while_it_is_labelled_is_labelled_again(pipeline,
         assert output.needs(item)
 
 
-def test_an_empty_table_is_a_table(pipeline, tmp_path):
-    out = tmp_path / "out.parquet"
+@pytest.mark.parametrize("name", ["out.parquet", "out.csv", "out.xlsx"])
+def test_an_empty_table_is_a_table(pipeline, tmp_path, name):
+    out = tmp_path / name
     assert work.extract(pipeline, [], out, stream=sys.stdout).done == 0
     assert work.extract(pipeline, [], out, stream=sys.stdout).done == 0
 
@@ -291,3 +293,45 @@ def test_a_full_disk_is_exit_5_and_what_was_written_counts(pipeline, tmp_path, r
     run(pipeline, inputs, out)
     assert ids(out) == [item.id for item in inputs.items]
     assert len({json.dumps(a["attributes"]) for a in answers(out)}) == 1
+
+
+@pytest.mark.parametrize("name", ["out.csv", "out.xlsx", "out.CSV"])
+def test_a_table_that_a_kill_prevented_is_made_from_the_answers(pipeline, tmp_path, name):
+    out = tmp_path / name
+    inputs = texts("a person with red hair", "an elderly man")
+    run(pipeline, inputs, out)
+    table = out.read_bytes()
+    made_from = {"source": inputs.source, "scores": False, "recipe": pipeline.labeller.recipe()}
+    out.unlink()
+    with open_output(out, made_from) as output:  # answered, but no table is written
+        list(map(output.needs, inputs.items))
+        output.add(pipeline.process_batch(inputs.items), scores=False)
+    assert not out.exists()
+    assert run(pipeline, inputs, out).from_before == 2
+    if out.suffix != ".xlsx":  # an Excel file holds its time
+        assert out.read_bytes() == table
+    assert {p.name for p in tmp_path.iterdir() if p.is_file()} == {name, f".{name}.lock", f".{name}.about"}
+
+
+def test_a_csv_is_a_csv_and_no_id_is_a_formula(pipeline, tmp_path):
+    out = tmp_path / "out.csv"
+    items = [Item("=cmd|' /C calc'!A0", None, "a person with red hair"), Item("-1", None, "an elderly man")]
+    work.extract(pipeline, items, out, stream=sys.stdout)
+    table = pl.read_csv(out)
+    assert table["image_id"].to_list() == ["'=cmd|' /C calc'!A0", "'-1"]
+    assert table["Hair_Color"].to_list() == ["red", None]
+
+
+def test_a_csv_of_somebody_else_is_named_and_not_touched(pipeline, tmp_path):
+    out = tmp_path / "mine.csv"
+    out.write_text("my,diary\n")
+    with pytest.raises(FileExistsError, match="is not a table of facestats extract"):
+        run(pipeline, texts("a"), out)
+    assert out.read_text() == "my,diary\n"
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.json", "out", "out.xls", "out.csv.gz"])
+def test_an_end_that_says_nothing_is_refused_with_those_that_do(pipeline, tmp_path, name):
+    with pytest.raises(ConfigError, match=r"use out[.\w]*\.jsonl for JSON Lines, .*\.xlsx or .*\.parquet"):
+        run(pipeline, texts("a"), tmp_path / name)
+    assert not list(tmp_path.glob("*out*"))

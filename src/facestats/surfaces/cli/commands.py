@@ -16,42 +16,10 @@ import typer
 
 import facestats as fs
 from facestats.core.config import load_config
-from facestats.core.config_source import ConfigSource, find_config
-from facestats.core.display import format_value
-from facestats.surfaces.cli.exit_codes import (
-    EPILOG,
-    Commands,
-    end_without_teardown,
-    exit_with,
-    signals_as_exceptions,
-)
-
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    epilog=EPILOG,
-    help="From a folder of face or character pictures to tables, maps and average faces.",
-)
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="A YAML file, or the folder of a project; by default $FACESTATS_CONFIG, else the nearest facestats.yaml.",
-    ),
-]
-DemoOption = Annotated[
-    bool, typer.Option("--demo", help="Use the demo: drawn characters and toy models, no download.")
-]
-
-
-def _find(config: Path | None, *, demo: bool) -> ConfigSource:
-    """Find the configuration; where the command does not name it, say once which one it is."""
-    source = find_config(config, demo=demo)
-    if config is None:
-        typer.echo(f"facestats: configuration {source}", err=True)
-    return source
+from facestats.core.config_source import find_config
+from facestats.surfaces.cli import doors  # noqa: F401 - adds its commands
+from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
+from facestats.surfaces.cli.exit_codes import end_without_teardown, exit_with, signals_as_exceptions
 
 
 @app.command()
@@ -71,27 +39,26 @@ def run(
     from facestats.surfaces.notebooks.run import run_notebooks
 
     parameters = {"retry_failed": True} if retry_failed else {}
-    run_notebooks(_find(config, demo=demo), first=first, last=last, parameters=parameters)
+    run_notebooks(find(config, demo=demo), first=first, last=last, parameters=parameters)
 
 
 @app.command()
-def status(config: ConfigOption = None) -> None:
-    """List every table: its rows, its failed rows, whether it is fresh or stale, and why.
+def status(config: ConfigOption = None, demo: DemoOption = False) -> None:
+    """List every table: its rows, its failed rows, whether it is fresh or stale, why, and the command that mends it.
 
-    Example: facestats status --config config/default.yaml
+    Example: facestats status
     """
-    from facestats.surfaces.notebooks.expected_tables import expected_tables
+    from facestats.surfaces.cli.status import describe_tables
 
-    settings = fs.load_config(find_config(config))
-    table = fs.Store(settings.data_dir).status(expected_tables(settings))
-    for row in [table.columns, *table.rows()]:
-        name, rows, failed, state, why = map(format_value, row)
-        typer.echo(f"{name:<12} {rows:>9} {failed:>7}  {state:<8} {why}".rstrip())
+    for line in describe_tables(load_config(find(config, demo=demo))):
+        typer.echo(line)
 
 
 @app.command()
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder of the project; it is made if it is missing.")] = Path(),
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of the project; it is made if it is missing.")
+    ] = Path(),
 ) -> None:
     """Make a project of your own: facestats.yaml, attributes.yaml, notebooks, and data/raw for the pictures.
 
@@ -115,11 +82,13 @@ def notebooks(config: ConfigOption = None, demo: DemoOption = False) -> None:
     from facestats.surfaces.notebooks.run import find_notebooks
     from facestats.surfaces.project.load import draw_demo
 
-    source = _find(config, demo=demo)
+    source = find(config, demo=demo)
     draw_demo(load_config(source))
     folder = find_notebooks(source)[0].parent
     if importlib.util.find_spec("jupyterlab") is None:
-        exit_with(5, "the notebooks need a package that is not installed (jupyterlab): pip install jupyterlab")
+        exit_with(
+            5, "the notebooks need a package that is not installed (jupyterlab): pip install jupyterlab"
+        )
     command = [sys.executable, "-m", "jupyterlab", str(folder)]
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, env={**os.environ, **source.variables}, check=False).returncode)
@@ -138,144 +107,6 @@ def demo(
     from facestats.demo.gallery import write_gallery
 
     write_gallery(out, n=n, seed=seed)
-
-
-@app.command()
-def extract(  # noqa: PLR0913, PLR0917 - each is an option
-    image: Annotated[
-        list[Path] | None, typer.Option("--image", "-i", help="A picture; may be repeated.")
-    ] = None,
-    text: Annotated[list[str] | None, typer.Option("--text", "-t", help="A text; may be repeated.")] = None,
-    directory: Annotated[
-        Path | None,
-        typer.Option("--directory", "-d", help="A folder; all pictures in it and below it are labelled."),
-    ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="A Hugging Face data set: org/name or a local folder.")
-    ] = None,
-    split: Annotated[
-        str | None, typer.Option("--split", help="Split of the data set, such as train.")
-    ] = None,
-    samples: Annotated[
-        int | None,
-        typer.Option(
-            "--samples", min=1, help="Number of inputs to take from the folder or data set, at most."
-        ),
-    ] = None,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Number of inputs labelled together.")
-    ] = 64,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            help="File to write: JSON Lines, or .parquet. An earlier run with the same inputs and settings is continued.",
-        ),
-    ] = None,
-    scores: Annotated[bool, typer.Option("--scores", help="Add scores, sources and probabilities.")] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither read nor write the cache of answers.")
-    ] = False,
-    config: ConfigOption = None,
-) -> None:
-    """Label pictures, texts, a folder or a data set; one line of JSON per input on standard output or in a file.
-
-    One --image and one --text together are one input. An input that fails is in the output, with its error. Examples:
-
-    facestats extract --image anna.jpg --scores
-
-    facestats extract --text "an elderly man with a white beard"
-
-    facestats extract --directory pictures --out labels.jsonl
-
-    facestats extract --dataset org/name --samples 1000 --out labels.parquet
-    """
-    from facestats.surfaces.cli import extract as work
-
-    inputs = work.list_inputs(
-        image, text, directory=directory, dataset=dataset, split=split, samples=samples, batch_size=batch_size
-    )
-    pipeline = fs.CharacterPipeline(find_config(config), not no_cache)
-    counts = work.extract(
-        pipeline,
-        inputs.items,
-        out,
-        stream=sys.stdout,
-        batch_size=batch_size,
-        scores=scores,
-        total=inputs.total,
-        source=inputs.source,
-    )
-    if counts.failed:
-        typer.echo(
-            f"facestats: {counts.failed:,} of {counts.done:,} inputs failed; the output holds the error of each",
-            err=True,
-        )
-    if counts.too_many_failed:
-        raise typer.Exit(3)
-
-
-@app.command(name="app")
-def page(
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 7860,
-    open_to_all: Annotated[
-        bool, typer.Option("--i-know", help="Let other machines in without a password.")
-    ] = False,
-    config: ConfigOption = None,
-    demo: DemoOption = False,
-) -> None:
-    """Serve the web page. If $FACESTATS_PASSWORD is set, the user facestats logs in with that password.
-
-    Example: facestats app --demo
-    """
-    from facestats.surfaces.page.start import open_page
-
-    pipeline = fs.CharacterPipeline(load_config(_find(config, demo=demo)))
-    open_page(pipeline, host=host, port=port, open_to_all=open_to_all)
-
-
-@app.command()
-def serve(
-    *,
-    host: Annotated[str, typer.Option("--host", help="Address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=1, max=65535, help="Port to listen on.")] = 8000,
-    batch_size: Annotated[
-        int, typer.Option("--batch-size", min=1, help="Number of inputs labelled together.")
-    ] = 16,
-    seconds: Annotated[
-        float,
-        typer.Option(
-            "--seconds",
-            min=1,
-            help="Longest wait for an answer, in seconds; after that the answer is 503. A whole batch must be done by"
-            " then: BART-large on 2 cores takes 4 seconds for a text and 70 for 16.",
-        ),
-    ] = 60,
-    open_to_all: Annotated[
-        bool, typer.Option("--i-know", help="Let other machines in without a key.")
-    ] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Neither read nor write the cache of answers.")
-    ] = False,
-    config: ConfigOption = None,
-    demo: DemoOption = False,
-) -> None:
-    """Serve POST /extract over HTTP, with documentation at /docs. If $FACESTATS_API_KEY is set, requests need that key.
-
-    Example: FACESTATS_API_KEY=... facestats serve --host 0.0.0.0
-    """
-    from facestats.surfaces.service.start import serve as start
-
-    start(
-        fs.CharacterPipeline(load_config(_find(config, demo=demo)), not no_cache),
-        host=host,
-        port=port,
-        batch_size=batch_size,
-        seconds=seconds,
-        open_to_all=open_to_all,
-    )
 
 
 @app.command()
@@ -315,7 +146,7 @@ def explore(
     """
     from facestats.surfaces.notebooks.explore import atlas_command, named_faces, write_explore_table
 
-    settings = load_config(_find(config, demo=demo))
+    settings = load_config(find(config, demo=demo))
     store = fs.Store(settings.data_dir)
     faces = named_faces(store, list(settings.attributes))
     target = settings.report_dir / "explore.parquet"
@@ -343,7 +174,7 @@ def rate(
 
     Example: facestats rate --model data/demo/models/attractiveness
     """
-    settings = load_config(_find(config, demo=demo))
+    settings = load_config(find(config, demo=demo))
     store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
     trained = fs.ratings.load_model(model, encoder=clip.name)
     landmarks = store.scan("faces").select("image_id", "landmarks")
@@ -366,7 +197,7 @@ def audit(
     """
     from facestats.surfaces.notebooks.run import run_notebooks
 
-    source = _find(config, demo=demo)
+    source = find(config, demo=demo)
     settings = load_config(source)
     if truth is not None:
         # an error in the file is reported here, before the run

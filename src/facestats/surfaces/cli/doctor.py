@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import platform
 import shutil
 import sys
@@ -102,6 +103,7 @@ def _device() -> Finding:
 
 def _models(settings: Config) -> Iterator[Finding]:
     try:
+        importlib.import_module("cv2")  # needs libraries of the system
         models = fs.models
         landmarks = models.landmarker(settings.faces).name
     except (ImportError, OSError) as error:
@@ -149,5 +151,9 @@ def _disk(settings: Config) -> Finding:
 def _pictures(settings: Config) -> str:
     if settings.raw_dir.is_dir():
         return str(settings.raw_dir)
-    how = f"{settings.command('run')} draws the pictures" if settings.demo else "put your pictures there, or set raw_dir"
+    how = (
+        f"{settings.command('run')} draws the pictures"
+        if settings.demo
+        else "put your pictures there, or set raw_dir"
+    )
     return f"{settings.raw_dir} does not exist yet: {how}"

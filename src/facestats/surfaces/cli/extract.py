@@ -1,23 +1,26 @@
-"""Label pictures, texts, folders and data sets from the command line, as JSON Lines or Parquet; a run can be resumed."""
+"""Label pictures, texts, folders and data sets from the command line; a run can be resumed."""
 
 from __future__ import annotations
 
 import sys
-from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TextIO
+
+import polars as pl
 
 from facestats.core.config import ConfigError
 from facestats.core.progress import advance, progress_bar, say
 from facestats.core.tables import KEY
 from facestats.inputs.captions import list_captions
-from facestats.inputs.datasets import BATCH, read_dataset
-from facestats.inputs.listing import list_images
-from facestats.inputs.textfiles import as_text
+from facestats.inputs.dataset_sources import BATCH
+from facestats.inputs.datasets import read_dataset
+from facestats.inputs.listing import SUFFIXES, list_images
+from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, as_text, pick_column, read_table
+from facestats.pictures.decode import PictureError
 from facestats.pictures.paths import path_text
-from facestats.surfaces.cli.extract_output import NAMED, open_output
-from facestats.surfaces.pipeline.pipeline import Item
+from facestats.surfaces.cli.extract_output import NAMED, check_output, open_output
+from facestats.surfaces.pipeline.items import Item, distinct_ids
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -49,15 +52,19 @@ class Inputs:
     items: Iterable[Item] = field(repr=False)
     total: int | None
     source: str
+    has_pictures: bool = True
 
 
-def list_inputs(
+def list_inputs(  # noqa: PLR0913 - each is an option
     images: list[Path] | None = None,
     texts: list[str] | None = None,
     *,
     directory: Path | None = None,
     dataset: str | None = None,
     split: str | None = None,
+    text_file: Path | None = None,
+    id_column: str | None = None,
+    text_column: str | None = None,
     samples: int | None = None,
     batch_size: int = BATCH,
 ) -> Inputs:
@@ -70,36 +77,92 @@ def list_inputs(
     directory
         A folder of pictures.
     dataset, split
-        A Hugging Face data set, and which split of it.
+        A data set, and which split of it.
+    text_file, id_column
+        A table of texts, and which column of it names them.
+    text_column
+        The column of the texts in the table or data set.
     samples
-        Number of inputs to take from a folder or data set, at most.
+        Number of inputs to take from a folder, data set or table, at most.
     batch_size
         Number of rows of a data set in memory at a time.
 
     Raises
     ------
     ConfigError
-        If no source is named, or several kinds of sources, or an option that does not belong to the source.
+        If no source is named, or several kinds of sources, or an option that does not belong to the source, or a file
+        as the wrong kind of source.
+    FileNotFoundError
+        If a folder, data set or table does not exist or holds nothing.
     """
-    if sum([bool(images or texts), directory is not None, dataset is not None]) != 1:
-        msg = "name one source: --image and --text, or --directory, or --dataset (facestats extract --help)"
+    sources = {
+        "--image and --text": bool(images or texts),
+        "--texts": text_file is not None,
+        "--directory": directory is not None,
+        "--dataset": dataset is not None,
+    }
+    if sum(sources.values()) != 1:
+        *names, last = sources
+        msg = f"name one source: {', or '.join(names)}, or {last} (facestats extract --help)"
         raise ConfigError(msg)
-    if split is not None and dataset is None:
-        msg = f"--split {split} needs a --dataset, and none is named; leave --split out, or name a --dataset"
-        raise ConfigError(msg)
+    named = next(name for name, is_named in sources.items() if is_named)
+    options = {"--split": split, "--id-column": id_column, "--text-column": text_column, "--samples": samples}
+    for option, value in options.items():
+        _check_option(option, value, named)
     if directory is not None:
         items = list_directory(directory)[:samples]
         return Inputs(items, len(items), f"directory {path_text(directory.resolve())}")
+    if text_file is not None:
+        items = list_texts(text_file, id_column=id_column, text_column=text_column)[:samples]
+        chosen = [f"{name} {value}" for name, value in list(options.items())[1:3] if value is not None]
+        source = ", ".join([f"texts {path_text(text_file.resolve())}", *chosen])
+        return Inputs(items, len(items), source, has_pictures=False)
     if dataset is not None:
-        rows = stream_items(dataset, split=split, limit=samples, batch_size=batch_size)
-        folder = Path(dataset).expanduser()
-        name = path_text(folder.resolve()) if folder.is_dir() else dataset
+        _check_dataset(dataset)
+        rows = stream_items(dataset, split=split, text=text_column, limit=samples, batch_size=batch_size)
+        path = Path(dataset).expanduser()
+        name = path_text(path.resolve()) if path.exists() else dataset
         return Inputs(rows, samples, f"data set {name}, {split or 'first split'}")
-    if samples is not None:
-        msg = "--samples limits the inputs of a --directory or --dataset; leave it out where inputs are named one by one"
-        raise ConfigError(msg)
+    for text in texts or []:
+        _check_text(text)
     items = _name_inputs(images or [], [str(as_text(text)) for text in texts or []])
     return Inputs(items, len(items), NAMED)
+
+
+_BELONGS_TO = {
+    "--split": ("--dataset",),
+    "--id-column": ("--texts",),
+    "--text-column": ("--texts", "--dataset"),
+    "--samples": ("--directory", "--dataset", "--texts"),
+}
+
+
+def _check_option(option: str, value: object, source: str) -> None:
+    """Raise ConfigError if an option is given that the source does not have."""
+    owners = _BELONGS_TO[option]
+    if value is not None and source not in owners:
+        msg = f"{option} {value} belongs to {' or '.join(owners)}, and the source is {source}; leave {option} out"
+        raise ConfigError(msg)
+
+
+def _check_dataset(dataset: str) -> None:
+    """Raise ConfigError if a table of texts is named as a data set."""
+    path = Path(dataset).expanduser()
+    if path.suffix.lower() in READERS and path.suffix.lower() != ".parquet" and path.is_file():
+        msg = f"{dataset} is a file of texts: use --texts {dataset}"
+        raise ConfigError(msg)
+
+
+def _check_text(text: str) -> None:
+    """Raise ConfigError if a text is the name of a file."""
+    try:
+        is_file = Path(text).expanduser().is_file()
+    except (OSError, ValueError, RuntimeError):  # no file can have this name
+        return
+    if is_file:
+        option = "--image" if Path(text).suffix.lower() in SUFFIXES else "--texts"
+        msg = f"--text {text}: this is a file: use {option} {text}"
+        raise ConfigError(msg)
 
 
 def _name_inputs(pictures: list[Path], texts: list[str]) -> list[Item]:
@@ -108,12 +171,7 @@ def _name_inputs(pictures: list[Path], texts: list[str]) -> list[Item]:
         return [Item(path_text(pictures[0]), pictures[0], texts[0])]
     several = [Item(path_text(path), path) for path in pictures]
     several += [Item(f"text {i}", None, text) for i, text in enumerate(texts, start=1)]
-    seen: Counter[str] = Counter()
-    for i, item in enumerate(several):
-        seen[item.id] += 1
-        if seen[item.id] > 1:
-            several[i] = replace(item, id=f"{item.id}-{seen[item.id]}")
-    return several
+    return distinct_ids(several)
 
 
 def list_directory(folder: Path) -> list[Item]:
@@ -125,16 +183,63 @@ def list_directory(folder: Path) -> list[Item]:
     ]
 
 
+def list_texts(file: Path, *, id_column: str | None = None, text_column: str | None = None) -> list[Item]:
+    """List the texts of a table; without a column of names, a hash of each text names it."""
+    file = file.expanduser()
+    if not file.is_file():
+        kind = "a folder; use --directory or --dataset" if file.is_dir() else "no file; correct the path"
+        msg = f"--texts {file}: this is {kind}"
+        raise FileNotFoundError(msg)
+    if id_column is None:
+        frame = list_captions(file, text=text_column)
+    else:
+        table = read_table(file)
+        names = pick_column(table.columns, id_column, usual=(), where=file)
+        others = [column for column in table.columns if column != names]
+        words = pick_column(others, text_column, usual=TEXT_COLUMNS, where=file)
+        frame = table.select(
+            pl.col(names).cast(pl.String).alias(KEY), pl.col(words).cast(pl.String).alias("text")
+        )
+        empty = frame.filter(pl.col(KEY).fill_null("").str.strip_chars() == "").height
+        twice = frame.filter(pl.col(KEY).is_duplicated() & pl.col(KEY).is_not_null())[KEY]
+        if empty or twice.len():
+            found = [f"{empty:,} rows without a name"] if empty else []
+            found += [f"{twice.n_unique():,} names twice, such as {twice[0]!r}"] if twice.len() else []
+            msg = f"{file}: the column {id_column!r} must give every text its own name; it has {' and '.join(found)}"
+            raise CaptionError(msg)
+    if frame.is_empty():
+        msg = f"--texts {file}: there is no text in this file"
+        raise FileNotFoundError(msg)
+    return [Item(name, None, text) for name, text in frame.select(KEY, "text").iter_rows()]
+
+
 def stream_items(
-    source: str, *, split: str | None = None, limit: int | None = None, batch_size: int = BATCH
+    source: str,
+    *,
+    split: str | None = None,
+    text: str | None = None,
+    limit: int | None = None,
+    batch_size: int = BATCH,
 ) -> Iterator[Item]:
-    """Read the rows of a Hugging Face data set as inputs, with `batch_size` of them in memory at a time."""
-    for batch in read_dataset(source, split=split, n_rows=limit, batch_size=batch_size):
-        for name, text, image in batch.select(KEY, "text", "image").iter_rows():
-            yield Item(name, image, text)
+    """Read the rows of a data set as inputs, with `batch_size` of them in memory at a time; say what is read."""
+    batches = read_dataset(
+        source,
+        split=split,
+        text=text,
+        n_rows=limit,
+        batch_size=batch_size,
+        report=lambda line: say(f"{source}: {line}", file=sys.stderr),
+    )
+
+    def items() -> Iterator[Item]:
+        for batch in batches:
+            for name, said, image, status, error in batch.iter_rows():
+                yield Item(name, image if status is None else PictureError(status, error), said)
+
+    return items()
 
 
-def extract(
+def extract(  # noqa: PLR0913 - each is an option
     pipeline: CharacterPipeline,
     items: Iterable[Item],
     out: Path | None,
@@ -144,6 +249,7 @@ def extract(
     scores: bool = False,
     total: int | None = None,
     source: str = NAMED,
+    has_pictures: bool = True,
 ) -> Counts:
     """Label `items` batch by batch, and write one line of JSON for each.
 
@@ -155,7 +261,7 @@ def extract(
         Inputs with distinct ids.
     out
         A file of JSON Lines; if an earlier run began it with the same inputs and settings, this run continues it. A
-        ``.parquet`` file is written at the end. None writes to `stream`.
+        table (``.parquet``, ``.csv``, ``.xlsx``) is written at the end. None writes to `stream`.
     stream
         Where the lines go if `out` is None.
     batch_size
@@ -168,6 +274,8 @@ def extract(
         Where the items are from; an output holds items of one source. If an input has changed since it was answered,
         it is labelled again, and the new answer replaces the old one; inputs that are named one by one raise
         StateError instead, because their ids do not identify them.
+    has_pictures
+        Whether there are pictures among the items; if not, the models for pictures do not decide the answers.
 
     Returns
     -------
@@ -184,12 +292,19 @@ def extract(
         return _label(
             pipeline, items, StreamWriter(stream), scores=scores, batch_size=batch_size, total=total
         )
-    made_from = {"source": source, "scores": scores, "recipe": pipeline.labeller.recipe()}
+    check_output(out)  # before a model is looked up
+    made_from = {
+        "source": source,
+        "scores": scores,
+        "recipe": pipeline.labeller.recipe(pictures=has_pictures),
+    }
+    if pipeline.threshold is not None:
+        made_from["threshold"] = pipeline.threshold
     with open_output(out, made_from) as output:
         if output.complete:
-            errors = output.check_table(items)
+            done, failed = output.check_table(items)
             say(f"{out} exists and is complete; delete it to make it again", file=sys.stderr)
-            return Counts(len(errors), errors.count(), len(errors))
+            return Counts(done, failed, done)
         todo: Iterable[Item] = (item for item in items if output.needs(item))
         if isinstance(items, list):  # an error is raised before any work
             todo = list(todo)

@@ -1,8 +1,8 @@
 """The file that `facestats extract` writes: one run at a time writes it, and a later run with the same settings continues it.
 
 Two files lie beside it. ``.NAME.lock`` is locked by the run that writes. ``.NAME.notes`` holds in its first line what the
-answers are made from, then one line per answered input with a fingerprint of its content. Answers for a Parquet file
-are collected in ``.NAME.jsonl``.
+answers are made from, then one line per answered input with a fingerprint of its content. Answers for a table are
+collected in ``.NAME.jsonl``. A finished table keeps what it was made from: Parquet in itself, others in ``.NAME.about``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ import polars as pl
 from facestats.core.atomic_write import write_atomically
 from facestats.core.config import ConfigError
 from facestats.core.tables import KEY
+from facestats.pictures.decode import PictureError
 from facestats.pictures.paths import picture_path
 from facestats.store.fingerprint import explain_change
 from facestats.store.locks import exclusive_lock
 from facestats.store.table_files import META, READ_ERRORS, write_part
+from facestats.surfaces.spreadsheets import write_csv, write_excel
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,6 +35,9 @@ if TYPE_CHECKING:
 NAMED = "what --image and --text name"  # stored in outputs: another text would make them unusable
 ANOTHER = "choose another --out, or delete it"
 _LINE_START = b'{"id": '
+_LINES = (".jsonl", ".ndjson")
+_WRITERS = {".csv": write_csv, ".xlsx": write_excel}  # Parquet is written with what it was made from
+_TABLES = (".parquet", *_WRITERS)
 
 
 class StateError(ConfigError):
@@ -46,20 +51,21 @@ def open_output(out: Path, made_from: Mapping[str, Any]) -> Iterator[Output]:
     Parameters
     ----------
     out
-        A file of JSON Lines; a ``.parquet`` file is written at the end.
+        A file of JSON Lines (``.jsonl``, ``.ndjson``), or a table (``.parquet``, ``.csv``, ``.xlsx``), which is written
+        at the end.
     made_from
         What decides the answers, as JSON values: `source`, `scores` and `recipe`.
 
     Raises
     ------
+    ConfigError
+        If the suffix of `out` is none of these, or `out` is no regular file.
     StateError
         If the output was begun with something else.
     LockedError
         If another run writes the output.
     """
-    if out.exists() and not out.is_file():
-        msg = f"{out} is not a regular file; name a file, or leave out --out to write to standard output"
-        raise ConfigError(msg)
+    check_output(out)
     out = out.resolve() if out.is_symlink() else out  # one file under two names is one output
     out.parent.mkdir(parents=True, exist_ok=True)
     locks = [out.with_name(f".{out.name}.{end}") for end in ("lock", "owner")]
@@ -69,6 +75,17 @@ def open_output(out: Path, made_from: Mapping[str, Any]) -> Iterator[Output]:
             yield output
         finally:
             output.close()
+
+
+def check_output(out: Path) -> None:
+    """Raise ConfigError if `out` is no file that answers can be written to; the message names those that are."""
+    if out.exists() and not out.is_file():
+        msg = f"{out} is not a regular file; name a file, or leave out --out to write to standard output"
+        raise ConfigError(msg)
+    if out.suffix.lower() not in {*_LINES, *_TABLES}:
+        meant = f"{out.stem}.jsonl for JSON Lines, {out.stem}.csv, {out.stem}.xlsx or {out.stem}.parquet for a table"
+        msg = f"--out {out}: the end of the name says what to write, and {out.suffix or 'no end'!r} says nothing; use {meant}"
+        raise ConfigError(msg)
 
 
 class Output:
@@ -82,6 +99,7 @@ class Output:
         self.made_from = json.loads(json.dumps(made_from))
         self.answers = out.with_name(f".{out.name}.jsonl") if self._is_table else out
         self.notes = out.with_name(f".{out.name}.notes")
+        self.about = out.with_name(f".{out.name}.about")
         self.failed: dict[str, bool] = {}
         self._fingerprints: dict[str, str] = {}
         # taken before an input is read: if it changes while it is labelled, it is labelled again
@@ -93,31 +111,36 @@ class Output:
 
     @property
     def _is_table(self) -> bool:
-        return self.out.suffix == ".parquet"
+        return self.out.suffix.lower() in _TABLES
 
     @property
     def complete(self) -> bool:
         """Whether the output is a table that exists: a table is written only at the end."""
         return self._is_table and self.out.exists()
 
-    def check_table(self, items: Iterable[Item]) -> pl.Series:
-        """Compare the finished table with what would be made now, and return its column of errors.
+    def check_table(self, items: Iterable[Item]) -> tuple[int, int]:
+        """Compare the finished table with what would be made now, and return how many answers and errors it holds.
 
         Inputs are compared if they are a list; those of a data set, which come one after another, are not.
         """
         try:
-            meta = json.loads(pl.read_parquet_metadata(self.out)[META])
-            errors = pl.read_parquet(self.out, columns=["error"])["error"]
-        except READ_ERRORS as error:
+            meta = self._read_meta()
+            before, inputs, done, failed = (meta[name] for name in ("about", "inputs", "done", "failed"))
+        except (*READ_ERRORS, ValueError, TypeError) as error:
             msg = f"{self.out} is not a table of facestats extract ({_first_line(error)}); {ANOTHER}"
             raise FileExistsError(msg) from error
-        self._compare(meta.get("about"))
-        if isinstance(items, list) and meta["inputs"] != _digest({i.id: fingerprint_input(i) for i in items}):
+        self._compare(before)
+        if isinstance(items, list) and inputs != _digest({i.id: fingerprint_input(i) for i in items}):
             msg = f"{self.out} is complete, but since then inputs were added, changed or removed; {ANOTHER} to make it again"
             raise StateError(msg)
         for left in (self.answers, self.notes):  # a process killed at the last moment leaves them
             left.unlink(missing_ok=True)
-        return errors
+        return done, failed
+
+    def _read_meta(self) -> dict[str, Any]:
+        if self.out.suffix.lower() not in _WRITERS:
+            return json.loads(pl.read_parquet_metadata(self.out)[META])
+        return json.loads(self.about.read_bytes())
 
     def needs(self, item: Item) -> bool:
         """Whether an input has no answer yet, or has changed since it was answered.
@@ -162,11 +185,24 @@ class Output:
         if self._has_replaced:
             self._drop_replaced()
         if self._is_table:
-            inputs = _digest({name: self._fingerprints[name] for name in self.failed})
-            meta = {"source": "facestats extract", "about": self.made_from, "inputs": inputs}
-            write_part(_as_table(self.answers), self.out, meta)
+            self._write_table()
             self.answers.unlink()
             self.notes.unlink()
+
+    def _write_table(self) -> None:
+        """Write the table and what it was made from; the table comes last, because it says that all is there."""
+        inputs = _digest({name: self._fingerprints[name] for name in self.failed})
+        counts = {"done": len(self.failed), "failed": sum(self.failed.values())}
+        meta = {"source": "facestats extract", "about": self.made_from, "inputs": inputs, **counts}
+        write = _WRITERS.get(self.out.suffix.lower())
+        if write is None:
+            write_part(_as_table(self.answers), self.out, meta)
+        else:
+            write_atomically(self.about, json.dumps(meta))
+            try:
+                write(_as_table(self.answers), self.out)
+            except ValueError as error:  # larger than Excel can hold
+                raise ConfigError(str(error)) from error
 
     def _resume(self) -> None:
         """Read what exists, cut an incomplete line off its end, and open both files to append."""
@@ -234,6 +270,8 @@ def fingerprint_input(item: Item) -> str:
     held: Any = None
     if isinstance(item.image, bytes):
         held = hashlib.sha256(item.image).hexdigest()
+    elif isinstance(item.image, PictureError):
+        held = str(item.image)
     elif item.image is not None:
         path = picture_path(str(item.image))
         held = [os.path.abspath(path)]  # noqa: PTH100 - does not follow links: two links may stand for two inputs
@@ -271,6 +309,8 @@ def _as_table(answers: Path) -> pl.DataFrame:
         for line in opened:
             answer = json.loads(line)
             row = {KEY: answer["id"], "error": answer["error"], **answer["attributes"]}
+            if answer.get("warning"):  # of toy models
+                row["warning"] = answer["warning"]
             for title, label in answer.get("scores", {}).items():
                 row |= {f"{title}_{part}": label[part] for part in ("score", "source", "conflict")}
             rows.append(row)

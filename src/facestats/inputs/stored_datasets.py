@@ -1,0 +1,231 @@
+"""Data sets that are stored in other files than pictures: tars, tables, `save_to_disk`, the Hugging Face hub."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from facestats.inputs.dataset_rows import IMAGE_COLUMNS, Columns, Row, make_row, pick_columns, read_file
+from facestats.inputs.listing import SUFFIXES
+from facestats.inputs.splits import ALL, choose_split
+from facestats.inputs.tar_files import read_tar
+from facestats.inputs.textfiles import READERS, CaptionError, read_table
+from facestats.pictures.decode import PictureError
+
+if TYPE_CHECKING:
+    from collections import Counter
+    from collections.abc import Iterable, Iterator
+
+log = logging.getLogger(__name__)
+
+TAR = ".tar"
+PARQUET = ".parquet"
+ARROW_FILES = ("dataset_info.json", "dataset_dict.json")  # of `save_to_disk`
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_FILES = {*READERS, *SUFFIXES, TAR, PARQUET, ".json", ".arrow", ".gz", ".tgz", ".zip", ".xlsx", ".yaml"}
+_ROWS_AT_ONCE = 64
+
+
+def is_hub_name(source: str | os.PathLike[str]) -> bool:
+    """Return whether `source` is a name like ``org/name`` that is no path: what exists here is never looked up there.
+
+    A missing path is not a name either: one that begins with a point, a tilde or a folder that exists, or that ends
+    like a file.
+    """
+    name = str(source)
+    return (
+        isinstance(source, str)
+        and bool(_HUB_NAME.fullmatch(name))
+        and not Path(name).exists()
+        and not Path(name.partition("/")[0]).is_dir()
+        and Path(name).suffix.lower() not in _FILES
+    )
+
+
+def check_exists(path: Path, source: object) -> None:
+    """Raise FileNotFoundError if there is no such path."""
+    if path.exists():
+        return
+    where = f"there is no file or folder {str(source)!r} here. Correct the path"
+    msg = f"{where}; a data set of the Hugging Face hub is named org/name, such as nielsr/CelebA-faces"
+    raise FileNotFoundError(msg)
+
+
+def has_pictures(table: Path) -> bool:
+    """Return whether a Parquet file holds pictures itself."""
+    return bool(_pictures_in(_schema(table)))
+
+
+def read_files(
+    files: Iterable[Path],
+    root: Path,
+    *,
+    image: str | None,
+    text: str | None,
+    left_out: Counter[str],
+) -> Iterator[Row]:
+    """Read tars and tables one after another; the columns of every table are chosen before the first row is read."""
+    chosen = [(file, None if file.suffix == TAR else _choose(file, image, text)) for file in files]
+
+    def rows() -> Iterator[Row]:
+        for file, columns in chosen:
+            if columns is None:
+                prefix = "" if file == root else f"{file.relative_to(root).with_suffix('').as_posix()}/"
+                yield from read_tar(file, prefix=prefix, left_out=left_out)
+            elif file.suffix.lower() == PARQUET:
+                yield from _read_parquet(file, root if root.is_dir() else root.parent, columns)
+            else:
+                yield from (make_row(v, columns, Row) for v in read_table(file).iter_rows(named=True))
+
+    return rows()
+
+
+def open_arrow(
+    folder: Path, *, split: str | None, image: str | None, text: str | None
+) -> tuple[Iterator[Row], str, list[str]]:
+    """Open what `save_to_disk` of the library datasets wrote: its rows, the split that is read, and the others."""
+    datasets = _library()
+    try:
+        opened = datasets.load_from_disk(str(folder))
+    except (OSError, ValueError, RuntimeError) as error:
+        raise _cannot_open(folder, error) from error
+    splits = dict(opened) if isinstance(opened, dict) else {}
+    chosen = choose_split(splits, split, where=folder)
+    parts = list(splits.values()) if chosen == ALL else [splits[chosen]]
+    parts = parts or [opened]
+    return _chain(parts, folder, image, text), chosen, [name for name in splits if chosen not in {name, ALL}]
+
+
+def open_hub(
+    name: str, *, split: str | None, image: str | None, text: str | None
+) -> tuple[Iterator[Row], str, list[str]]:
+    """Open a data set of the Hugging Face hub as a stream: its rows, the split that is read, and the others."""
+    datasets = _library()
+    try:
+        opened = datasets.load_dataset(name, streaming=True)
+    except (OSError, ValueError, RuntimeError, ImportError) as error:
+        raise _cannot_open(name, error) from error
+    splits = dict(opened) if isinstance(opened, dict) else {"": opened}
+    chosen = choose_split(splits, split, where=name)
+    parts = list(splits.values()) if chosen == ALL else [splits[chosen]]
+    return _chain(parts, name, image, text), chosen, [other for other in splits if chosen not in {other, ALL}]
+
+
+def _choose(table: Path, image: str | None, text: str | None) -> Columns:
+    """Choose the columns of a table, and log them."""
+    if table.suffix.lower() == PARQUET:
+        schema = _schema(table)
+        columns = pick_columns(list(schema), _pictures_in(schema), image=image, text=text, where=table)
+    else:
+        columns = pick_columns(read_table(table).columns, [], image=None, text=text, where=table)
+    log.info("%s: reading pictures from column %r, texts from column %r", table, columns.image, columns.text)
+    return columns
+
+
+def _schema(table: Path) -> pl.Schema:
+    try:
+        return pl.Schema(pl.read_parquet_schema(table))
+    except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        msg = f"{table} cannot be read as Parquet: {str(error).splitlines()[0]}"
+        raise CaptionError(msg) from error
+
+
+def _pictures_in(schema: pl.Schema) -> list[str]:
+    """List the columns that hold pictures: bytes, or the structs of bytes and path of the library datasets."""
+    return [
+        name
+        for name, kind in schema.items()
+        if kind == pl.Binary
+        or (isinstance(kind, pl.Struct) and {"bytes", "path"} & {field.name for field in kind.fields})
+    ]
+
+
+def _read_parquet(file: Path, root: Path, columns: Columns) -> Iterator[Row]:
+    """Read a Parquet file part by part, with one group of its rows in memory at a time."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    def read(path: str) -> Row:
+        for folder in (file.parent, root):
+            found = Path(os.path.realpath(folder / path))
+            if found.is_file() and found.is_relative_to(os.path.realpath(root)):
+                return read_file(path, found)
+        text = f"the table names the picture {path!r}, and there is no such file below {root}"
+        return Row(path, problem=PictureError(status="vanished", text=text))
+
+    n = 0
+    try:
+        with pq.ParquetFile(file) as opened:
+            wanted = [column for column in columns if column]
+            for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
+                for values in batch.to_pylist():
+                    yield make_row(values, columns, read)
+                    n += 1
+    except (OSError, pa.ArrowException) as error:
+        first = str(error).splitlines()[0]
+        problem = PictureError(
+            status="corrupt", text=f"the table is damaged after {n:,} rows ({first}); copy it again"
+        )
+        yield Row(file.name, problem=problem)
+
+
+def _library() -> Any:
+    try:
+        import datasets
+    except ImportError as error:
+        error.add_note("Reading this data set needs the library datasets: pip install datasets")
+        raise
+    datasets.disable_progress_bars()
+    return datasets
+
+
+def _cannot_open(source: object, error: Exception) -> CaptionError:
+    first = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return CaptionError(
+        f"the data set {str(source)!r} cannot be opened: {first}. Give its name on the Hugging Face hub (org/name), or a"
+        " local folder; without network, only data sets that are already in HF_HOME can be read."
+    )
+
+
+def _chain(parts: list[Any], source: object, image: str | None, text: str | None) -> Iterator[Row]:
+    """Read data sets of the library datasets one after another; the columns are chosen at once."""
+    chosen = []
+    for part in parts:
+        columns = list(part.features or next(iter(part), {}))
+        pictures = [c for c in columns if type((part.features or {}).get(c)).__name__ == "Image"]
+        pictures = pictures or [c for c in columns if c.lower() in IMAGE_COLUMNS]
+        found = pick_columns(columns, pictures, image=image, text=text, where=source)
+        log.info("%s: reading pictures from column %r, texts from column %r", source, found.image, found.text)
+        chosen.append((_undecoded(part, found), found))
+
+    def rows() -> Iterator[Row]:
+        n = 0
+        try:
+            for part, columns in chosen:
+                for values in part:
+                    yield make_row(values, columns, lambda path: read_file(_inside(path), path))
+                    n += 1
+        except (OSError, ValueError, RuntimeError) as error:
+            msg = f"the data set {str(source)!r} could not be read after {n} rows: {error}. Run again to continue."
+            raise CaptionError(msg) from error
+
+    return rows()
+
+
+def _undecoded(part: Any, columns: Columns) -> Any:
+    """Keep the columns to read, and leave pictures encoded, so that a broken one does not end the stream."""
+    import datasets
+
+    part = part.select_columns([column for column in columns if column])
+    return part.cast_column(columns.image, datasets.Image(decode=False)) if columns.image else part
+
+
+def _inside(path: str) -> str:
+    """Name a picture by its path within an archive, or by its file name."""
+    inside = path.rpartition("::")[0].rpartition("//")[2] or path
+    return Path(inside).name if Path(inside).is_absolute() or "://" in inside else inside

@@ -1,0 +1,32 @@
+"""The lines of ``facestats status``: each table with its state, and the command that mends it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import facestats as fs
+from facestats.core.display import format_value
+from facestats.surfaces.notebooks.expected_tables import expected_tables
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from facestats.core.config import Config
+
+
+def describe_tables(config: Config) -> Iterator[str]:
+    """Describe every table in a line; if it is not fresh, the next line holds the command that makes it so."""
+    expected = expected_tables(config)
+    # an optional table that nobody asked for may be missing
+    wanted = {*expected, *(["ratings"] if config.ratings_file.is_file() else [])}
+    table = fs.Store(config.data_dir).status(expected)
+    yield _line(table.columns)
+    for row in table.iter_rows(named=True):
+        yield _line(row.values())
+        if row["state"] == "stale" or (row["state"] == "missing" and row["table"] in wanted):
+            yield f"{'':<15} to mend it: {config.command('run', '--from', row['run_from'])}"
+
+
+def _line(cells: Iterable[Any]) -> str:
+    name, rows, failed, state, why, _ = map(format_value, cells)
+    return f"{name:<15} {rows:>9} {failed:>7}  {state:<8} {why}".rstrip()
