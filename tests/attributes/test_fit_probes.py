@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import polars as pl
 import pytest
@@ -106,6 +108,47 @@ def test_probes_are_kept_until_something_changes(tmp_path):
         fit_probes(frame, labels, encoder=encoder, attributes=attributes, seed=0, file=file).name
         == first.name
     )
+
+
+def test_only_the_probe_of_a_changed_attribute_is_fitted_again(tmp_path):
+    frame, labels = learnable(60)
+    both = pl.concat([labels, said(frame, "y", np.where(np.arange(60) % 3, "c", "d"))])
+    file = tmp_path / "probes.safetensors"
+    before = {"x": attribute(["a", "b"]), "y": attribute(["c", "d"], view="full")}
+    first = fit_probes(frame, both, encoder=HashEncoder(), attributes=before, file=file)
+    # a mark in the file shows what is read from it
+    replace(first, report=first.report.with_columns(why=pl.lit("kept"))).save(file)
+
+    other = before["y"].model_copy(update={"image_templates": ("a drawing of {}",)})
+    changes = {
+        "y": ({"x": before["x"], "y": other}, both),
+        "x": (before, pl.concat([labels[1:], both[60:]])),
+        "order": ({"y": before["y"], "x": before["x"]}, both),
+        "": (before | {"z": before["x"]}, both),
+    }
+    kept = file.read_bytes()
+    for changed, (attributes, answers) in changes.items():
+        file.write_bytes(kept)
+        found = fit_probes(frame, answers, encoder=HashEncoder(), attributes=attributes, file=file)
+        alone = fit_probes(frame, answers, encoder=HashEncoder(), attributes=attributes)
+        assert found.report.drop("why").equals(alone.report.drop("why")), changed
+        assert found.curves.equals(alone.curves)
+        assert (found.name, found.parts, list(found.fitted)) == (alone.name, alone.parts, list(alone.fitted))
+        for name, probe in alone.fitted.items():
+            assert np.array_equal(found.fitted[name].weights, probe.weights)
+        again = found.report.filter(pl.col("why") != "kept")["attribute"].to_list()
+        assert again == ([changed] if changed in before else [])
+    file.write_bytes(kept)
+    nothing = fit_probes(frame, both.clear(), encoder=HashEncoder(), attributes=before, file=file)
+    assert (nothing.fitted, nothing.report.height) == ({}, 0)
+
+
+def test_what_only_texts_are_compared_with_leaves_the_probes(tmp_path):
+    frame, labels = learnable(60)
+    x = attribute(["a", "b"])
+    spoken = x.model_copy(update={"title": "Other", "text_templates": ("Says {}.",), "text_question": "Any?"})
+    names = {fit_probes(frame, labels, encoder="hash", attributes={"x": a}).name for a in (x, spoken)}
+    assert len(names) == 1
 
 
 def test_probes_of_other_settings_are_not_taken_for_these(tmp_path):

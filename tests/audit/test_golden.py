@@ -172,7 +172,8 @@ def moved(folder):
             seen.append(super().encode_images(pixels))
             return seen[-1]
 
-    flips = fs.audit.stability(faces, PROMPTED, Watched(), raw_dir=folder, size=64, n_faces=3, seed=2)
+    changed = fs.audit.changed_crops(faces, Watched(), raw_dir=folder, size=64, n_faces=3, seed=2)
+    flips = fs.audit.stability(changed, PROMPTED, Watched())
     # of each variant the crops come first, then the pictures
     return flips, {"embedding": np.concatenate(seen[::2]), "embedding_full": np.concatenate(seen[1::2])}
 

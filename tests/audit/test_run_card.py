@@ -5,7 +5,7 @@ import pytest
 
 import facestats as fs
 from facestats.audit.run_card import MAX_ROWS
-from facestats.core.tables import FACES
+from facestats.core.tables import FACES, RELIABILITY
 from tests.audit.conftest import ATTRIBUTES
 
 
@@ -201,3 +201,28 @@ def test_a_long_table_is_cut_and_says_so(write):
     text = section(write(tables={"Long": pl.DataFrame({"n": range(MAX_ROWS + 5)})}), "Long")
     assert len(table_rows(text)) == 2 + MAX_ROWS
     assert text.endswith("The first 200 of 205 rows are shown.")
+
+
+def test_the_card_lists_the_models_of_ratings_and_says_why_a_trait_has_none(write, config):
+    assert "## Ratings" not in write()
+    facts = {"n_faces": 90, "n_raters": 12, "n_ratings": 1080}
+    rows = [
+        {
+            "trait": "calm",
+            **facts,
+            "ceiling": 0.9,
+            "held_out_r": 0.61,
+            "skill": 0.37,
+            "model": "ratings:calm@1",
+        },
+        {"trait": "kind", **facts, "ceiling": 0.8, "held_out_r": 0.1, "why_not": "No better than the mean."},
+        {"trait": "new", **facts, "why_not": "Only 12 faces."},
+    ]
+    table = pl.DataFrame(rows, schema_overrides=RELIABILITY.columns)
+    missing = {c: pl.lit(None, dtype=d) for c, d in RELIABILITY.columns.items() if c not in table.columns}
+    fs.Store(config.data_dir).write("reliability", table.with_columns(**missing))
+    text = section(write(), "Ratings")
+    assert table_rows(text)[2][:4] == ["calm", "90", "12", "1,080"]
+    assert [row[-1] for row in table_rows(text)[2:]] == ["ratings:calm@1", "no", "no"]
+    assert "**No model of kind was applied.** No better than the mean." in text
+    assert "**No model of new was applied.** Only 12 faces." in text

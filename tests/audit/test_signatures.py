@@ -13,7 +13,7 @@ MEASURES = {
     "label_sets": ["labels", "attributes", "truth"],
     "options": ["master", "attributes", "truth"],
     "prompts": ["embeddings", "attributes", "encoder"],
-    "stability": ["faces", "attributes", "encoder"],
+    "stability": ["changed", "attributes", "encoder"],
     "texts": ["master", "attributes"],
 }
 
@@ -26,4 +26,4 @@ def test_data_attributes_and_truth_or_encoder_come_first(name):
 
 
 def test_every_public_function_is_a_measure_or_reads_their_tables():
-    assert set(fs.audit.__all__) == {*MEASURES, "findings", "settings", "write_card"}
+    assert set(fs.audit.__all__) == {*MEASURES, "changed_crops", "findings", "settings", "write_card"}

@@ -1,8 +1,11 @@
+import shutil
+
 import numpy as np
+import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.audit.stability import VARIANTS, _variant_matrix
+from facestats.audit.changed_crops import VARIANTS, _variant_matrix
 from facestats.core.attribute_settings import AttributeSettings
 from facestats.testing import FakeEncoder, FakeLandmarker, draw_faces
 
@@ -47,9 +50,8 @@ def faces(tmp_path):
 
 
 def test_a_mirror_flips_what_depends_on_the_side_and_a_nudge_does_not(faces, tmp_path):
-    found = fs.audit.stability(
-        faces, {"side": SIDE}, LeftHalf(), raw_dir=tmp_path / "raw", size=128, n_faces=4
-    )
+    changed = fs.audit.changed_crops(faces, LeftHalf(), raw_dir=tmp_path / "raw", size=128, n_faces=4)
+    found = fs.audit.stability(changed, {"side": SIDE}, LeftHalf())
     flips = dict(found.select("variant", "flips").iter_rows())
     assert flips == {"mirrored": 1.0, "shifted": 0.0, "turned": 0.0, "scaled": 0.0}
     assert found["n"].to_list() == [4] * 4
@@ -62,3 +64,25 @@ def test_variant_matrixs_are_small_and_keep_the_centre_but_for_shifts(variant):
     moved = np.linalg.norm(matrix[:, :2] @ centre + matrix[:, 2] - centre)
     assert moved == pytest.approx(0.02 * 512 if variant == "shifted" else 0, abs=1e-6)
     assert np.abs(matrix[:, :2] - np.eye(2)).max() < 0.06
+
+
+def test_a_picture_that_is_gone_has_no_rows_and_no_picture_at_all_no_flips(faces, tmp_path):
+    def changed():
+        return fs.audit.changed_crops(faces, LeftHalf(), raw_dir=tmp_path / "raw", size=128)
+
+    before = changed()
+    first = faces["image_id"][0]
+    (tmp_path / "raw" / first).unlink()
+    assert changed().equals(before.filter(pl.col("image_id") != first))
+    for file in (tmp_path / "raw").glob("*.png"):
+        file.unlink()
+    assert changed().schema == before.schema
+    assert fs.audit.stability(changed(), {"side": SIDE}, LeftHalf())["n"].to_list() == [0] * 4
+
+
+def test_a_changed_prompt_needs_no_new_crop(faces, tmp_path):
+    given = {"raw_dir": tmp_path / "raw", "size": 128, "n_faces": 4}
+    changed = fs.audit.changed_crops(faces, LeftHalf(), **given)
+    shutil.rmtree(tmp_path / "raw")
+    other = SIDE.model_copy(update={"image_templates": ("this {} side",)})
+    assert fs.audit.stability(changed, {"side": other}, LeftHalf()).height == 4

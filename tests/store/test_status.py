@@ -160,3 +160,25 @@ def test_a_table_written_before_the_tables_it_is_made_from_is_fresh(store):
     store.write("master", merge(pictures(ids(3))))  # without fingerprints
     store.write("composites", card())
     assert states(store)["composites"] == ("fresh", "")
+
+
+def test_rows_that_were_written_without_fingerprints_are_not_compared(store):
+    """A table from `Store.write` has none, so what is made from it cannot be said to be stale."""
+    store.write("embeddings", embed(pictures(ids(3))))
+    build(store, store.read("embeddings"))
+    assert states(store)["attributes"] == ("fresh", "")
+    store.check_inputs("master")
+
+
+def test_the_notebook_that_mends_a_table_is_the_first_one_that_is_not_fresh(store):
+    rows = embeddings(store)
+    build(store, rows)
+    run_from = dict(store.status().select("table", "run_from").iter_rows())
+    assert run_from["faces"] == "01"  # it is missing
+    assert run_from["embeddings"] is None
+    assert run_from["attributes"] is None
+    assert run_from["clusters"] == "07"
+    assert run_from["master"] == "01"
+    embeddings(store, n=7)
+    run_from = dict(store.status().select("table", "run_from").iter_rows())
+    assert (run_from["embeddings"], run_from["attributes"], run_from["clusters"]) == (None, "03", "07")

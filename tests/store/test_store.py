@@ -354,3 +354,18 @@ def test_unknown_table_and_engine_name_the_valid_ones(store):
         store.read("faecs")
     with pytest.raises(ValueError, match="valid is 'local'"):
         build(store, pictures(ids(1)), engine="spark")
+
+
+def test_a_table_that_cannot_be_made_any_more_is_deleted_also_under_its_earlier_name(tmp_path, capsys):
+    store = fs.Store(tmp_path)
+    store.drop("ratings")
+    assert not (tmp_path / "processed").exists()
+    assert capsys.readouterr().out == ""
+    path = store.write("ratings", pl.DataFrame({"image_id": ["a"]}))
+    path.rename(path.with_name("scores.parquet"))
+    assert store.read("ratings").height == 1
+    store.drop("ratings")
+    assert (store.provenance("ratings"), list(path.parent.glob("*.parquet"))) == ({}, [])
+    assert "ratings: deleted" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="no table is called 'rating'"):
+        store.drop("rating")

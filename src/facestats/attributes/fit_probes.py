@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import polars as pl
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
     from facestats.core.attribute_settings import AttributeSettings
     from facestats.core.protocols import Encoder
+
+    # the probe of each attribute that could be fitted, `probes.REPORT` and `probes.CURVE`
+    Fitted: TypeAlias = tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]
 
 
 def fit_probes(
@@ -65,8 +69,8 @@ def fit_probes(
     seed
         Seed of the folds and the resamples.
     file
-        File that keeps the probes. They are read from it as long as labels, vectors, prompts and settings are the
-        same; otherwise they are fitted and the file is replaced.
+        File that keeps the probes. The probe of an attribute is read from it as long as its labels, their vectors, its
+        prompts and the settings are the same; otherwise it is fitted again, and the file is replaced.
     min_cosine
         Cosine similarity, -1 to 1, from which two pictures count as near-duplicates.
 
@@ -96,19 +100,18 @@ def fit_probes(
     check_columns(embeddings.lazy().head(0).collect(), KEY, made_by=MADE_BY)
     embeddings = take_rows(embeddings, labels[KEY])
     encoder_name = encoder if isinstance(encoder, str) else encoder.name
-    name = probes_name(
+    name_of = partial(
+        probes_name,
         embeddings,
-        labels,
-        encoder_name,
-        attributes=attributes,
+        encoder=encoder_name,
         seed=seed,
         min_cosine=min_cosine,
         prompted=not isinstance(encoder, str),
     )
-    if file is not None and Path(file).is_file():
-        with suppress(ModelError):  # a damaged file, or probes of another encoder: fit them again
-            if (kept := load_probes(file, encoder_name)).name == name:
-                return kept
+    name = name_of(labels, attributes=attributes)
+    kept = _read_kept(file, encoder_name)
+    if kept is not None and kept.name == name:
+        return kept
     answers = labels.drop_nulls("value")
     rows = embeddings.join(answers.select(KEY).unique(), on=KEY, how="semi", maintain_order="left")
     if answers.height and rows.is_empty():
@@ -118,14 +121,38 @@ def fit_probes(
         )
         raise TableError(msg)
     labelled = {a: s for a, s in attributes.items() if answers["attribute"].eq(a).any()}
-    zero_shot = (
-        None if isinstance(encoder, str) or not labelled else label_attributes(rows, encoder, labelled)
-    )
-    found = _fit_all(rows, answers, zero_shot, labelled, seed=seed, min_cosine=min_cosine)
-    probes = Probes(name, encoder_name, *found)
+    parts = {a: name_of(labels.filter(attribute=a), attributes={a: s}) for a, s in labelled.items()}
+    changed = {a: s for a, s in labelled.items() if kept is None or kept.parts.get(a) != parts[a]}
+    zero_shot = None if isinstance(encoder, str) or not changed else label_attributes(rows, encoder, changed)
+    found = _fit_all(rows, answers, zero_shot, changed, seed=seed, min_cosine=min_cosine)
+    fitted, report, curves = found if kept is None else _join_kept(found, kept, labelled)
+    probes = Probes(name, encoder_name, fitted, report, curves, parts)
     if file is not None:
         probes.save(file)
     return probes
+
+
+def _read_kept(file: str | os.PathLike[str] | None, encoder: str) -> Probes | None:
+    """Read the probes of an earlier call; None if there are none for this encoder, or the file is damaged."""
+    if file is not None and Path(file).is_file():
+        with suppress(ModelError):
+            return load_probes(file, encoder)
+    return None
+
+
+def _join_kept(found: Fitted, kept: Probes, attributes: Mapping[str, AttributeSettings]) -> Fitted:
+    """Add the kept probes of the attributes that were not fitted again, in the order of `attributes`."""
+    fitted, *frames = found
+    again = frames[0]["attribute"].to_list()
+    both = {a: p for a, p in kept.fitted.items() if a not in again} | fitted
+    name, order = pl.col("attribute"), list(attributes)
+    report, curves = (
+        pl.concat([new, old.filter(~name.is_in(again))])
+        .filter(name.is_in(order))
+        .sort(name.cast(pl.Enum(order)), maintain_order=True)
+        for new, old in zip(frames, (kept.report, kept.curves), strict=True)
+    )
+    return {a: both[a] for a in attributes if a in both}, report, curves
 
 
 def _fit_all(
@@ -136,7 +163,7 @@ def _fit_all(
     *,
     seed: int,
     min_cosine: float,
-) -> tuple[dict[str, Probe], pl.DataFrame, pl.DataFrame]:
+) -> Fitted:
     """Fit and test one probe per attribute: the probes, ``probes.REPORT`` and ``probes.CURVE``."""
     fitted, reports, curves = {}, [], []
     for attribute, settings in attributes.items():

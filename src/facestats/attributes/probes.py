@@ -14,7 +14,7 @@ import polars as pl
 from facestats.core.atomic_write import write_atomically
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
-from facestats.store.fingerprint import describe_value, frame_digest, stage_hash
+from facestats.store.fingerprint import UNREAD, describe_value, frame_digest, stage_hash
 
 if TYPE_CHECKING:
     import os
@@ -135,6 +135,9 @@ class Probes:
     curves
         Per attribute, `accuracy` by the number of labels that were learned from (`n_labels`), with its 95 % interval
         `low` to `high`, and the accuracy of `zero_shot` with its interval.
+    parts
+        The same kind of name for each attribute in `report` alone, so that another prompt of one attribute leaves the
+        other probes as they are.
     """
 
     name: str
@@ -142,6 +145,7 @@ class Probes:
     fitted: Mapping[str, Probe]
     report: pl.DataFrame
     curves: pl.DataFrame
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Probes({self.name!r}, fitted={list(self.fitted)}, promoted={list(self.promoted)})"
@@ -187,6 +191,7 @@ class Probes:
             "probes": json.dumps(about, ensure_ascii=False),
             "report": self.report.write_json(),
             "curves": self.curves.write_json(),
+            "parts": json.dumps(dict(self.parts), ensure_ascii=False),
         }
         return write_atomically(path, save(tensors, metadata=metadata))
 
@@ -252,7 +257,8 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
     }
     report = pl.read_json(BytesIO(metadata["report"].encode()), schema=REPORT)
     curves = pl.read_json(BytesIO(metadata["curves"].encode()), schema=CURVE)
-    return Probes(metadata["name"], metadata["encoder"], fitted, report, curves)
+    parts = json.loads(metadata.get("parts", "{}"))  # files of earlier releases have none
+    return Probes(metadata["name"], metadata["encoder"], fitted, report, curves, parts)
 
 
 def check_encoder(fitted_on: str, encoder: Encoder | str, *, where: str) -> None:
@@ -285,7 +291,7 @@ def probes_name(
     inputs = {
         "version": FILE_VERSION,
         "encoder": encoder,
-        "attributes": describe_value(attributes),
+        "attributes": describe_value(attributes, unread=UNREAD["facestats.attributes.fit_probes"]),
         "labels": frame_digest(labels),
         "vectors": frame_digest(labelled),
         "seed": seed,

@@ -2,6 +2,7 @@
 
 from facestats.audit.accuracy import accuracy, settings
 from facestats.audit.calibration import calibration, label_sets
+from facestats.audit.changed_crops import changed_crops
 from facestats.audit.crosstalk import crosstalk
 from facestats.audit.findings import findings
 from facestats.audit.options import options
@@ -15,6 +16,7 @@ VERSION = 2  # raise it when the same input would give another table
 __all__ = [
     "accuracy",
     "calibration",
+    "changed_crops",
     "crosstalk",
     "findings",
     "label_sets",

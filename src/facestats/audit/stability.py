@@ -2,66 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from facestats.attributes.zero_shot import label_attributes
+from facestats.audit.changed_crops import VARIANTS
 from facestats.core.stats import wilson_interval
-from facestats.core.tables import KEY, VIEWS, check_columns
-from facestats.core.workers import map_tasks
-from facestats.pictures.crops import accepted_pixels
-from facestats.pictures.decode import PictureError, open_picture
-from facestats.pictures.geometry import crop_face
-from facestats.pictures.paths import picture_path
+from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from facestats.core.attribute_settings import AttributeSettings
     from facestats.core.protocols import Encoder
 
-VARIANTS = ("unchanged", "mirrored", "shifted", "turned", "scaled")
-SHIFT, TURN, SCALE = 0.02, 3.0, 1.04  # share of the side; degrees; factor
-BATCH_SIZE = 64
-
 
 def stability(
-    faces: pl.DataFrame,
-    attributes: Mapping[str, AttributeSettings],
-    encoder: Encoder,
-    *,
-    raw_dir: str | os.PathLike[str],
-    size: int = 512,
-    n_faces: int = 60,
-    seed: int = 0,
+    changed: pl.DataFrame, attributes: Mapping[str, AttributeSettings], encoder: Encoder
 ) -> pl.DataFrame:
-    """Cut crops that are moved a little or mirrored, label them, and count labels that differ from the unchanged crop.
-
-    The crops are cut from the pictures by the stored matrices. Whole pictures are changed in the same way, for
-    attributes whose view is `full`.
+    """Label crops that are moved a little or mirrored, and count labels that differ from the unchanged crop.
 
     Parameters
     ----------
-    faces
-        Table of stage 01: `image_id`, `matrix`, `crop`.
+    changed
+        From :func:`facestats.audit.changed_crops`.
     attributes
         ``cfg.attributes``.
     encoder
-        The encoder that made the embeddings.
-    raw_dir
-        Folder of the pictures.
-    size
-        Side of a crop, in pixels.
-    n_faces
-        Number of faces to use; all, if there are fewer.
-    seed
-        Seed of the choice of faces and of the directions in which they are moved.
+        The encoder that made the embeddings; only its text side is used.
 
     Returns
     -------
@@ -72,40 +41,21 @@ def stability(
     Raises
     ------
     TableError
-        If `faces` has no `matrix` or no `crop`.
+        If `changed` lacks a column.
 
     Examples
     --------
     >>> import facestats as fs
     >>> project = fs.testing.example_project()
-    >>> found = fs.audit.stability(
-    ...     project.faces, project.attributes, project.encoder, raw_dir=project.raw_dir, size=64, n_faces=3
+    >>> changed = fs.audit.changed_crops(
+    ...     project.faces, project.encoder, raw_dir=project.raw_dir, size=64, n_faces=3
     ... )
+    >>> found = fs.audit.stability(changed, project.attributes, project.encoder)
     >>> found.filter(attribute="age").select("variant", "n", "flips").rows()
     [('mirrored', 3, 0.0), ('shifted', 3, 0.0), ('turned', 3, 0.0), ('scaled', 3, 0.0)]
     """
-    check_columns(faces, KEY, "matrix", "crop", made_by="fs.align_faces (notebooks/01_faces.ipynb)")
-    known = faces.drop_nulls(["matrix", "crop"])
-    rows = known.sample(min(n_faces, known.height), seed=seed).sort(KEY)
-    tasks = [
-        (str(picture_path(f"{Path(raw_dir)}/{name}")), limit, matrix, seed + i)
-        for i, (name, limit, matrix) in enumerate(
-            zip(rows[KEY], accepted_pixels(rows), rows["matrix"].to_numpy(), strict=True)
-        )
-    ]
-    found = [
-        result
-        for _, part in map_tasks(_prepare_variants, tasks, workers=1, task_size=4, size=size, encoder=encoder)
-        for result in part
-    ]
-    usable = [i for i, result in enumerate(found) if isinstance(result, dict)]
-    labels = {}
-    for variant in VARIANTS:
-        columns = {
-            view: _encode([found[i][variant, view] for i in usable], encoder) for view in VIEWS.values()
-        }
-        keys = rows[KEY].gather(usable)
-        labels[variant] = label_attributes(pl.DataFrame({KEY: keys, **columns}), encoder, attributes)
+    check_columns(changed, KEY, "variant", made_by="fs.audit.changed_crops")
+    labels = {v: label_attributes(changed.filter(variant=v), encoder, attributes) for v in VARIANTS}
     return _count_flips(labels, attributes)
 
 
@@ -124,56 +74,3 @@ def _count_flips(
     floats = dict.fromkeys(("flips", "low", "high"), pl.Float64)
     schema = {"attribute": pl.String, "variant": pl.String, "n": pl.Int64, **floats}
     return pl.DataFrame(out, schema=schema, orient="row")
-
-
-def _prepare_variants(
-    tasks: list[tuple[str, int, NDArray[np.float64], int]], *, size: int, encoder: Encoder
-) -> list[dict[tuple[str, str], NDArray[np.uint8]] | str]:
-    """Decode pictures in a worker and prepare each variant of crop and whole picture; a failed picture gives its message."""
-    from PIL import Image
-
-    out: list[dict[tuple[str, str], NDArray[np.uint8]] | str] = []
-    for path, limit, matrix, seed in tasks:
-        try:
-            pixels = np.asarray(open_picture(path, max_pixels=limit).image)
-        except PictureError as error:
-            out.append(str(error))
-            continue
-        height, width = pixels.shape[:2]
-        whole = np.array([[size / max(height, width), 0, 0], [0, size / max(height, width), 0]])
-        whole[:, 2] = (size - np.array([width, height]) * whole[0, 0]) / 2
-        prepared = {}
-        for variant in VARIANTS:
-            change = _variant_matrix(variant, size, np.random.default_rng(seed))
-            for view, start in zip(VIEWS.values(), (np.asarray(matrix), whole), strict=True):
-                crop = crop_face(pixels, _compose(change, start), size)
-                crop = crop[:, ::-1] if variant == "mirrored" else crop
-                prepared[variant, view] = encoder.prepare(Image.fromarray(np.ascontiguousarray(crop)))
-        out.append(prepared)
-    return out
-
-
-def _variant_matrix(variant: str, size: int, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Affine matrix (2, 3) that changes a crop of `size` pixels about its centre, in a random direction."""
-    sign = rng.choice([-1.0, 1.0])
-    angle = np.deg2rad(TURN) * sign if variant == "turned" else 0.0
-    scale = SCALE**sign if variant == "scaled" else 1.0
-    linear = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    centre = np.full(2, (size - 1) / 2)
-    shift = centre - linear @ centre
-    if variant == "shifted":
-        direction = rng.uniform(0, 2 * np.pi)
-        shift = shift + SHIFT * size * np.array([np.cos(direction), np.sin(direction)])
-    return np.column_stack([linear, shift])
-
-
-def _compose(change: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Affine matrix (2, 3) that applies `matrix` first and `change` second."""
-    return np.column_stack([change[:, :2] @ matrix[:, :2], change[:, :2] @ matrix[:, 2] + change[:, 2]])
-
-
-def _encode(pictures: list[NDArray[np.uint8]], encoder: Encoder) -> pl.Series:
-    parts = [pictures[i : i + BATCH_SIZE] for i in range(0, len(pictures), BATCH_SIZE)]
-    vectors = [encoder.encode_images(np.stack(part)) for part in parts]
-    matrix = np.concatenate(vectors) if vectors else np.zeros((0, encoder.dim), dtype=np.float32)
-    return pl.Series(matrix, dtype=pl.Array(pl.Float32, encoder.dim))

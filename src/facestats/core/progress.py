@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+PLAIN_BARS = "FACESTATS_PLAIN_BARS"  # environment variable: bars of text also in Jupyter, so that they can be passed on
 _current: ContextVar[Any] = ContextVar("facestats_bar", default=None)
 
 
@@ -66,5 +68,8 @@ def _tqdm() -> Any:
     """Import tqdm without its warning that notebook widgets are not installed; the plain bar is then used."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
+        if os.environ.get(PLAIN_BARS):
+            from tqdm import tqdm
+        else:
+            from tqdm.auto import tqdm
     return tqdm

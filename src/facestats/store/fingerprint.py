@@ -20,7 +20,7 @@ import polars as pl
 from facestats.core.tables import FINGERPRINT, STATUSES, TABLES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection
 
     from numpy.typing import NDArray
 
@@ -37,6 +37,16 @@ PACKAGES = (
 )
 # parameters that change only the speed
 SPEED_ONLY = frozenset({"workers"})
+# settings of an attribute that only one of the two sides reads, and `title`, which only people read
+_PICTURE_SIDE = frozenset({"title", "view", "image_templates", "image"})
+_TEXT_SIDE = frozenset({"title", "text_templates", "text_question", "text", "tags"})
+# Settings of attributes that a stage does not read, so that a changed prompt for pictures leaves the labels of texts
+# as they are. A stage that is not listed depends on all settings.
+UNREAD = {
+    "facestats.attributes.fit_probes": _TEXT_SIDE,
+    "facestats.attributes.label_attributes": _TEXT_SIDE,
+    "facestats.text_labels.label_texts": _PICTURE_SIDE,
+}
 # Stages that earlier releases recorded by the module of their code: (name, version) then and now.
 _EARLIER_STAGES = {
     ("facestats.core.classify.classify_faces", 2): ("facestats.attributes.classify_faces", 1),
@@ -52,13 +62,14 @@ def describe_stage(func: Callable[..., Any], params: Mapping[str, Any]) -> dict[
     """Describe a stage as data for JSON: function, code version, parameters.
 
     Folders (``Path``) and the parameters in `SPEED_ONLY` are left out. A model is described by its `name`, a frame by
-    the hash of its rows.
+    the hash of its rows. Settings that the stage does not read (`UNREAD`) are left out.
     """
     counted = {k: v for k, v in params.items() if k not in SPEED_ONLY and not isinstance(v, Path)}
+    unread = UNREAD.get(stage_name(func), frozenset())
     return {
         "function": stage_name(func),
         "version": _code_version(func),
-        "params": {name: describe_value(value) for name, value in sorted(counted.items())},
+        "params": {name: describe_value(value, unread=unread) for name, value in sorted(counted.items())},
     }
 
 
@@ -81,6 +92,8 @@ def translate_stage(stage: Mapping[str, Any], table: str) -> dict[str, Any]:
     now = _EARLIER_WRITES.get(table, was) if was[0] == "Store.write" else _EARLIER_STAGES.get(was, was)
     names = {t.earlier_name: t.name for t in TABLES.values() if t.earlier_name}
     params = {names.get(name, name): value for name, value in stage["params"].items()}
+    if now[0] in UNREAD and isinstance(attributes := params.get("attributes"), Mapping):
+        params["attributes"] = {name: _without(a, UNREAD[now[0]]) for name, a in attributes.items()}
     return {"function": now[0], "version": now[1], "params": dict(sorted(params.items()))}
 
 
@@ -94,20 +107,24 @@ def as_recorded(stage: dict[str, Any], stored: dict[str, Any], table: str) -> di
     return stored if same else stage
 
 
-def describe_value(value: Any) -> Any:
-    """Turn a parameter into data for JSON that changes when the meaning of the parameter changes."""
+def describe_value(value: Any, *, unread: Collection[str] = ()) -> Any:
+    """Turn a parameter into data for JSON that changes when the meaning of the parameter changes.
+
+    The fields `unread` of settings are left out.
+    """
     if value is None or isinstance(value, (str, int, float, bool)):
         return value
     if isinstance(value, pl.DataFrame):
         return {"rows": value.height, "digest": frame_digest(value)}
     if hasattr(value, "model_dump"):
-        return describe_value(value.model_dump())
+        fields = {name: getattr(value, name) for name in type(value).model_fields if name not in unread}
+        return describe_value(fields, unread=unread)
     if isinstance(getattr(value, "name", None), str):
         return value.name
     if isinstance(value, Mapping):
-        return {str(k): describe_value(v) for k, v in value.items()}
+        return {str(k): describe_value(v, unread=unread) for k, v in value.items()}
     if isinstance(value, (Sequence, set, frozenset)):
-        return [describe_value(v) for v in value]
+        return [describe_value(v, unread=unread) for v in value]
     msg = (
         f"a parameter of type {type(value).__name__} cannot be recorded. Pass numbers, texts, lists, settings,"
         " frames, or a model that has a `name`."
@@ -158,6 +175,13 @@ def explain_change(old: Any, new: Any, *, where: str = "") -> list[str]:
 def is_frame_digest(value: Any) -> bool:
     """Return whether a described parameter is a frame."""
     return isinstance(value, Mapping) and set(value) == {"rows", "digest"}
+
+
+def _without(attribute: Mapping[str, Any], unread: Collection[str]) -> dict[str, Any]:
+    """Leave out settings of a described attribute and of its options."""
+    kept = {k: v for k, v in attribute.items() if k not in unread}
+    options = kept.get("options", {}).items()
+    return kept | {"options": {name: {k: v for k, v in o.items() if k not in unread} for name, o in options}}
 
 
 def _shorten(value: Any) -> str:

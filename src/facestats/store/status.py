@@ -28,6 +28,13 @@ if TYPE_CHECKING:
     from facestats.core.tables import Table
 
 
+STATES = {
+    "table": pl.String,
+    **dict.fromkeys(("rows", "failed"), pl.Int64),
+    **dict.fromkeys(("state", "why", "run_from"), pl.String),
+}
+
+
 @dataclass(frozen=True)
 class Expected:
     """How a table would be made now.
@@ -46,7 +53,9 @@ class Expected:
 
 def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame:
     """List every table below `folder`; see :meth:`facestats.Store.status`."""
-    found, stale = [], set()
+    found: list[tuple[Any, ...]] = []
+    stale: set[str] = set()
+    mend: dict[str, str] = {}  # table that is needed and not fresh -> number of the notebook that mends it
     for name, table in TABLES.items():
         files = TableFiles(folder, name)
         index = index_parts(files.parts(), table.key)
@@ -57,8 +66,12 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
             why += [f"{read} is stale" for read in table.reads if read in stale]
             state = "stale" if why else "fresh"
             stale |= {name} if why else set()
-        found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why)))
-    return pl.DataFrame(found, schema=["table", "rows", "failed", "state", "why"], orient="row")
+        first = min([Path(table.made_by).name[:2], *(mend[read] for read in table.reads if read in mend)])
+        if state == "stale" or (state == "missing" and (not table.optional or name in expected)):
+            mend[name] = first
+        run_from = None if state == "fresh" else first
+        found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why), run_from))
+    return pl.DataFrame(found, schema=STATES, orient="row")
 
 
 def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> list[str]:
@@ -74,9 +87,7 @@ def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> 
         files = TableFiles(folder, read)
         meta, index = files.metadata(), index_parts(files.parts(), table.key)
         rows = given[read] if read in given else _stored_rows(folder, table.reads[0]) if table.reads else None
-        # rows from Store.write have no fingerprints to compare
-        marked = rows is not None and not (FINGERPRINT in rows.columns and rows[FINGERPRINT].null_count())
-        if rows is None or not meta or not marked or index[FINGERPRINT].null_count():
+        if rows is None or not meta or not _is_marked(rows) or not _is_marked(index):
             continue
         if why := _row_changes(index, rows, table, meta=meta):
             found.append(f"{read} ({why[0]}; run {table.made_by})")
@@ -86,11 +97,7 @@ def stale_inputs(folder: Path, name: str, given: Mapping[str, pl.DataFrame]) -> 
 def table_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """Hash the rows of each stored table in `names`; tables with rows without fingerprints are left out."""
     found = {name: _stored_rows(folder, name) for name in names}
-    return {
-        name: frame_digest(rows)
-        for name, rows in found.items()
-        if rows is not None and not rows[FINGERPRINT].null_count()
-    }
+    return {name: frame_digest(rows) for name, rows in found.items() if rows is not None and _is_marked(rows)}
 
 
 def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expected | None) -> list[str]:
@@ -107,7 +114,7 @@ def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expec
     now_read = table_digests(folder, reads)
     why += [f"{name} changed" for name in now_read if now_read[name] != reads[name]]
     rows = expected.rows if expected and expected.rows is not None else _input_rows(folder, table, meta)
-    if rows is not None and table.key in rows.columns:
+    if rows is not None and table.key in rows.columns and _is_marked(rows):
         why += _row_changes(index, rows, table, meta=meta)
     return why
 
@@ -119,6 +126,11 @@ def _without_tables(stage: Mapping[str, Any]) -> dict[str, Any]:
         return name in TABLES and (value is None or is_frame_digest(value))
 
     return {**stage, "params": {k: v for k, v in stage["params"].items() if not is_table(k, v)}}
+
+
+def _is_marked(rows: pl.DataFrame) -> bool:
+    """Return whether rows can be compared: those that Store.write wrote have no fingerprints."""
+    return FINGERPRINT not in rows.columns or not rows[FINGERPRINT].null_count()
 
 
 def _stored_rows(folder: Path, name: str) -> pl.DataFrame | None:

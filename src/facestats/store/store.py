@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import polars as pl
 
 from facestats.core.progress import progress_bar, say
-from facestats.core.tables import FINGERPRINT, TABLES, Rows, TableError, check_table
+from facestats.core.tables import FINGERPRINT, TABLES, Rows, check_table
+from facestats.store.calls import call_key
 from facestats.store.fingerprint import (
     as_recorded,
     describe_stage,
@@ -36,17 +37,21 @@ from facestats.store.plan import (
     wanted_rows,
     write_chunk,
 )
+from facestats.store.reading import StoredTables
+from facestats.store.result_files import read_result, remembered_file, write_result
 from facestats.store.status import Expected, stale_inputs, table_digests, table_states
-from facestats.store.table_files import READ_ERRORS, StoreError, TableFiles, find_table, write_part
+from facestats.store.table_files import StoreError, find_table, write_part
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Callable, Mapping
 
+    from facestats.store.table_files import TableFiles
+
+T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-class Store:
+class Store(StoredTables):
     """The tables and crops of one collection, below one folder.
 
     Parameters
@@ -62,104 +67,6 @@ class Store:
     >>> store.read("faces").height
     12
     """
-
-    def __init__(self, data_dir: str | os.PathLike[str]) -> None:
-        self.data_dir = Path(data_dir)
-
-    def __repr__(self) -> str:
-        return f"Store({str(self.data_dir)!r})"
-
-    @property
-    def crops_dir(self) -> Path:
-        """Folder of the aligned crops."""
-        return self.data_dir / "preprocessed"
-
-    @property
-    def tables_dir(self) -> Path:
-        """Folder of the tables."""
-        return self.data_dir / "processed"
-
-    def scan(self, name: str) -> pl.LazyFrame:
-        """Open a table lazily: a query reads only the columns and rows that it needs.
-
-        Parameters
-        ----------
-        name
-            Name of the table, such as ``faces``.
-
-        Returns
-        -------
-        The table, with the column `fingerprint` (UInt64) by which :meth:`build` recognises its rows.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the table does not exist yet; the message names the notebook that makes it.
-
-        Examples
-        --------
-        >>> import facestats as fs
-        >>> faces = fs.testing.example_project().store.scan("faces")
-        >>> faces.filter(status="ok").select("image_id").head(2).collect()["image_id"].to_list()
-        ['face_000.png', 'face_001.png']
-        """
-        files, table = self._files(name), find_table(name)
-        if not files.parts():
-            msg = f"{files.final} does not exist yet. Run {table.made_by} first."
-            raise FileNotFoundError(msg)
-        frame = pl.scan_parquet(files.parts())
-        if table.earlier_columns:
-            names = frame.collect_schema().names()
-            frame = frame.rename({old: new for old, new in table.earlier_columns.items() if old in names})
-        return frame
-
-    def read(self, name: str, *, columns: list[str] | None = None, fingerprint: bool = False) -> pl.DataFrame:
-        """Read a table, or some of its columns; a whole table is checked against its contract.
-
-        Parameters
-        ----------
-        name
-            Name of the table, such as ``faces``.
-        columns
-            Columns to read; by default all.
-        fingerprint
-            Whether to include the column `fingerprint` (UInt64). :meth:`build` also accepts frames without it.
-
-        Returns
-        -------
-        The table, sorted by key.
-
-        Raises
-        ------
-        FileNotFoundError
-            If the table does not exist yet; the message names the notebook that makes it.
-        TableError
-            If a column does not exist, or the table violates its contract.
-        StoreError
-            If a file of the table is damaged.
-
-        Examples
-        --------
-        >>> import facestats as fs
-        >>> store = fs.testing.example_project().store
-        >>> store.read("clusters", columns=["image_id", "cluster"]).columns
-        ['image_id', 'cluster']
-        """
-        frame = self.scan(name)
-        try:
-            if columns is not None:
-                return frame.select(columns).collect()
-            kept = frame if fingerprint else frame.drop(FINGERPRINT, strict=False)
-            return check_table(kept.collect(), find_table(name))
-        except pl.exceptions.ColumnNotFoundError as error:
-            msg = f"table {name!r} lacks a column that was asked for ({error}); it has {frame.collect_schema().names()}"
-            raise TableError(msg) from error
-        except READ_ERRORS as error:
-            msg = (
-                f"{self._files(name).final} is damaged ({error}). Delete it and run {find_table(name).made_by};"
-                " the tables that it is made from are kept."
-            )
-            raise StoreError(msg) from error
 
     def write(
         self, name: str, df: pl.DataFrame, *, func: Callable[..., Any] | None = None, **settings: Any
@@ -315,13 +222,15 @@ class Store:
         Parameters
         ----------
         expected
-            How each table would be made now: ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``.
-            Without it, changed settings, models, captions and human labels are not seen.
+            How each table would be made now, as ``facestats status`` knows it:
+            ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``. Without it, the stored tables are
+            compared with each other alone: changed settings, models, captions and human labels are not seen.
 
         Returns
         -------
-        One row per table: `table` (String), `rows` and `failed` (Int64), `state` (String: fresh, stale or missing)
-        and `why` (String, empty if fresh).
+        One row per table: `table` (String), `rows` and `failed` (Int64), `state` (String: fresh, stale or missing),
+        `why` (String, empty if fresh) and `run_from` (String, number of the first notebook to run, such as 03, so that
+        the table and all that it is made from are fresh; null if fresh).
 
         Examples
         --------
@@ -361,27 +270,92 @@ class Store:
             msg = f"{name!r} cannot be made from stale tables: {'; '.join(stale)}."
             raise StoreError(msg)
 
-    def provenance(self, name: str) -> dict[str, Any]:
-        """Return what made a table: function, settings, models and package versions.
+    def remember(self, name: str, func: Callable[..., T], *args: Any, **params: Any) -> T:
+        """Call ``func(*args, **params)``, or read its last result again if all that it depends on is the same.
+
+        Use it for results that need more than a second, and that are no table of the collection. They lie beside the
+        tables and may be deleted at any time.
 
         Parameters
         ----------
         name
-            Name of the table, such as ``faces``.
+            Name of the result; only the last one of each name is kept.
+        func
+            A function whose result depends on its arguments alone, such as a function of this package. Its version
+            counts as in :meth:`build`.
+        args, params
+            Its arguments: numbers, texts, lists, settings, frames, or models that have a `name`. The rows of a frame
+            count, their order and their types. Folders (``Path``) and `workers` do not count.
 
         Returns
         -------
-        The footer of the table: `stage` (function, version, params), `packages`, ...; empty if there is no table.
+        The result: a frame, an array, a plain value, a list or dictionary, or a dataclass of this package.
+
+        Raises
+        ------
+        ValueError
+            If `name` is empty, or too long for the name of a file.
+        TypeError
+            If an argument cannot be recorded, or the result cannot be kept.
+        StoreError
+            If the result cannot be written.
 
         Examples
         --------
+        >>> import tempfile
         >>> import facestats as fs
-        >>> stage = fs.testing.example_project().store.provenance("embeddings")["stage"]
-        >>> stage["function"], stage["params"]["encoder"]
-        ('facestats.embeddings.embed_faces', 'fake-clip@1')
+        >>> project = fs.testing.example_project()
+        >>> given = {"n_clusters": [2, 3], "n_resamples": 5}
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = fs.Store(folder)
+        ...     first = store.remember("stability", fs.clusters.stability, project.embeddings, **given)
+        ...     again = store.remember("stability", fs.clusters.stability, project.embeddings, **given)
+        stability: unchanged, read again
+        >>> again.equals(first)
+        True
         """
-        find_table(name)
-        return self._files(name).metadata()
+        path, key = remembered_file(self.tables_dir, name), call_key(func, args, params)
+        if (found := read_result(path, key=key)) is not None:
+            say(f"{name}: unchanged, read again")
+            return found[0]
+        result = func(*args, **params)
+        write_result(path, result, key=key)
+        return result
+
+    def drop(self, name: str, *, progress: bool = True) -> None:
+        """Delete table `name` because it cannot be made any more, so that no later stage reads what was true before.
+
+        Parameters
+        ----------
+        name
+            Name of the table, such as ``ratings``. Nothing happens if it does not exist.
+        progress
+            Whether to say so in a line.
+
+        Raises
+        ------
+        StoreError
+            If another run builds this table.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> import facestats as fs
+        >>> project = fs.testing.example_project()
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     store = fs.Store(folder)
+        ...     _ = store.write("clusters", project.clusters)
+        ...     store.drop("clusters")
+        ...     bool(store.provenance("clusters"))
+        clusters: deleted, because it cannot be made any more
+        False
+        """
+        files = self._files(name)
+        if not files.parts() and not files.chunks():
+            return
+        with files.lock():
+            files.remove()
+        say(f"{name}: deleted, because it cannot be made any more", show=progress)
 
     def _sweep(self, files: TableFiles, crops_dir: Path) -> None:
         """Delete crops that no table names, unless the folder lies elsewhere, where other stores may use it."""
@@ -393,7 +367,3 @@ class Store:
         if FINGERPRINT in frame.columns or name not in TABLES or not self._files(name).parts():
             return frame
         return restore_fingerprints(frame, self.scan(name), find_table(name).key)
-
-    def _files(self, name: str) -> TableFiles:
-        find_table(name)
-        return TableFiles(self.tables_dir, name)

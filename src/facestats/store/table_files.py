@@ -112,6 +112,14 @@ class TableFiles:
         fresh.replace(self.ready)
         self._replace_final()
 
+    def remove(self) -> None:
+        """Delete the table, also under its earlier name, and what an unfinished run left."""
+        self.remove_chunks()
+        for path in (self.ready, self.final, self.earlier):
+            if path is not None:
+                _remove(path)
+        sync_folder(self.folder)
+
     def remove_chunks(self) -> None:
         """Delete the chunks of a finished run."""
         for path in self.chunks():

@@ -6,6 +6,7 @@ import contextlib
 import html
 import logging
 import os
+import re
 import shutil
 
 import nbformat
@@ -14,7 +15,7 @@ import pytest
 from facestats.core.config import ConfigError
 from facestats.core.config_source import find_config
 from facestats.surfaces.notebooks.report import write_report
-from facestats.surfaces.notebooks.run import NotebookError, find_notebooks, run_notebooks
+from facestats.surfaces.notebooks.run import Kernel, NotebookError, find_notebooks, run_notebooks
 from tests.conftest import ROOT
 from tests.surfaces.conftest import write_notebook
 
@@ -73,12 +74,13 @@ def test_run_and_report_leave_the_environment_and_the_log_levels_as_they_were(pr
     asked = {}
 
     @contextlib.contextmanager
-    def no_kernel(folder, variables):
+    def no_kernel(folder, variables, **_):
         asked.update(variables, folder=folder)
         asked["level"] = logging.getLogger("asyncio").level
-        yield {}, lambda: None
+        yield Kernel(None, None)
 
     monkeypatch.setattr("facestats.surfaces.notebooks.run._open_kernel", no_kernel)
+    monkeypatch.setattr(Kernel, "reset", lambda self: None)
     monkeypatch.setattr(
         "papermill.execute_notebook", lambda source, copy, *_, **__: shutil.copy(source, copy)
     )
@@ -146,6 +148,21 @@ def test_a_kernel_that_is_killed_is_a_sentence_with_its_cell(project):
 
 
 def sections(page):
-    """Which sections of the page are marked as older than the last run."""
-    parts = page.read_text().split('<section id="')[1:]
+    """Which notebooks on the page are marked as older than the last run; the first section is the summary."""
+    parts = page.read_text().split('<section id="')[2:]
     return {part.partition('"')[0]: "From an earlier run: " in part for part in parts}
+
+
+@pytest.mark.slow
+def test_a_run_to_the_end_draws_the_map_last(project):
+    for name in ("00_map", "01_a", "02_b"):
+        write_notebook(
+            project / f"notebooks/{name}.ipynb", "n = 1", "import time; print('at', time.time_ns())"
+        )
+    config, page = project / "config/c.yaml", project / "data/report/index.html"
+    for first in ("", "02"):
+        run_notebooks(config, first=first)
+        times = [int(t) for t in re.findall(r"at (\d+)", page.read_text())]
+        assert len(times) == 3
+        assert times == sorted(times)  # in the order of the page: 01, 02, 00
+    assert "earlier run" not in page.read_text()

@@ -14,7 +14,7 @@ import facestats as fs
 from facestats.attributes.probes import probes_name
 from facestats.core.protocols import ModelError
 from facestats.core.tables import FINGERPRINT, KEY
-from facestats.ratings.model import RatingsModel
+from facestats.ratings.model import SEPARATOR, RatingsModel, RatingsModels
 from facestats.store.fingerprint import describe_stage, describe_write
 from facestats.store.status import Expected
 
@@ -55,8 +55,11 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     }
     if config.text_labels.vectors:
         tables["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
-    if (model := _trained_model(config)) is not None:
-        tables["ratings"] = _stage(fs.ratings.rate_faces, model=model)
+    if (models := _trained_models(config)) is not None:
+        tables["ratings"] = _stage(fs.ratings.rate_faces, model=models)
+    with suppress(ValueError, OSError):  # ratings that cannot be read make no table
+        settings = fs.ratings.table_settings(config, _ratings(config))
+        tables["reliability"] = Expected(describe_write(fs.ratings.tabulate, settings))
     if classifiers := _classifiers(config):
         tables["classifications"] = _stage(fs.attributes.classify_faces, classifiers=classifiers)
     return tables
@@ -84,15 +87,19 @@ def _classifiers(config: Config) -> dict[str, str]:
     return {attribute: _name(handle) for attribute, handle in handles.items()}
 
 
-def _trained_model(config: Config) -> RatingsModel | None:
-    """The model that notebook 05 saved last for the trait in table `ratings`, if there is one."""
+def _ratings(config: Config) -> pl.DataFrame:
+    return fs.ratings.read(config.ratings_file, traits=config.ratings.traits, taken=config.attributes)
+
+
+def _trained_models(config: Config) -> RatingsModels | None:
+    """The models that notebook 05 saved last for the traits in table `ratings`, if there are any."""
     stage = fs.Store(config.data_dir).provenance("ratings").get("stage", {})
-    name = str(stage.get("params", {}).get("model", ""))  # ratings:trait@hash
-    folder = config.models_dir / name.removeprefix("ratings:").rpartition("@")[0]
-    if not name or not folder.is_dir():
+    names = str(stage.get("params", {}).get("model", "")).split(SEPARATOR)  # ratings:trait@hash
+    folders = [config.models_dir / name.removeprefix("ratings:").rpartition("@")[0] for name in names]
+    if names == [""] or not all(folder.is_dir() for folder in folders):
         return None
     with suppress(ModelError):  # notebook 05 trains it again
-        return RatingsModel.load(folder)
+        return RatingsModels(tuple(RatingsModel.load(folder) for folder in folders))
     return None
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import logging
 import os
 import re
@@ -15,13 +14,14 @@ from facestats.core.config import ConfigError, load_config
 from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
 from facestats.surfaces.notebooks.early_end import accept_early_end
-from facestats.surfaces.notebooks.report import write_report
+from facestats.surfaces.notebooks.report import flow_order, write_report
+from facestats.surfaces.notebooks.run_progress import KERNEL_VARIABLES, show_stage_progress
 from facestats.surfaces.project.load import draw_demo
 from facestats.surfaces.project.preflight import check_project
 from facestats.surfaces.temporary import temporary_folder, temporary_log_level
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 START_TIMEOUT = 120  # seconds for a kernel to answer
@@ -54,6 +54,22 @@ class NotebookError(Exception):
             f"{self.notebook.name}, cell {self.cell}: {self.message}\n{trace}"
             f"Correct the cause, then continue with: {self.again}"
         )
+
+
+@dataclass
+class Kernel:
+    """A kernel that starts, or has started, and a client of its own to reset it."""
+
+    manager: Any
+    client: Any
+    is_ready: bool = False
+
+    def reset(self) -> None:
+        """Remove what the last notebook left; the first call waits until the kernel has started."""
+        if not self.is_ready:
+            self.client.wait_for_ready(timeout=START_TIMEOUT)
+            self.is_ready = True
+        self.client.execute_interactive(RESET, output_hook=lambda _: None, timeout=START_TIMEOUT)
 
 
 def run_notebooks(
@@ -90,37 +106,57 @@ def run_notebooks(
     NoPicturesError
         If there are no pictures.
     """
+    source = find_config(config_file)
+    config = load_config(source)
+    found = find_notebooks(source)
+    notebooks = _select(found, first, last)
+    draw_demo(config)
+    check_project(config, first=notebooks[0].name[:2], last=notebooks[-1].name[:2])
+    # a run to the end draws the map of the code and of the tables when all else is made
+    maps = [] if last else [path for path in found if flow_order(path.name)[0]]
+    notebooks = sorted({*notebooks, *maps}, key=lambda path: flow_order(path.name))
+    report = config.report_dir
+    report.mkdir(parents=True, exist_ok=True)
+    # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
+    with (
+        temporary_log_level("asyncio", logging.CRITICAL),
+        _open_kernel(notebooks[0].parent, source.variables, warm=_needed_libraries(notebooks)) as kernel,
+    ):
+        page = _execute(notebooks, report, kernel, parameters=parameters or {}, source=source)
+    say(f"report: {page}")
+    return page
+
+
+def _execute(
+    notebooks: list[Path],
+    report: Path,
+    kernel: Kernel,
+    *,
+    parameters: Mapping[str, Any],
+    source: ConfigSource,
+) -> Path:
+    """Execute the notebooks in the kernel, and write the report also if a cell fails."""
+    # they take seconds, in which the kernel starts
     from nbclient.exceptions import DeadKernelError
     from papermill import execute_notebook, inspect_notebook
     from papermill.exceptions import PapermillExecutionError
 
-    source = find_config(config_file)
-    config = load_config(source)
-    notebooks = _select(find_notebooks(source), first, last)
-    draw_demo(config)
-    check_project(config, first=notebooks[0].name[:2], last=notebooks[-1].name[:2])
-    report = config.report_dir
-    report.mkdir(parents=True, exist_ok=True)
     notebook = notebooks[0]
     try:
-        # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
-        with (
-            temporary_log_level("asyncio", logging.CRITICAL),
-            _open_kernel(notebook.parent, source.variables) as (kernel, reset),
-        ):
-            for notebook in notebooks:
-                known = inspect_notebook(notebook)  # papermill warns about other parameters
-                (report / notebook.name).unlink(missing_ok=True)  # if the run fails early, no old copy stays
-                reset()
-                with accept_early_end(report / notebook.name):
-                    execute_notebook(
-                        notebook,
-                        report / notebook.name,
-                        {k: v for k, v in (parameters or {}).items() if k in known},
-                        kernel_name="python3",
-                        progress_bar={"desc": notebook.stem},
-                        **kernel,
-                    )
+        for notebook in notebooks:
+            known = inspect_notebook(notebook)  # papermill warns about other parameters
+            (report / notebook.name).unlink(missing_ok=True)  # if the run fails early, no old copy stays
+            kernel.reset()
+            with accept_early_end(report / notebook.name), show_stage_progress() as stage:
+                execute_notebook(
+                    notebook,
+                    report / notebook.name,
+                    {k: v for k, v in parameters.items() if k in known},
+                    kernel_name="python3",
+                    progress_bar={"desc": notebook.stem},
+                    stderr_file=stage,
+                    km=kernel.manager,
+                )
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         again = source.command("run", "--from", notebook.name[:2])
@@ -133,8 +169,13 @@ def run_notebooks(
         raise NotebookError(notebook, cell, KILLED, again=again) from None
     finally:
         page = write_report(report, last=notebook.name)
-    say(f"report: {page}")
     return page
+
+
+def _needed_libraries(notebooks: list[Path]) -> str:
+    """Write the statement that imports what takes seconds to import, if a notebook will need it."""
+    code = "".join(notebook.read_text(encoding="utf-8") for notebook in notebooks)
+    return "import torch, open_clip" if "fs.models.clip(" in code else "import facestats"
 
 
 def find_notebooks(source: ConfigSource) -> list[Path]:
@@ -164,10 +205,8 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
 
 
 @contextlib.contextmanager
-def _open_kernel(
-    folder: Path, variables: Mapping[str, str]
-) -> Iterator[tuple[dict[str, Any], Callable[[], Any]]]:
-    """Start a kernel in `folder` with these environment variables: arguments for papermill, and a function to reset it.
+def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> Iterator[Kernel]:
+    """Start a kernel in `folder` with these environment variables; its first statement is `warm`.
 
     The kernel is reached through sockets in a folder of this run, not through open ports. Jupyter would name the
     sockets after the working folder, and two runs at once would share them.
@@ -189,18 +228,14 @@ def _open_kernel(
         manager = Manager(kernel_name="python3", **local)
         run_sync(manager.start_kernel)(
             cwd=str(folder),
-            env={**os.environ, **variables},
-            extra_arguments=["--HistoryManager.hist_file=:memory:"],
+            env={**os.environ, **variables, **KERNEL_VARIABLES},
+            extra_arguments=["--HistoryManager.hist_file=:memory:", f"--IPKernelApp.exec_lines={warm}"],
         )
         resetter = manager.blocking_client()
         try:
             resetter.start_channels()
             resetter.allow_stdin = False
-            resetter.wait_for_ready(timeout=START_TIMEOUT)
-            reset = functools.partial(
-                resetter.execute_interactive, RESET, output_hook=lambda _: None, timeout=START_TIMEOUT
-            )
-            yield {"km": manager}, reset
+            yield Kernel(manager, resetter)
         finally:
             for client in (*clients, resetter):
                 client.stop_channels()

@@ -1,0 +1,61 @@
+"""Describe a call of a function by everything that its result depends on."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from facestats.core.tables import FINGERPRINT
+from facestats.store.fingerprint import describe_stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+HASHED_AT_ONCE = 20_000  # rows of a lazy frame that are in memory while they are hashed
+
+
+def call_key(func: Callable[..., Any], args: Sequence[Any], params: Mapping[str, Any]) -> str:
+    """Hash a call to 32 hexadecimal digits: the function, the version of its code, and each argument.
+
+    Arguments count as they do for a stage, and a default counts like a given value. A frame counts with its rows,
+    their order and its types, because the result of a random choice depends on all of them.
+    """
+    bound = inspect.signature(func).bind(*args, **params)
+    bound.apply_defaults()
+    given: dict[str, Any] = {}
+    for name, parameter in inspect.signature(func).parameters.items():
+        value = bound.arguments[name]
+        given |= value if parameter.kind is parameter.VAR_KEYWORD else {name: value}
+    frames = {n: _digest(v) for n, v in given.items() if isinstance(v, (pl.DataFrame, pl.LazyFrame))}
+    stage = describe_stage(func, {**given, **frames})
+    return hashlib.blake2b(json.dumps(stage).encode(), digest_size=16).hexdigest()
+
+
+def _digest(frame: pl.DataFrame | pl.LazyFrame) -> str:
+    # Parquet holds no value behind a null and nothing of other rows, so equal frames give equal bytes
+    frame = frame.drop(FINGERPRINT, strict=False)
+    digest = hashlib.blake2b(repr(frame.collect_schema()).encode(), digest_size=16)
+    for piece in _pieces(frame):
+        piece.rechunk().write_parquet(stream := BytesIO(), compression="uncompressed", statistics=False)
+        digest.update(stream.getbuffer())
+    return digest.hexdigest()
+
+
+def _pieces(frame: pl.DataFrame | pl.LazyFrame) -> Iterator[pl.DataFrame]:
+    """Yield the rows in order, `HASHED_AT_ONCE` at a time; the batches of a lazy frame may have any size."""
+    if isinstance(frame, pl.DataFrame):
+        yield from frame.iter_slices(HASHED_AT_ONCE)
+        return
+    waiting = frame.head(0).collect()
+    for batch in frame.collect_batches(chunk_size=HASHED_AT_ONCE, maintain_order=True):
+        waiting = pl.concat([waiting, batch])
+        while waiting.height >= HASHED_AT_ONCE:
+            yield waiting.head(HASHED_AT_ONCE)
+            waiting = waiting.slice(HASHED_AT_ONCE)
+    if waiting.height:
+        yield waiting
