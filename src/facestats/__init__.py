@@ -21,6 +21,7 @@ _FLOW = {
     "cluster_faces": "clusters",
     "embed_faces": "embeddings",
     "explore": "surfaces.notebooks.explore",
+    "export": "surfaces.export.write",
     "fit_ratings": "ratings",
     "label_attributes": "attributes",
     "label_by_hand": "surfaces.notebooks.label_widget",
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
     from facestats.master import merge_master as merge_master
     from facestats.ratings import fit_ratings as fit_ratings
     from facestats.store.store import Store as Store
+    from facestats.surfaces.export.write import export as export
     from facestats.surfaces.notebooks.early_end import stop_here as stop_here
     from facestats.surfaces.notebooks.explore import explore as explore
     from facestats.surfaces.notebooks.label_widget import label_by_hand as label_by_hand

@@ -77,8 +77,13 @@ def accept_early_end(copy: Path) -> Iterator[None]:
         nbformat.write(notebook, copy)
 
 
+def reason_of_end(output: NotebookNode) -> str:
+    """Return the sentence by which a cell ended its notebook; empty for any other output."""
+    return output["data"]["text/plain"] if output.get("metadata", {}).get(_MARK) else ""
+
+
 def _ends_here(cell: NotebookNode) -> bool:
-    return any(output.get("metadata", {}).get(_MARK) for output in cell.get("outputs", []))
+    return any(reason_of_end(output) for output in cell.get("outputs", []))
 
 
 def _is_error_message(cell: NotebookNode) -> bool:

@@ -1,4 +1,7 @@
-"""One page from the executed notebooks: prose, tables and pictures, without code; the page loads nothing from the network."""
+"""One page from the executed notebooks: the results first, then prose, tables and pictures, without code.
+
+The page loads nothing from the network.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import logging
 from typing import TYPE_CHECKING
 
 from facestats.core.atomic_write import write_atomically
+from facestats.store.store import Store
+from facestats.surfaces.notebooks.summary import Executed, summarize
 from facestats.surfaces.temporary import temporary_log_level
 
 if TYPE_CHECKING:
@@ -14,22 +19,25 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
+_MAP = "00"  # number of the notebook that draws the map of the code and of the tables
 _STYLE = """
 :root { color-scheme: light; }
 body { margin: 0; font: 16px/1.55 system-ui, sans-serif; color: #1d232a; background: #fff; }
 nav { position: sticky; top: 0; background: #f6f8fa; border-bottom: 1px solid #d6dbe0; padding: .6rem 1.2rem; z-index: 2; }
 nav a { margin-right: 1rem; color: #0b5394; text-decoration: none; white-space: nowrap; }
 main { max-width: 60rem; margin: 0 auto; padding: 1rem 1.2rem 4rem; }
-section { border-top: 3px solid #e3e7eb; margin-top: 3rem; }
+section { border-top: 3px solid #e3e7eb; margin-top: 3rem; scroll-margin-top: 3.5rem; }
 section:first-child { border-top: 0; margin-top: 0; }
 img { max-width: 100%; height: auto; }
 .jp-RenderedHTMLCommon table, table { border-collapse: collapse; font-size: .86rem; margin: .6rem 0; }
 th, td { border: 1px solid #d6dbe0; padding: .2rem .5rem; text-align: left; max-width: 26rem; overflow-wrap: anywhere; }
-.output_html, .output_area, .jp-OutputArea-output { overflow-x: auto; }
+#results th, #results td { overflow-wrap: break-word; }
+.wide, .output_html, .output_area, .jp-OutputArea-output { overflow-x: auto; }
 pre { background: #f6f8fa; padding: .6rem .8rem; overflow-x: auto; font-size: .82rem; }
 .failed pre { background: #fdecea; }
 .earlier { background: #fff4d6; border-left: 4px solid #b7791f; padding: .6rem .8rem; }
 a.anchor-link { display: none; }
+@media (max-width: 50rem) { nav { overflow-x: auto; white-space: nowrap; } }
 """
 _EARLIER = (
     '<p class="earlier">From an earlier run: the last run ended with {}. The results below may come from other'
@@ -38,12 +46,12 @@ _EARLIER = (
 
 
 def write_report(folder: Path, *, last: str = "") -> Path:
-    """Write one page from the executed notebooks in `folder`.
+    """Write one page from the executed notebooks in `folder`: a summary, the notebooks, and last the map of the code.
 
     Parameters
     ----------
     folder
-        Folder of the executed notebooks.
+        Folder of the executed notebooks, inside the data folder, whose tables the summary reads.
     last
         File name of the notebook that was run last; later ones are marked as results of an earlier run. Empty: none
         is marked.
@@ -54,22 +62,32 @@ def write_report(folder: Path, *, last: str = "") -> Path:
     """
     import nbformat
 
-    sections, links = [], []
-    for path in sorted(folder.glob("[0-9][0-9]_*.ipynb")):
-        notebook = nbformat.read(path, as_version=4)
-        failed = any(o.output_type == "error" for c in notebook.cells for o in c.get("outputs", []))
+    executed = [
+        Executed(
+            path, nbformat.read(path, as_version=4), bool(last) and flow_order(path.name) > flow_order(last)
+        )
+        for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"), key=lambda path: flow_order(path.name))
+    ]
+    summary = summarize(executed, Store(folder.parent))  # before widgets and progress bars are taken out
+    sections, links = [f'<section id="results">\n{summary}\n</section>'], ['<a href="#results">Results</a>']
+    for one in executed:
+        failed = any(o.output_type == "error" for c in one.notebook.cells for o in c.get("outputs", []))
         kind = ' class="failed"' if failed else ""
-        older = bool(last) and path.name > last
-        note = _EARLIER.format(html.escape(last.removesuffix(".ipynb"))) if older else ""
-        sections.append(f'<section id="{path.stem}"{kind}>\n{note}{_body(notebook)}\n</section>')
-        title = html.escape(path.stem.replace("_", " ")) + " (earlier run)" * older
-        links.append(f'<a href="#{path.stem}">{title}</a>')
+        note = _EARLIER.format(html.escape(last.removesuffix(".ipynb"))) if one.is_earlier else ""
+        sections.append(f'<section id="{one.file.stem}"{kind}>\n{note}{_body(one.notebook)}\n</section>')
+        title = html.escape(one.name) + " (earlier run)" * one.is_earlier
+        links.append(f'<a href="#{one.file.stem}">{title}</a>')
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>facestats report</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f"<body><nav>{''.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
+        f"<body><nav>{' '.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
     )
     return write_atomically(folder / "index.html", page)
+
+
+def flow_order(name: str) -> tuple[bool, str]:
+    """Return the place of a notebook, by its file name: the map of the code (00) comes last, when all tables are made."""
+    return name.startswith(_MAP), name
 
 
 def _body(notebook: NotebookNode) -> str:

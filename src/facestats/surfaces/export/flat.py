@@ -1,0 +1,194 @@
+"""Collect what is known about each picture, with one value per cell: lists become columns, or are left out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import facestats as fs
+from facestats.core.display import list_columns
+from facestats.core.tables import KEY, N_LANDMARKS, TABLES
+from facestats.inputs.metadata import RIGHTS, read_metadata
+from facestats.surfaces.spreadsheets import MAX_HEADER, distinct_names
+
+if TYPE_CHECKING:
+    from facestats.core.config import Config
+
+_PROBS = "_probs"
+_MADE_BY_METADATA = "metadata.csv"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """A flat table, where each of its columns comes from, and what a reader should know about it.
+
+    Parameters
+    ----------
+    table
+        One value per cell.
+    origins
+        For each column the stored table that holds it, or the file beside the pictures.
+    notes
+        Sentences: what is missing, stale or left out.
+    """
+
+    table: pl.DataFrame
+    origins: dict[str, str]
+    notes: list[str]
+
+
+def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) -> Collected:
+    """Join master, clusters, ratings and the metadata: a row per picture.
+
+    Parameters
+    ----------
+    config
+        Settings of the project.
+    landmarks, probabilities
+        Whether to add the points of each face, and the probability of each option.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no table master; the message is a command that makes it.
+    """
+    store, notes = fs.Store(config.data_dir), []
+    state = {row["table"]: (row["state"], row["why"]) for row in store.status().iter_rows(named=True)}
+    table = _read(config, "master")
+    origins = _master_origins(store, table)
+    for name in ("clusters", "ratings"):
+        if state[name][0] == "missing":
+            notes.append(f"there is no table {name}, so its columns are left out")
+            continue
+        table = _add(table, store.read(name), origins, name)
+    for name in ("master", "clusters", "ratings"):
+        if state[name][0] == "stale":
+            again = config.command("run", "--from", TABLES[name].made_by[10:12])
+            notes.append(f"table {name} is stale ({state[name][1]}); to make it again, type: {again}")
+    for frame, origin in _metadata(config):
+        table = _add(table, frame, origins, origin)
+    return flatten(
+        table,
+        origins=origins,
+        notes=notes,
+        landmarks=landmarks,
+        probabilities=probabilities,
+        left=("landmarks",),
+    )
+
+
+def collect_table(config: Config, name: str) -> Collected:
+    """Read one stored table; raise FileNotFoundError with a command that makes it."""
+    table = _read(config, name)
+    return flatten(table, origins=dict.fromkeys(table.columns, name), probabilities=True)
+
+
+def flatten(
+    table: pl.DataFrame,
+    *,
+    origins: dict[str, str],
+    notes: list[str] | None = None,
+    landmarks: bool = False,
+    probabilities: bool = False,
+    left: tuple[str, ...] = (),
+) -> Collected:
+    """Turn probabilities and landmarks into columns, and leave out other lists; numbers that are none become null.
+
+    Parameters
+    ----------
+    table
+        Any stored table, or several that were joined.
+    origins
+        For each column where it comes from.
+    notes
+        Sentences to add to.
+    landmarks, probabilities
+        Whether to keep them.
+    left
+        Lists that nobody misses, because they can be asked for.
+    """
+    columns: list[pl.Expr] = []
+    kept: dict[str, str] = {}
+    dropped = []
+    for name, kind in table.schema.items():
+        flat: list[pl.Expr] = []
+        if not kind.is_nested() and kind != pl.Binary:
+            flat = [pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)]
+        elif name == "landmarks" and landmarks:
+            flat = _landmarks()
+        elif name.endswith(_PROBS) and isinstance(kind, pl.Array):
+            flat = _probabilities(table, name) if probabilities else []
+        elif name not in left:
+            dropped.append(name)
+        columns += flat
+        kept |= {column.meta.output_name(): origins[name] for column in flat}
+    said = [*(notes or [])]
+    if dropped:
+        said.append(f"left out, because a cell holds one value: {list_columns(dropped)}")
+    return Collected(table.select(columns), kept, said)
+
+
+def _read(config: Config, name: str) -> pl.DataFrame:
+    try:
+        return fs.Store(config.data_dir).read(name)
+    except FileNotFoundError:
+        msg = f"there is no table {name} in {config.data_dir} yet. To make it, type: {config.command('run')}"
+        raise FileNotFoundError(msg) from None
+
+
+def _master_origins(store: fs.Store, table: pl.DataFrame) -> dict[str, str]:
+    """Find out which table gave each column of master."""
+    origins = dict.fromkeys(table.columns, "master")
+    origins |= {c: "the captions" for c in ("text",) if c in origins}
+    for name in ("ratings", "classifications", "text_labels", "faces"):
+        if store.provenance(name):
+            columns = store.scan(name).collect_schema().names()
+            origins |= {c: name for c in columns if c in origins}
+    for column in origins:
+        whole = column.removesuffix("_score").removesuffix(_PROBS)
+        if column.startswith("image_") and whole != KEY:
+            origins[column] = "attributes"
+        elif column.startswith("human_"):
+            origins[column] = "labels.csv"
+        elif column.endswith(("_margin", _PROBS)) and origins[column] == "master":
+            origins[column] = "attributes"
+    return origins
+
+
+def _metadata(config: Config) -> list[tuple[pl.DataFrame, str]]:
+    """Read the known truth, the person in each picture, and its licence."""
+    truth_file = config.audit.file or config.raw_dir
+    truth = fs.human_labels.read_truth(truth_file, config.attributes)
+    people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
+    metadata = read_metadata(config.raw_dir)
+    rights = metadata.select(KEY, *(c for c in metadata.columns if any(word in c.lower() for word in RIGHTS)))
+    origin = config.audit.file.name if config.audit.file else _MADE_BY_METADATA
+    return [(truth, origin), (people, _MADE_BY_METADATA), (rights, _MADE_BY_METADATA)]
+
+
+def _add(table: pl.DataFrame, more: pl.DataFrame, origins: dict[str, str], origin: str) -> pl.DataFrame:
+    """Add the columns that are new; a picture that `more` does not name gets nulls."""
+    new = more.select(KEY, *(c for c in more.columns if c not in table.columns))
+    origins |= dict.fromkeys(new.columns[1:], origin)
+    return table.join(new.unique(KEY, keep="first"), on=KEY, how="left", maintain_order="left")
+
+
+def _landmarks() -> list[pl.Expr]:
+    points = range(N_LANDMARKS)
+    return [
+        pl.col("landmarks").arr.get(i).arr.get(axis).alias(f"lm_{i:03d}_{name}")
+        for i in points
+        for axis, name in enumerate("xy")
+    ]
+
+
+def _probabilities(table: pl.DataFrame, name: str) -> list[pl.Expr]:
+    """Name each probability after its option, which the column of the label knows."""
+    label = name.removesuffix(_PROBS)
+    kind, array = table.schema.get(label), table.schema[name]
+    size = array.size if isinstance(array, pl.Array) else 0
+    options = kind.categories.to_list() if isinstance(kind, pl.Enum) else [str(i) for i in range(size)]
+    names = distinct_names([f"{label}_prob_{option.replace(' ', '_')}" for option in options], MAX_HEADER)
+    return [pl.col(name).arr.get(i).alias(column) for i, column in enumerate(names)]

@@ -1,0 +1,175 @@
+"""The column guide: what each column of an exported table means, and which model made it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import polars as pl
+
+import facestats as fs
+from facestats.core.tables import TABLES, TRUE_PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from facestats.core.config import Config
+
+_COLUMNS = ("column", "type", "unit", "meaning", "made_by", "model", "options", "prompts")
+_PIXELS = "pixels of the picture"
+# column -> meaning, unit
+_KNOWN = {
+    "image_id": ("the picture: its path below the folder of pictures", ""),
+    "status": ("ok, or why the picture could not be used", ""),
+    "error": ("what went wrong, in words", ""),
+    "sha256": ("hash of the file: equal files have equal hashes", ""),
+    "bytes": ("size of the file", "bytes"),
+    "width": ("width of the picture", "pixels"),
+    "height": ("height of the picture", "pixels"),
+    "format": ("format of the file", ""),
+    "n_faces": ("number of faces found in the picture", "faces"),
+    "detector": ("the detector that found the face", ""),
+    "score": ("how sure the detector is of the face", "0 to 1"),
+    "yaw": ("head turned to the side", "degrees"),
+    "pitch": ("head turned up or down", "degrees"),
+    "roll": ("head tilted to a shoulder", "degrees"),
+    "eye_distance_px": ("distance between the irises", _PIXELS),
+    "sharpness": ("variance of the Laplacian of the crop; a low value means blur", ""),
+    "crop": ("file of the aligned crop", ""),
+    "text": ("the caption of the picture", ""),
+    "cluster": ("number of the cluster; 0 is the largest, -1 is noise", ""),
+    "x": ("place on the UMAP map, to the right", "no unit"),
+    "y": ("place on the UMAP map, upwards", "no unit"),
+    "pca_x": ("first principal component of the vectors", "no unit"),
+    "pca_y": ("second principal component of the vectors", "no unit"),
+}
+# end of a column of an attribute -> meaning, unit
+_PARTS = {
+    "_score": ("how sure it is: {who}", "0 to 1"),
+    "_margin": ("probability of the first option minus that of the second: {who}", "0 to 1"),
+    "_source": ("which source gave the merged label for {title}", ""),
+    "_conflict": ("whether picture and text differ in {title}", "yes or no"),
+    "_prob_": ("probability of the option {option}: {who}", "0 to 1"),
+    "": ("{who}", ""),
+}
+_WHO = {
+    "image_": "perceived {}, by the prompts",
+    "text_": "{} in the caption",
+    "human_": "{}, by people",
+    "probe_": "perceived {}, by a probe that learned from people",
+    TRUE_PREFIX: "known {}",
+    "": "perceived {}, merged from all sources",
+}
+_RATED = {
+    "_sd": ("standard error of the predicted rating: {}", True),
+    "_low": ("lower end of the prediction interval: {}", True),
+    "_high": ("upper end of the prediction interval: {}", True),
+    "_ood": ("whether the face is unlike those that the model was trained on: {}", False),
+    "": ("the rating that these raters would give, predicted: {}", True),
+}
+
+
+def column_guide(table: pl.DataFrame, origins: Mapping[str, str], config: Config) -> pl.DataFrame:
+    """Describe the columns of an exported table.
+
+    Parameters
+    ----------
+    table
+        The exported table.
+    origins
+        For each column the stored table that holds it, or a file.
+    config
+        Settings of the project: attributes, their options and prompts, the unit of ratings.
+
+    Returns
+    -------
+    A row per column: `column`, `type`, `unit`, `meaning`, `made_by` (a notebook or a file), `model`, `options` and
+    `prompts` (String).
+    """
+    models = {name: _model(fs.Store(config.data_dir), name) for name in {*origins.values()} & {*TABLES}}
+    rows = []
+    for column, kind in table.schema.items():
+        origin = origins[column]
+        label = _parse_label(column, config)
+        meaning, unit = _describe(column, label, origin, config)
+        labels = kind.categories.to_list() if isinstance(kind, pl.Enum) else []
+        rows.append(
+            {
+                "column": column,
+                "type": _type(kind),
+                "unit": unit,
+                "meaning": meaning,
+                "made_by": Path(TABLES[origin].made_by).stem if origin in TABLES else origin,
+                "model": models.get(origin, ""),
+                "options": "; ".join(labels),
+                "prompts": _prompts(label, config) if label else "",
+            }
+        )
+    return pl.DataFrame(rows, schema=dict.fromkeys(_COLUMNS, pl.String))
+
+
+class _Label(NamedTuple):
+    """A column of an attribute, taken apart: ``image_``, ``age``, ``_prob_``, ``child``."""
+
+    who: str
+    attribute: str
+    part: str
+    option: str
+
+
+def _parse_label(column: str, config: Config) -> _Label | None:
+    """Take the column of an attribute apart; None for another column."""
+    for attribute in sorted(config.attributes, key=len, reverse=True):
+        found = re.fullmatch(
+            rf"(|.+_)({re.escape(attribute)})(_score|_margin|_source|_conflict|_prob_|)(|(?<=_prob_).+)",
+            column,
+        )
+        if found:
+            return _Label(*found.groups())
+    return None
+
+
+def _describe(column: str, label: _Label | None, origin: str, config: Config) -> tuple[str, str]:
+    if column in _KNOWN:
+        return _KNOWN[column]
+    if origin == "ratings":
+        end = next(e for e in _RATED if column.endswith(e))
+        text, has_unit = _RATED[end]
+        return text.format(column.removesuffix(end)), config.ratings.unit if has_unit else "yes or no"
+    if label:
+        title = config.attributes[label.attribute].title.replace("_", " ").lower()
+        # probabilities and margins are not merged: they are those of the prompts
+        by = "image_" if not label.who and label.part in {"_margin", "_prob_"} else label.who
+        who = _WHO.get(by, f"perceived {{}}, by {by.strip('_')}").format(title)
+        text, unit = _PARTS[label.part]
+        return text.format(who=who, title=title, option=label.option), unit
+    if point := re.fullmatch(r"lm_(\d+)_([xy])", column):
+        side = "from the left" if point[2] == "x" else "from the top"
+        return f"point {int(point[1])} of the face mesh (Mediapipe FaceMesh), {side}", _PIXELS
+    return f"column {column} of {origin}", ""
+
+
+def _type(kind: pl.DataType) -> str:
+    if kind == pl.Boolean:
+        return "yes or no"
+    if isinstance(kind, pl.Enum):
+        return "one of the options"
+    return "whole number" if kind.is_integer() else "number" if kind.is_numeric() else "text"
+
+
+def _model(store: fs.Store, name: str) -> str:
+    params = store.provenance(name).get("stage", {}).get("params", {})
+    named = (
+        params.get(key) for key in ("landmarker", "encoder", "classifier", "classifiers", "model", "method")
+    )
+    return ", ".join(str(value) for value in named if value)
+
+
+def _prompts(label: _Label, config: Config) -> str:
+    """List the phrases that a label of pictures or of texts was compared with."""
+    if label.part or label.who in {TRUE_PREFIX, "human_"}:
+        return ""
+    settings = config.attributes[label.attribute]
+    prompts = settings.hypotheses() if label.who == "text_" else settings.image_prompts()
+    return "; ".join(f"{option}: {', '.join(texts)}" for option, texts in prompts.items())

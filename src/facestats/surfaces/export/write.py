@@ -1,0 +1,160 @@
+"""Export the results of a project to other programs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import polars as pl
+
+from facestats.core.atomic_write import replacing
+from facestats.core.config import ConfigError
+from facestats.core.progress import say
+from facestats.core.tables import TABLES, TableError, check_columns
+from facestats.surfaces.export.flat import collect_pictures, collect_table
+from facestats.surfaces.export.guide import column_guide
+from facestats.surfaces.export.spss import write_spss
+from facestats.surfaces.spreadsheets import FORMULA, write_csv, write_excel
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Sequence
+
+    from facestats.core.config import Config
+
+SUFFIXES = (".csv", ".xlsx", ".sav", ".parquet")
+
+
+def export(
+    config: Config,
+    file: str | os.PathLike[str],
+    *,
+    table: str = "master",
+    columns: Sequence[str] | None = None,
+    landmarks: bool = False,
+    probabilities: bool = False,
+    decimal: Literal[".", ","] = ".",
+) -> Path:
+    """Write the results as CSV, Excel, SPSS or Parquet, and a column guide beside them.
+
+    There is a row per picture: labels with scores and sources, ratings, clusters, quality, and from the metadata the
+    known truth, the person and the licence. The guide, ``<name>_columns.csv``, says what each column means, which
+    notebook and model made it, and for a label its options and prompts.
+
+    A CSV is UTF-8 with a byte order mark, so that Excel reads umlauts. A text that begins like a formula gets an
+    apostrophe in front in CSV; in Excel it is a text. In SPSS a label is a number with a value label.
+
+    Parameters
+    ----------
+    config
+        Settings of the project, from :func:`facestats.load_config`.
+    file
+        File to write; its end decides the format: ``.csv``, ``.xlsx``, ``.sav`` or ``.parquet``.
+    table
+        Another stored table to write, such as ``audit`` or ``composites``; by default a row per picture.
+    columns
+        Columns to write, in this order; by default all.
+    landmarks
+        Whether to add the 478 points of each face: ``lm_000_x``, ``lm_000_y`` and so on, in pixels of the picture.
+    probabilities
+        Whether to add the probability of each option: ``age_prob_child`` and so on.
+    decimal
+        Decimal sign of a CSV. With a comma, columns are separated by semicolons, as German Excel expects it.
+
+    Returns
+    -------
+    The file.
+
+    Raises
+    ------
+    ConfigError
+        If the end of the file name is none of these, or there is no such table.
+    FileNotFoundError
+        If the table does not exist yet; the message is the command that makes it.
+    TableError
+        If one of `columns` does not exist, or the table is larger than the format can hold.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> from facestats.core.config import Config
+    >>> project = fs.testing.example_project()
+    >>> with TemporaryDirectory() as folder:
+    ...     cfg = Config(data_dir=folder, raw_dir=project.raw_dir, attributes=project.attributes)
+    ...     path = fs.Store(folder).write("master", project.master)
+    ...     file = fs.export(cfg, f"{folder}/labels.csv", columns=["image_id", "age"])
+    ...     print(pl.read_csv(file).row(0))
+    there is no table clusters, so its columns are left out
+    there is no table ratings, so its columns are left out
+    left out, because a cell holds one value: 'box', 'matrix'
+    wrote 12 rows and 2 columns to labels.csv; labels_columns.csv says what they mean
+    ('face_000.png', 'child')
+    """
+    path = Path(file)
+    guide_file = path.with_name(f"{path.stem}_columns.csv")
+    _check(path, table, landmarks=landmarks, probabilities=probabilities)
+    if table == "master":
+        found = collect_pictures(config, landmarks=landmarks, probabilities=probabilities)
+    else:
+        found = collect_table(config, table)
+    flat = found.table
+    if columns is not None:
+        check_columns(
+            flat, *columns, made_by="`facestats run`; landmarks and probabilities must be asked for"
+        )
+        flat = flat.select(list(dict.fromkeys(columns)))
+    guide = column_guide(flat, found.origins, config)
+    try:
+        _write(flat, path, guide, decimal=decimal)
+    except ValueError as error:
+        raise TableError(str(error)) from error
+    write_csv(guide, guide_file, decimal=decimal, bom=True)
+    for note in found.notes:
+        say(note)
+    if path.suffix.lower() == ".csv" and (n := _count_formulas(flat)):
+        say(f"{n:,} texts begin like a formula and got an apostrophe in front")
+    say(
+        f"wrote {flat.height:,} rows and {flat.width:,} columns to {path.name};"
+        f" {guide_file.name} says what they mean"
+    )
+    return path
+
+
+def _check(path: Path, table: str, *, landmarks: bool, probabilities: bool) -> None:
+    """Raise one ConfigError with all that is wrong with the arguments."""
+    problems = []
+    if path.suffix.lower() not in SUFFIXES:
+        problems.append(
+            f"{path}: the end of the name says what to write, and {path.suffix or 'no end'!r} says nothing; use one of"
+            f" {', '.join(SUFFIXES)}, such as {path.stem}.csv"
+        )
+    if path.is_dir():
+        problems.append(f"{path} is a folder; name a file")
+    if table not in TABLES:
+        problems.append(f"there is no table {table!r}; the tables are {', '.join(TABLES)}")
+    if table != "master" and (landmarks or probabilities):
+        problems.append(
+            f"landmarks and probabilities belong to the pictures, not to table {table}; leave them out"
+        )
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _write(flat: pl.DataFrame, path: Path, guide: pl.DataFrame, *, decimal: str) -> None:
+    kind = path.suffix.lower()
+    if kind == ".csv":
+        write_csv(flat, path, decimal=decimal, bom=True)
+    elif kind == ".xlsx":
+        write_excel(flat, path)
+    elif kind == ".sav":
+        write_spss(flat, path, labels=dict(guide.select("column", "meaning").iter_rows()))
+    else:
+        with replacing(path) as temporary:
+            flat.write_parquet(temporary)
+
+
+def _count_formulas(flat: pl.DataFrame) -> int:
+    texts = [s for s in flat if s.dtype == pl.String]
+    return sum(int(s.str.contains(FORMULA).sum()) for s in texts)

@@ -1,0 +1,225 @@
+"""The first section of the report: what came out, what failed and why, how far to trust the labels, and where all lies."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+
+import facestats as fs
+from facestats.core.display import count_of
+from facestats.core.label_columns import label_names
+from facestats.core.tables import KEY, TableError
+from facestats.store import StoreError
+from facestats.surfaces.notebooks.early_end import reason_of_end
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from nbformat import NotebookNode
+
+TAG = "summary"  # of cells whose results the summary shows
+N_EXAMPLES, N_LABELS = 3, 3
+_OK = ("ok", "ok_first_frame")
+_EARLIER = " (from an earlier run)"
+
+
+@dataclass(frozen=True)
+class Executed:
+    """An executed notebook: its file, its content, and whether an earlier run left it behind."""
+
+    file: Path
+    notebook: NotebookNode
+    is_earlier: bool = False
+
+    @property
+    def name(self) -> str:
+        """Its name as a reader sees it: ``07 clusters``."""
+        return self.file.stem.replace("_", " ")
+
+    @property
+    def link(self) -> str:
+        """A link to its section of the page."""
+        mark = _EARLIER if self.is_earlier else ""
+        return f'<a href="#{self.file.stem}">{html.escape(self.name)}</a>{mark}'
+
+
+def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
+    """Write the summary as HTML.
+
+    Parameters
+    ----------
+    executed
+        The notebooks of the report, in the order of the flow.
+    store
+        The tables of the project; those that are missing are named, and nothing is made up in their place.
+
+    Returns
+    -------
+    The content of a section; all names and texts are escaped, and nothing is loaded from the network.
+    """
+    states = {row["table"]: row["state"] for row in store.status().iter_rows(named=True)}
+    parts = [
+        "<h1>Results</h1>",
+        *_or_why_not(_pictures, store, states),
+        *_not_made(executed),
+        *_or_why_not(_labels, store, states),
+        *(part for one in executed for part in _tagged(one)),
+        *_links(executed, store, states),
+    ]
+    return "\n".join(parts)
+
+
+def _or_why_not(
+    part: Callable[[fs.Store, dict[str, str]], Iterator[str]], store: fs.Store, states: dict[str, str]
+) -> list[str]:
+    """Make a part of the summary; of a damaged table, say what is wrong with it: the rest of the page is still made."""
+    try:
+        return list(part(store, states))
+    except (StoreError, TableError) as error:
+        return [_say(str(error))]
+
+
+def _pictures(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
+    """Say how many pictures there are, and for each that failed why."""
+    if states["faces"] == "missing":
+        yield _say("No picture has been read yet: there is no table faces.")
+        return
+    faces = store.read("faces", columns=[KEY, "status", "error"])
+    failed = faces.filter(~pl.col("status").is_in(_OK))
+    text = f"{count_of(faces.height, 'picture')}: {count_of(faces.height - failed.height, 'face')} found and aligned"
+    yield _say(f"{text}, {failed.height:,} failed." if failed.height else f"{text}, none failed.")
+    if failed.height:
+        reasons = failed.group_by("status", maintain_order=True).agg(
+            pictures=pl.len(),
+            why=pl.col("error").drop_nulls().first(),
+            examples=pl.col(KEY).head(N_EXAMPLES),
+        )
+        yield _table(reasons.sort("pictures", descending=True), "Pictures that could not be used")
+
+
+def _not_made(executed: Sequence[Executed]) -> Iterator[str]:
+    """Name each notebook that ended early or failed, with its sentence, and those of an earlier run."""
+    lines = []
+    for one in executed:
+        outputs = [output for cell in one.notebook.cells for output in cell.get("outputs", [])]
+        sentences = [reason for output in outputs if (reason := reason_of_end(output))]
+        sentences += [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
+        lines += [f"<li>{one.link}: {html.escape(sentence)}</li>" for sentence in sentences]
+    if lines:
+        yield f"<h2>What could not be made, and why</h2>\n<ul>{''.join(lines)}</ul>"
+    if older := [one.link for one in executed if one.is_earlier]:
+        yield f"<p>The last run did not reach these notebooks: {', '.join(older)}.</p>"
+
+
+def _labels(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
+    """Show the commonest labels of each attribute, and how often they are right where the truth is known."""
+    if states["master"] == "missing":
+        return
+    table = store.scan("master")
+    columns = table.collect_schema().names()
+    names = [name for name in label_names(table) if f"{name}_source" in columns]  # merged, not of one source
+    master = store.read("master", columns=names)
+    if master.is_empty():
+        return
+    scores: dict[str, str] = {}
+    if states["audit"] != "missing":
+        audit = store.read("audit").filter(by="all", source="merged")
+        scores = {
+            attribute: f"{value:.0%} ({low:.0%} to {high:.0%}) of {n:,}"
+            for attribute, n, value, low, high in audit.select(
+                "attribute", "n", "accuracy", "accuracy_low", "accuracy_high"
+            ).iter_rows()
+            if value is not None and low is not None and high is not None
+        }
+    rows = [
+        (name.replace("_", " "), _commonest(master[name]), scores.get(name, "not audited")) for name in names
+    ]
+    yield "<h2>What do the faces look like?</h2>"
+    schema = ["attribute", "the commonest labels", "correct, where the truth is known"]
+    yield _table(pl.DataFrame(rows, schema=schema, orient="row"))
+    note = "Labels are perceived: they say what a model sees in a picture, not what a person is."
+    if not scores:
+        note += " No truth is known for these pictures, so nothing says how often the labels are right."
+    elif states["audit"] == "stale":
+        note += " The accuracy is that of an earlier state of the tables: notebook 09_audit makes it again."
+    else:
+        note += " In brackets is the 95 % interval."
+    yield _say(note)
+
+
+def _commonest(labels: pl.Series) -> str:
+    known = labels.drop_nulls()
+    if known.is_empty():
+        return "none"
+    counts = known.value_counts(sort=True).head(N_LABELS)
+    return ", ".join(f"{label} {n / len(known):.0%}" for label, n in counts.iter_rows())
+
+
+def _tagged(one: Executed) -> Iterator[str]:
+    """Show the results of the cells that are tagged `summary`, under the heading before them."""
+    heading = one.name
+    for cell in one.notebook.cells:
+        if cell.cell_type == "markdown":
+            titles = [line.lstrip("# ") for line in cell.source.splitlines() if line.startswith("#")]
+            heading = titles[-1] if titles else heading
+        elif TAG in cell.metadata.get("tags", []):
+            shown = [part for output in cell.get("outputs", []) if (part := _output(output, heading))]
+            if shown:
+                yield f"<h2>{html.escape(heading)}</h2>\n{''.join(shown)}\n<p>From {one.link}.</p>"
+
+
+def _output(output: NotebookNode, title: str) -> str:
+    """Turn the output of a cell into HTML: a figure, a table, or a text."""
+    data = output.get("data", {})
+    if png := data.get("image/png"):
+        source = "".join(png.split())
+        return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}">'
+    if table := data.get("text/html"):
+        return f'<div class="wide">{table}</div>'
+    text = (
+        output.text
+        if output.output_type == "stream" and output.name == "stdout"
+        else data.get("text/plain", "")
+    )
+    return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
+
+
+def _links(executed: Sequence[Executed], store: fs.Store, states: dict[str, str]) -> Iterator[str]:
+    """Link the tables, the run card, the composites and the notebooks, relative to the page."""
+    if not executed:
+        return
+    folder = executed[0].file.parent
+    yield "<h2>Where is everything?</h2>\n<ul>"
+    if (folder / "run_card.html").exists():
+        yield '<li><a href="run_card.html">The run card</a>: models, settings, scores and limits, to be handed on</li>'
+    composites = [f"composites/{p.name}" for p in sorted((folder / "composites").glob("*.png"))]
+    if composites:
+        yield f"<li>Average faces: {', '.join(_link(path, path.split('/')[1]) for path in composites)}</li>"
+    made = [name for name, state in states.items() if state != "missing"]
+    tables = [
+        _link(f"../{store.tables_dir.name}/{name}.parquet", name) + f" ({states[name]})"
+        for name in made
+        if (store.tables_dir / f"{name}.parquet").exists()
+    ]
+    if tables:
+        yield f"<li>Tables, as Parquet: {', '.join(tables)}</li>"
+    yield f"<li>Executed notebooks: {', '.join(_link(one.file.name, one.name) for one in executed)}</li>"
+    yield "</ul>"
+
+
+def _link(target: str, text: str) -> str:
+    from urllib.parse import quote
+
+    return f'<a href="{html.escape(quote(target))}">{html.escape(text)}</a>'
+
+
+def _say(text: str) -> str:
+    return f"<p>{html.escape(text)}</p>"
+
+
+def _table(table: pl.DataFrame, title: str = "") -> str:
+    return f'<div class="wide">{fs.show(table, title=title, n_rows=100)._repr_html_()}</div>'
