@@ -65,3 +65,14 @@ def test_the_scatter_says_where_the_prediction_lies():
 
 def test_residuals_say_how_many_faces():
     assert labels(plots.residual_bars(RESIDUALS)) == ["x (n = 10)", "y (n = 1)"]
+
+
+def test_titles_name_the_trait_and_say_whether_groups_are_true_or_perceived():
+    titles = {
+        by: plots.residual_bars(RESIDUALS, trait="calm", by=by).get_title(loc="left")
+        for by in ("true_age", "age")
+    }
+    assert titles == {"true_age": "calm by true age, n = 11", "age": "calm by perceived age, n = 11"}
+    assert plots.rating_scatter(HELD_OUT, trait="calm").get_title(loc="left") == "calm, n = 3"
+    calm = EFFECTS.with_columns(trait=pl.lit("calm"))
+    assert plots.rater_bars(calm).get_title(loc="left") == "calm: severity, 3 raters"

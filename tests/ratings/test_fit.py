@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import warnings
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,7 +10,11 @@ import pytest
 
 import facestats as fs
 from facestats.core.tables import RATINGS
+from facestats.ratings.model import RatingsModels
+from facestats.store.fingerprint import describe_stage
 from tests.ratings.conftest import PLAIN, values
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_held_out_predictions_lie_between_one_rater_and_the_ceiling(fit):
@@ -123,3 +129,43 @@ def test_fitting_leaves_numpy_and_warnings_as_they_were(embeddings, ratings):
     fs.fit_ratings(embeddings, ratings, fs.models.ridge(), encoder="clip@1", settings=PLAIN)
     fs.ratings.reliability(ratings, n_splits=5, n_resamples=5)
     assert (np.geterr(), list(warnings.filters)) == before
+
+
+def test_models_of_several_traits_are_applied_together_as_each_alone(fit, embeddings, tmp_path):
+    kind = dataclasses.replace(fit.model, trait="kind", scale=(2.0, 5.0))
+    for model in (fit.model, kind):
+        model.save(tmp_path / model.trait)
+    both = fs.ratings.load_models(tmp_path, ["attractiveness", "kind"], encoder="clip@1 bf16")
+    rated = fs.ratings.rate_faces(embeddings, both)
+    alone = [fs.ratings.rate_faces(embeddings, model) for model in (fit.model, kind)]
+    assert rated.equals(alone[0].join(alone[1], on="image_id", maintain_order="left"))
+    assert both.name == f"{fit.model.name} + {kind.name}"
+    one = fs.ratings.load_models(tmp_path, ["kind"], encoder="clip@1")
+    assert describe_stage(fs.ratings.rate_faces, {"model": one}) == describe_stage(
+        fs.ratings.rate_faces, {"model": kind}
+    )
+    with pytest.raises(fs.tables.TableError, match="two models would both write the column 'kind'"):
+        fs.ratings.rate_faces(embeddings, RatingsModels((kind, kind)))
+
+
+@pytest.mark.parametrize(("low", "refused"), [(0.01, False), (0.0, True), (-0.2, True), (float("nan"), True)])
+def test_a_model_is_refused_unless_the_whole_interval_of_its_skill_is_above_zero(fit, low, refused):
+    skill = pl.DataFrame({"measure": ["skill"], "value": [0.1], "low": [low], "high": [0.3]})
+    found = dataclasses.replace(fit, skill=skill).refusal
+    assert bool(found) == refused
+    assert not refused or found.startswith("The model is no better than the mean rating: skill 0.10 [")
+
+
+def test_a_choice_of_traits_or_another_place_of_the_file_changes_no_fit():
+    cfg = fs.load_config(ROOT / "config/demo.yaml")
+    moved = cfg.ratings.model_copy(update={"traits": ("a",), "file": Path("other.csv")})
+    assert fs.ratings.settings(cfg) == fs.ratings.settings(cfg.model_copy(update={"ratings": moved}))
+
+
+def test_known_truth_comes_before_perceived_groups():
+    held_out = pl.DataFrame(
+        {"age": ["teen"], "gender": ["male"], "true_gender": ["female"], "true_age": [None]}
+    )
+    assert fs.ratings.group_column(held_out, ["age", "gender"]) == "true_gender"
+    assert fs.ratings.group_column(held_out.drop("true_gender"), ["age", "gender"]) == "age"
+    assert fs.ratings.group_column(held_out, ["hat"]) is None

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import matplotlib.pyplot as plt
 import numpy as np
 import polars as pl
 import pytest
@@ -57,3 +58,29 @@ def test_panels_without_a_common_face_are_named_and_renaming_raters_changes_no_m
 def test_a_trait_that_was_not_rated_is_refused_with_those_that_were(ratings):
     with pytest.raises(ValueError, match=r"one of the rated traits \['attractiveness'\], got 'trust'"):
         fs.ratings.average(ratings, trait="trust")
+
+
+@pytest.mark.parametrize("n_faces", [1, 2, 12])
+@pytest.mark.parametrize("n_raters", [1, 2, 3])
+@pytest.mark.parametrize("constant", [True, False])
+def test_a_trait_with_too_few_ratings_has_null_where_nothing_can_be_said(n_faces, n_raters, constant):
+    rows = [
+        (f"{i}", f"r{j}", 4.0 if constant else (3 * i + j) % 7)
+        for i in range(n_faces)
+        for j in range(n_raters)
+    ]
+    ratings = fs.ratings.read(
+        pl.DataFrame(
+            rows, schema={"image_id": pl.String, "rater_id": pl.String, "rating": pl.Float64}, orient="row"
+        )
+    )
+    found = fs.ratings.reliability(ratings, n_splits=5, n_resamples=5)
+    assert found.select("n_faces", "n_raters").row(0) == (n_faces, n_raters)
+    assert not found["value"].is_nan().any()
+    if min(n_faces, n_raters) < 2 or constant:
+        assert found["value"].null_count() == found.height
+    effects = fs.ratings.rater_effects(ratings)
+    assert (effects["severity_low"].null_count() == 1) == (n_raters == 1)
+    fs.plots.reliability_bars(found).figure.canvas.draw()
+    fs.plots.rater_bars(effects, "agreement").figure.canvas.draw()
+    plt.close("all")

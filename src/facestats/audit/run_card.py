@@ -10,8 +10,9 @@ import polars as pl
 
 from facestats.core.atomic_write import write_atomically
 from facestats.core.display import format_value
-from facestats.core.tables import KEY
+from facestats.core.tables import KEY, VIEWS
 from facestats.inputs.metadata import read_rights
+from facestats.models.domain import describe, find_domain
 from facestats.store.fingerprint import package_versions
 
 if TYPE_CHECKING:
@@ -115,6 +116,8 @@ def _parts(
     known = 0 if truth is None else _count_known(store, truth)
     now = datetime.now(UTC)
     yield f"# Run card\n\nWritten on {now:%Y-%m-%d} at {now:%H:%M} UTC. The seed was {config.seed}."
+    if toys := _toy_models(config, store):
+        yield toys
     yield "## Most alarming findings\n\n" + (
         _list_findings(findings.head(n_findings))
         or "The checks found nothing alarming. This does not show that the labels are correct: read the limits below."
@@ -133,6 +136,8 @@ def _parts(
     yield "## Data\n\n" + _data(config, store, known, given=given)
     yield "## Licence and consent\n\n" + _rights(config)
     yield "## Models and settings\n\n" + _models(store)
+    if "reliability" in _present_tables(store):
+        yield "## Ratings\n\n" + _ratings(store.read("reliability"))
     yield "## Counts\n\n" + _table(store.status().select("table", "rows", "failed", "state"))
     for title, table in tables.items():
         show = _scores if {"by", "group", "smallest_gap"} <= set(table.columns) else _table
@@ -141,6 +146,18 @@ def _parts(
     yield "## Limits\n\n" + _LIMITS
     if findings.height > n_findings:
         yield "## Further findings\n\n" + _list_findings(findings.slice(n_findings))
+
+
+def _toy_models(config: Config, store: Store) -> str:
+    """Say on what toy models were trained, and how many pictures are unlike that; nothing of real models."""
+    present, lines = _present_tables(store), []
+    pictures, texts = find_domain(config.embeddings.model), find_domain(config.text_labels.model)
+    if pictures is not None and "embeddings" in present:
+        vectors = store.read("embeddings", columns=[KEY, *VIEWS.values()])
+        lines.append(f"Labels of pictures: **{_escape(describe(pictures, vectors))}**")
+    if texts is not None and "text_labels" in present:
+        lines.append(f"Labels of texts: **{_escape(describe(texts))}**")
+    return "\n\n".join(lines)
 
 
 def _list_findings(findings: pl.DataFrame) -> str:
@@ -200,6 +217,25 @@ def _models(store: Store) -> str:
             _table(pl.DataFrame(rows, schema=schema, orient="row")),
             "`version` is the version of the stage: it is raised when the same input would give another table.",
             f"Packages: {versions}.",
+        ]
+    )
+
+
+def _ratings(reliability: pl.DataFrame) -> str:
+    """List the models of ratings with what they were trained on, and say of each other trait why it has none."""
+    model = pl.col("model")
+    columns = ["trait", "n_faces", "n_raters", "n_ratings", "ceiling", "held_out_r", "skill"]
+    shown = reliability.select(*columns, applied=pl.when(model.is_null()).then(pl.lit("no")).otherwise(model))
+    refused = reliability.filter(model.is_null()).select("trait", "why_not").rows()
+    return "\n\n".join(
+        [
+            _table(shown),
+            "`ceiling` is the highest correlation that any prediction can be expected to reach; `held_out_r` and `skill`"
+            " are those of the model on faces that it has not seen.",
+            *(
+                f"**No model of {_escape(trait)} was applied.** {_escape(why or 'It is not known why.')}"
+                for trait, why in refused
+            ),
         ]
     )
 

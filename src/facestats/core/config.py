@@ -91,9 +91,11 @@ class RatingsSettings(Settings):
     compared by the last vector in `columns`. The folds of the probes in stage 03 keep the pictures of one `person`
     together too, but their near-duplicates do not depend on `columns` and `min_cosine`. `scale` is the lowest and the highest possible rating,
     by default those that occur; `unit` is the name of its unit. `level` is the coverage of the prediction intervals.
+    `traits` are those of the file that are analysed, by default all.
     """
 
     file: ProjectPath | None = None
+    traits: tuple[str, ...] | None = Field(None, min_length=1)
     regressor: Literal["ridge", "mlp"] = "ridge"
     columns: tuple[Literal["embedding", "embedding_full"], ...] = Field(
         ("embedding", "embedding_full"), min_length=1

@@ -28,6 +28,7 @@ __all__ = [
     "MASTER",
     "N_LANDMARKS",
     "RATINGS",
+    "RELIABILITY",
     "STATUS",
     "STATUSES",
     "TABLES",
@@ -181,6 +182,29 @@ RATINGS = Table(
     optional=True,
     earlier_name="scores",
 )
+RELIABILITY = Table(
+    "reliability",
+    "notebooks/05_ratings.ipynb",
+    ("embeddings",),
+    {
+        "trait": pl.String,
+        "n_faces": pl.Int64,
+        "n_raters": pl.Int64,
+        "n_ratings": pl.Int64,
+        **{
+            f"{measure}{end}": pl.Float64
+            for measure in (
+                *("icc_2_1", "icc_2_k", "single_rater", "split_half", "spearman_brown", "ceiling"),
+                *("held_out_r", "skill"),
+            )
+            for end in ("", "_low", "_high")
+        },
+        "model": pl.String,
+        "why_not": pl.String,
+    },
+    key="trait",
+    optional=True,
+)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
@@ -235,6 +259,7 @@ TABLES = {
         CLASSIFICATIONS,
         TEXT_LABELS,
         TEXT_EMBEDDINGS,
+        RELIABILITY,
         RATINGS,
         MASTER,
         CLUSTERS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from facestats.core.tables import check_columns
+from facestats.core.tables import TRUE_PREFIX, check_columns
 from facestats.plots.intervals import draw_intervals, name_rows
 from facestats.plots.style import BLUE, GREY, finish, new_axes
 
@@ -83,7 +83,7 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
     >>> effects = fs.ratings.rater_effects(project.ratings)
     >>> ax = fs.plots.rater_bars(effects, "severity")
     >>> ax.get_title(loc="left")
-    'severity, 4 raters'
+    'attractiveness: severity, 4 raters'
     """
     check_columns(effects, "rater_id", column, f"{column}_low", made_by="fs.ratings.rater_effects")
     table = effects.drop_nulls(column).sort(column)
@@ -93,11 +93,18 @@ def rater_bars(effects: pl.DataFrame, column: str = "severity", *, ax: Axes | No
     name_rows(ax, table["rater_id"].to_list() if few else None, n=table.height)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
     unit = "scale points above the average rater" if column == "severity" else "correlation with the rest"
-    return finish(ax, title=f"{column}, {table.height:,} raters", xlabel=f"{unit}, 95% interval")
+    traits = effects["trait"].unique().to_list() if "trait" in effects.columns else []
+    title = f"{column}, {table.height:,} raters"
+    title = f"{traits[0]}: {title}" if len(traits) == 1 else title
+    return finish(ax, title=title, xlabel=f"{unit}, 95% interval")
 
 
 def rating_scatter(
-    held_out: pl.DataFrame, *, skill: pl.DataFrame | None = None, ax: Axes | None = None
+    held_out: pl.DataFrame,
+    *,
+    skill: pl.DataFrame | None = None,
+    trait: str | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw the mean rating of each face against its held-out prediction.
 
@@ -107,6 +114,8 @@ def rating_scatter(
         ``fit.held_out`` of :func:`facestats.fit_ratings`.
     skill
         ``fit.skill``; the title then has the correlation, beside that of one rater and the ceiling.
+    trait
+        Name of the trait, for the title.
     ax
         Axes to draw on; by default a new figure.
 
@@ -129,7 +138,7 @@ def rating_scatter(
     ends = [min(x.min(), y.min()), max(x.max(), y.max())] if len(x) else [0, 1]
     ax.plot(ends, ends, color=GREY, linewidth=1)
     ax.plot(x, y, "o", color=BLUE, markersize=4, alpha=0.6, markeredgewidth=0)
-    title = f"n = {len(x):,}"
+    title = f"{trait}, n = {len(x):,}" if trait else f"n = {len(x):,}"
     if skill is not None:
         found = {row["measure"]: row for row in skill.iter_rows(named=True)}
         r = found["r"]
@@ -142,13 +151,18 @@ def rating_scatter(
     )
 
 
-def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
+def residual_bars(
+    residuals: pl.DataFrame, *, trait: str | None = None, by: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Draw the mean residual of each group; above zero, the model rates the group too low.
 
     Parameters
     ----------
     residuals
         Table of :func:`facestats.ratings.residuals`.
+    trait, by
+        Name of the trait, and the column of groups, for the title: ``true_<attribute>`` is known truth, any other column
+        is perceived.
     ax
         Axes to draw on; by default a new figure.
 
@@ -163,7 +177,9 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     >>> residuals = pl.DataFrame(
     ...     {"group": ["child", "elderly"], "n": [8, 4], "residual": [0.1, -0.2], "low": [-0.1, -0.5], "high": [0.3, 0.1]}
     ... )
-    >>> ax = fs.plots.residual_bars(residuals)
+    >>> ax = fs.plots.residual_bars(residuals, trait="calm", by="true_age")
+    >>> ax.get_title(loc="left")
+    'calm by true age, n = 12'
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['child (n = 8)', 'elderly (n = 4)']
     """
@@ -173,8 +189,12 @@ def residual_bars(residuals: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     draw_intervals(ax, residuals["residual"], residuals["low"], residuals["high"])
     name_rows(ax, names, n=residuals.height)
     ax.axvline(0, color=GREY, linewidth=1, zorder=0)
+    title = f"n = {residuals['n'].sum():,}"
+    if by is not None:
+        known, name = by.startswith(TRUE_PREFIX), by.removeprefix(TRUE_PREFIX)
+        title = f"by {'true' if known else 'perceived'} {name}, {title}"
     return finish(
         ax,
-        title=f"n = {residuals['n'].sum():,}",
+        title=" ".join(filter(None, [trait, title])) if by else ", ".join(filter(None, [trait, title])),
         xlabel="rating minus prediction, scale points, 95% interval",
     )

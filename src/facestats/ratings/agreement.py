@@ -257,6 +257,8 @@ def icc_intervals(
     from scipy.special import expit
 
     rng, found = np.random.default_rng(seed), split_variance(ratings)
+    if not np.isfinite(found.icc()):  # all ratings are the same
+        return (np.nan, np.nan), (np.nan, np.nan)
     blank = np.where(np.isfinite(ratings), 0.0, np.nan)
     ks = np.array([1.0, found.per_face])
     simulated = np.empty((n_resamples, 2))

@@ -10,11 +10,12 @@ import polars as pl
 
 from facestats.core.tables import KEY, TableError
 from facestats.inputs.textfiles import CaptionError, read_table
+from facestats.ratings.layout import as_numbers, choose_traits, to_long
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Collection, Sequence
 
-REQUIRED = (KEY, "rater_id", "rating")
 TRAIT = "attractiveness"
 # names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
@@ -52,8 +53,14 @@ _MODEL_WORDS = frozenset(
 )
 
 
-def read(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -> pl.DataFrame:
-    """Read single ratings in long form: one row per face, rater and trait.
+def read(
+    source: str | os.PathLike[str] | pl.DataFrame,
+    *,
+    trait: str = TRAIT,
+    traits: Sequence[str] | None = None,
+    taken: Collection[str] = (),
+) -> pl.DataFrame:
+    """Read single ratings: one row per face, rater and trait.
 
     A model may only be trained on ratings by people. The function therefore refuses means without a `rater_id`,
     tables of this package, columns that accompany the values of a model (names that end in `_score`, `_scores`,
@@ -63,19 +70,28 @@ def read(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -
     Parameters
     ----------
     source
-        A file (CSV, TSV, JSON Lines or Parquet) or a frame, with `image_id` (or `file_name`), `rater_id`, `rating`
-        (a number) and, if several traits were rated, `trait`. Other columns are kept.
+        A file (CSV, TSV, JSON Lines or Parquet) or a frame, with `image_id` (or `file_name`), `rater_id` (or `rater`,
+        `participant`, `judge`), `rating` (a number) and, if several traits were rated, `trait`. Instead of `rating`,
+        there may be one column of numbers per trait, where an empty cell was not rated; numbers that describe the rater
+        or the picture are told from ratings because they never vary within it. Other columns are kept.
     trait
-        Name of the trait, used if there is no column `trait`.
+        Name of the trait, used if there is neither a column `trait` nor one column per trait.
+    traits
+        Traits to keep: ``cfg.ratings.traits``; None keeps all.
+    taken
+        Names that no trait may have, because other columns of the tables have them: ``cfg.attributes``.
 
     Returns
     -------
-    `image_id`, `rater_id`, `trait` (String), `rating` (Float64), then the other columns; sorted by the first three.
+    `image_id`, `rater_id`, `trait` (String), `rating` (Float64), then the other columns; sorted by the first three. A
+    trait is named by letters, digits and underscores, as it names columns and a folder: "Perceived age" is
+    `Perceived_age`.
 
     Raises
     ------
     TableError
-        If a column is missing, a rating is not a number, a rater rates a face twice, or a model made the ratings.
+        If a column is missing, a rating is not a number, a rater rates a face twice, a trait of `traits` was not rated,
+        two names collide, the ratings are means, or a model made them.
 
     Examples
     --------
@@ -91,20 +107,16 @@ def read(source: str | os.PathLike[str] | pl.DataFrame, *, trait: str = TRAIT) -
     if KEY not in frame.columns and "file_name" in frame.columns:
         frame = frame.rename({"file_name": KEY})
     _refuse_model_columns(frame, where)
-    if missing := [c for c in REQUIRED if c not in frame.columns]:
-        msg = (
-            f"{where} has no column {missing}; it has {frame.columns}. Give one row per face and rater, with the"
-            f" columns {list(REQUIRED)}."
-        )
-        raise TableError(msg)
-    if "trait" not in frame.columns:
-        frame = frame.with_columns(trait=pl.lit(trait))
+    frame = to_long(frame, where=where, trait=trait)
     keys = (KEY, "rater_id", "trait")
     frame = frame.with_columns(
-        pl.col(*keys).cast(pl.String), rating=pl.col("rating").cast(pl.Float64, strict=False)
+        pl.col(KEY).cast(pl.String),
+        pl.col("rater_id", "trait").cast(pl.String).str.strip_chars(),
+        as_numbers(frame["rating"]),
     ).filter(pl.col(KEY).fill_null("") != "")
     _refuse_models(frame["rater_id"], where)
     _check_rows(frame, keys, where)
+    frame = choose_traits(frame, traits, taken=taken, where=where)
     others = [c for c in frame.columns if c not in {*keys, "rating"}]
     return frame.select(*keys, "rating", *others).sort(keys)
 
@@ -142,9 +154,9 @@ def _refuse_models(raters: pl.Series, where: str) -> None:
 
 
 def _check_rows(frame: pl.DataFrame, keys: tuple[str, ...], where: str) -> None:
-    for name in ("rater_id", "rating"):
+    for name in ("rater_id", "trait", "rating"):
         column = frame[name]
-        bad = column.is_null() if name == "rater_id" else ~column.is_finite().fill_null(value=False)
+        bad = column.fill_null("") == "" if name != "rating" else ~column.is_finite().fill_null(value=False)
         if n := int(bad.sum()):
             row = frame.filter(bad).row(0, named=True)
             msg = f"{where}: {n} rows have no usable {name}, for example the row of {row[KEY]!r}. Leave them out."

@@ -1,4 +1,4 @@
-"""Stage 05: train a model of the mean rating by people, test it on held-out faces, and apply it."""
+"""Stage 05: train a model of the mean rating by people, and test it on held-out faces."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core import progress
 from facestats.core.config import RatingsSettings
 from facestats.core.groups import group_pictures, number_people
-from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, Rows, TableError, check_columns, take_rows
-from facestats.ratings.agreement import additive_effects
+from facestats.core.tables import KEY, TRUE_PREFIX, Rows, check_columns, take_rows
+from facestats.ratings.agreement import additive_effects, split_variance
 from facestats.ratings.file import read as read_ratings
 from facestats.ratings.held_out import held_out_r, score_held_out
-from facestats.ratings.model import REFERENCE_QUANTILES, RatingsModel, same_encoder
+from facestats.ratings.model import REFERENCE_QUANTILES, RatingsModel
 from facestats.ratings.regression import (
-    SHAPE,
+    check_folds,
     cross_validate,
     fit_features,
     fit_spread,
@@ -27,7 +25,6 @@ from facestats.ratings.regression import (
 from facestats.ratings.reliability import pick_trait
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
@@ -37,6 +34,7 @@ if TYPE_CHECKING:
     from facestats.ratings.regression import HeldOut
 
 MIN_FACES = 20
+TINY = 1e-9  # mean ratings that differ less are the same
 _EMBEDDED = "fs.embed_faces (notebooks/02_embeddings.ipynb)"
 
 
@@ -63,6 +61,19 @@ class RatingsFit:
     model: RatingsModel
     held_out: pl.DataFrame
     skill: pl.DataFrame
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the model should not be applied; None if it predicts better than the mean rating.
+
+        The lower end of the 95 % interval of `skill` must be above 0. Of models of mere noise this lets through far less
+        than one in twenty (benchmarks/ratings_refusal.py).
+        """
+        value, low, high = next(row[1:] for row in self.skill.iter_rows() if row[0] == "skill")
+        if low > 0:
+            return None
+        found = f"skill {value:.2f} [{low:.2f}, {high:.2f}]"
+        return f"The model is no better than the mean rating: {found} on faces that it has not seen."
 
     def __repr__(self) -> str:
         found = {m: (value, low, high) for m, value, low, high in self.skill.iter_rows()}
@@ -113,7 +124,8 @@ def fit_ratings(
     Raises
     ------
     ValueError
-        If fewer than 20 faces have both vectors and ratings, or a model made the ratings.
+        If fewer than 20 faces have both vectors and ratings, if raters, groups or differences are too few (see
+        :func:`facestats.ratings.check_traits`), or if a model made the ratings.
 
     Examples
     --------
@@ -133,8 +145,8 @@ def fit_ratings(
     """
     chosen = settings or RatingsSettings()
     trait, matrix, images, _ = pick_trait(read_ratings(ratings), trait)
-    rows = _rated_rows(embeddings, pl.DataFrame({KEY: images, "rating": additive_effects(matrix)[0]}), chosen)
-    blocks, groups = _columns_as_arrays(rows, chosen.needed), _groups(rows, chosen)
+    rows, groups = usable_rows(embeddings, matrix, images, settings=chosen)
+    blocks = columns_as_arrays(rows, chosen.needed)
     y = rows["rating"].to_numpy()
     held_out = cross_validate(
         regressor, blocks, y, groups=groups, n_shape=chosen.n_shape, n_folds=chosen.n_folds, seed=seed
@@ -173,109 +185,6 @@ def _held_out_table(rows: pl.DataFrame, held_out: HeldOut, half: NDArray[np.floa
         fold=pl.Series(held_out.fold, dtype=pl.Int32),
         baseline=held_out.baseline,
     )
-
-
-def rate_faces(embeddings: pl.DataFrame, model: RatingsModel) -> pl.DataFrame:
-    """Predict the mean rating of every face with a trained model.
-
-    Parameters
-    ----------
-    embeddings
-        Table of stage 02; join `landmarks` of stage 01 if ``model.needs_landmarks``.
-    model
-        From :func:`fit_ratings` or :func:`facestats.ratings.load_model`.
-
-    Returns
-    -------
-    All rows: `image_id` and, for a trait `t`: `t` (Float32, scale points, null without a vector), `t_sd` (Float32,
-    standard deviation of the prediction), `t_low` and `t_high` (Float32, interval with the coverage that the model was
-    trained for) and `t_ood` (Boolean: farther from the training faces than 99 % of the held-out faces; such a
-    prediction is unreliable).
-
-    Raises
-    ------
-    TableError
-        If a column is missing or has another dimension.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> import polars as pl
-    >>> import facestats as fs
-    >>> from facestats.core.config import RatingsSettings
-    >>> rng = np.random.default_rng(0)
-    >>> x = rng.normal(size=(30, 8)).astype(np.float32)
-    >>> x /= np.linalg.norm(x, axis=1, keepdims=True)
-    >>> vectors = pl.DataFrame({"image_id": [str(i) for i in range(30)], "embedding": x})
-    >>> rows = [(str(i), f"rater_{j}", 4 + 5 * x[i, 0] + rng.normal()) for i in range(30) for j in range(4)]
-    >>> ratings = pl.DataFrame(rows, schema=["image_id", "rater_id", "rating"], orient="row")
-    >>> settings = RatingsSettings(columns=("embedding",), n_shape=0)
-    >>> fit = fs.fit_ratings(vectors, ratings, fs.models.ridge(), encoder="clip@1", settings=settings)
-    >>> fs.ratings.rate_faces(vectors, fit.model).columns[1:]
-    ['attractiveness', 'attractiveness_sd', 'attractiveness_low', 'attractiveness_high', 'attractiveness_ood']
-    """
-    needed = [*model.dims, *([SHAPE] if model.needs_landmarks else [])]
-    check_columns(embeddings, KEY, *needed, made_by=f"{_EMBEDDED}; landmarks by fs.align_faces")
-    for column, dim in model.dims.items():
-        stored = embeddings.schema[column]
-        if not isinstance(stored, pl.Array) or stored.size != dim:
-            msg = (
-                f"{column} is {stored}, but {model.name} reads {dim} dimensions made by {model.encoder!r}. Embed the"
-                " faces with that encoder, or train a model on these vectors (fs.fit_ratings)."
-            )
-            raise TableError(msg)
-    known = embeddings.select(KEY, *needed).drop_nulls(needed)
-    found = model.predict(_columns_as_arrays(known, needed)) if known.height else {}
-    dtypes = {"value": pl.Float32, "sd": pl.Float32, "low": pl.Float32, "high": pl.Float32, "ood": pl.Boolean}
-    columns = {
-        model.trait if name == "value" else f"{model.trait}_{name}": pl.Series(
-            found.get(name, []), dtype=dtype
-        )
-        for name, dtype in dtypes.items()
-    }
-    progress.advance(embeddings.height)
-    return embeddings.select(KEY).join(
-        known.select(KEY).with_columns(**columns), on=KEY, how="left", validate="1:1", maintain_order="left"
-    )
-
-
-def load_model(folder: str | os.PathLike[str], *, encoder: Encoder | str) -> RatingsModel:
-    """Read a saved model, and refuse it if it was trained on vectors of another encoder.
-
-    Parameters
-    ----------
-    folder
-        Folder that ``model.save`` wrote.
-    encoder
-        Encoder that made the vectors to be rated, or its name. The precision (last word of the name) may differ.
-
-    Returns
-    -------
-    The model, for :func:`facestats.ratings.rate_faces`.
-
-    Raises
-    ------
-    ModelError
-        If the files cannot be read, or if the model was trained on vectors of another encoder.
-
-    Examples
-    --------
-    >>> import facestats as fs
-    >>> project = fs.testing.example_project()
-    >>> fs.ratings.load_model(project.folder / "models", encoder=project.encoder)
-    Traceback (most recent call last):
-        ...
-    facestats.core.protocols.ModelError: there is no ratings model in ...
-    """
-    model = RatingsModel.load(folder)
-    name = encoder if isinstance(encoder, str) else encoder.name
-    if not same_encoder(model.encoder, name):
-        msg = (
-            f"the ratings model in {folder} reads vectors of {model.encoder!r}, but these are of {name!r} and cannot be"
-            f" compared. Embed the faces with {model.encoder!r}, or train a model on these vectors (fs.fit_ratings)."
-        )
-        raise ModelError(msg)
-    return model
 
 
 def residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.DataFrame:
@@ -321,25 +230,84 @@ def residuals(held_out: pl.DataFrame, by: str, *, level: float = 0.95) -> pl.Dat
     return pl.DataFrame(rows, schema=schema, orient="row").with_columns(pl.col(names).fill_nan(None))
 
 
-def _rated_rows(embeddings: Rows, target: pl.DataFrame, settings: RatingsSettings) -> pl.DataFrame:
+def group_column(held_out: pl.DataFrame, by: Sequence[str]) -> str | None:
+    """Choose the groups for :func:`residuals`: a known truth where there is some, else perceived labels.
+
+    Parameters
+    ----------
+    held_out
+        ``fit.held_out`` with labels and truth joined.
+    by
+        Names of attributes, the preferred one first: ``cfg.audit.by``.
+
+    Returns
+    -------
+    The first of the columns ``true_<attribute>``, then ``<attribute>``, that is known for a face; None if there is none.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> held_out = pl.DataFrame({"gender": ["male", "female"], "true_age": [None, "adult"], "age": ["teen", "adult"]})
+    >>> fs.ratings.group_column(held_out, ["gender", "age"])
+    'true_age'
+    """
+    columns = [*(f"{TRUE_PREFIX}{name}" for name in by), *by]
+    return next((c for c in columns if c in held_out.columns and held_out[c].count()), None)
+
+
+def usable_rows(
+    embeddings: Rows, matrix: NDArray[np.float64], images: list[str], *, settings: RatingsSettings
+) -> tuple[pl.DataFrame, NDArray[np.int64]]:
+    """Join the mean ratings to the vectors, and number the groups that must stay in one fold.
+
+    Parameters
+    ----------
+    embeddings
+        As in :func:`fit_ratings`.
+    matrix, images
+        Ratings of one trait, (faces, raters), and the names of the faces.
+    settings
+        ``cfg.ratings``.
+
+    Raises
+    ------
+    ValueError
+        If no model can be fitted on what is there; the message says why.
+    """
     columns = embeddings.lazy().head(0).collect()
     check_columns(columns, KEY, *settings.needed, made_by=_EMBEDDED)
     if settings.person:
         source = "fs.inputs.read_people from metadata.csv beside the pictures (notebooks/05_ratings.ipynb); join it"
         check_columns(columns, settings.person, made_by=source)
+    split_variance(matrix)
+    target = pl.DataFrame({KEY: images, "rating": additive_effects(matrix)[0]})
     found = take_rows(embeddings, target[KEY]).drop_nulls(settings.needed)
     rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")
     if rows.height < MIN_FACES:
         msg = (
             f"Only {rows.height} of {target.height} rated faces have all of {', '.join(settings.needed)};"
             f" {MIN_FACES} are needed. Rate or embed more faces, and check that image_id names the same pictures in both"
-            " tables."
+            f" tables{_example(embeddings, images) if rows.is_empty() else ''}."
         )
         raise ValueError(msg)
-    return rows
+    if np.ptp(rows["rating"].to_numpy()) < TINY:
+        msg = "All rated faces have the same mean rating: there is nothing to predict."
+        raise ValueError(msg)
+    groups = _groups(rows, settings)
+    check_folds(groups, settings.n_folds)
+    return rows, groups
 
 
-def _columns_as_arrays(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+def _example(embeddings: Rows, images: list[str]) -> str:
+    first = embeddings.lazy().select(KEY).head(1).collect()[KEY].to_list()
+    return (
+        f" (the ratings name {images[0]!r}, the table names {first[0]!r})" if first else " (there are none)"
+    )
+
+
+def columns_as_arrays(rows: pl.DataFrame, columns: Sequence[str]) -> dict[str, NDArray[np.floating]]:
+    """Take columns as arrays by name."""
     return {column: rows[column].to_numpy() for column in columns}
 
 
@@ -370,4 +338,5 @@ def settings(cfg: Config) -> dict[str, Any]:
     >>> list(fs.ratings.settings(cfg))
     ['settings', 'seed']
     """
-    return {"settings": cfg.ratings, "seed": cfg.seed}
+    # a model does not depend on which other traits are chosen, nor on where the file lies
+    return {"settings": cfg.ratings.model_copy(update={"traits": None, "file": None}), "seed": cfg.seed}

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 SPEC, WEIGHTS = "model.json", "model.safetensors"
 KIND = "facestats ratings model 1"
+SEPARATOR = " + "  # between the names of several models
 MAX_SPEC_BYTES = 1_000_000
 REFERENCE_QUANTILES = (0.5, 0.9, 0.95, 0.99)  # of the distances of held-out faces
 
@@ -210,6 +211,24 @@ class RatingsModel:
             },
             "facts": dict(self.facts),
         }
+
+
+@dataclass(frozen=True)
+class RatingsModels:
+    """Models of several traits that are applied together; that of one trait has the name of its model.
+
+    Parameters
+    ----------
+    models
+        One model per trait.
+    """
+
+    models: tuple[RatingsModel, ...]
+
+    @property
+    def name(self) -> str:
+        """Names of all models; tables made by them are stale when one changes."""
+        return SEPARATOR.join(model.name for model in self.models)
 
 
 def _read_spec(file: Path) -> dict[str, Any]:

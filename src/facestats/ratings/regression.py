@@ -162,16 +162,21 @@ def cross_validate(
     return HeldOut(predicted, distance, folds, baseline)
 
 
-def assign_folds(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArray[np.int64]:
-    """Assign whole groups to folds of about equal size, in random order, large groups first."""
-    names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    if len(names) < n_folds:
+def check_folds(groups: NDArray[np.int64], n_folds: int) -> None:
+    """Raise ValueError if there are fewer groups than folds."""
+    if (n := len(np.unique(groups))) < n_folds:
         msg = (
-            f"{len(names)} groups are too few for {n_folds} folds. Pictures of one person, and pictures more similar"
+            f"{n} groups are too few for {n_folds} folds. Pictures of one person, and pictures more similar"
             " than min_cosine, form one group. Lower n_folds, rate more faces, or raise min_cosine if different"
             " faces were grouped."
         )
         raise ValueError(msg)
+
+
+def assign_folds(groups: NDArray[np.int64], *, n_folds: int, seed: int) -> NDArray[np.int64]:
+    """Assign whole groups to folds of about equal size, in random order, large groups first."""
+    check_folds(groups, n_folds)
+    names, index, counts = np.unique(groups, return_inverse=True, return_counts=True)
     order = np.random.default_rng(seed).permutation(len(names))
     order = order[np.argsort(-counts[order], kind="stable")]
     size, fold = np.zeros(n_folds, dtype=np.int64), np.zeros(len(names), dtype=np.int64)

@@ -19,6 +19,7 @@ from facestats.ratings.agreement import (
     split_half,
     split_variance,
 )
+from facestats.ratings.layout import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,12 +55,9 @@ def reliability(
     harmonic mean of the number of ratings per face; Shrout & Fleiss 1979, McGraw & Wong 1996), `single_rater` (mean
     correlation of one rater with the mean of the others), `split_half` (mean correlation of random halves),
     `spearman_brown` (the same, extrapolated to all raters) and `ceiling` (highest correlation with the mean ratings to
-    be expected of any prediction: the square root of their consistency).
-
-    Raises
-    ------
-    ValueError
-        If a trait has too few ratings to tell faces, raters and noise apart.
+    be expected of any prediction: the square root of their consistency). They are null for a trait with too few ratings
+    to tell faces, raters and noise apart, such as those of a single rater; :func:`facestats.ratings.check_traits` says
+    why.
 
     Examples
     --------
@@ -73,19 +71,45 @@ def reliability(
     """
     rows = []
     for trait, matrix, _, _ in _matrices(ratings):
-        value = _measures(matrix, n_splits=n_splits, seed=seed)
-        # 20 splits per resample are enough: their mean varies far less than the faces do
-        resampled = resample_faces(
-            matrix, lambda m: _measures(m, n_splits=20, seed=seed), n_resamples=n_resamples, seed=seed
-        )
-        low, high = np.nanquantile(resampled, [0.025, 0.975], axis=0)
-        for i, ends in enumerate(icc_intervals(matrix, n_resamples=n_resamples, seed=seed)):
-            low[i], high[i] = ends
+        value, low, high = _with_intervals(matrix, n_splits=n_splits, n_resamples=n_resamples, seed=seed)
         for i, name in enumerate(_MEASURES):
             rows.append((trait, name, value[i], low[i], high[i], *matrix.shape))
     names = ("value", "low", "high")
     schema = {"trait": pl.String, "measure": pl.String, **dict.fromkeys(names, pl.Float64)}
-    return pl.DataFrame(rows, schema={**schema, "n_faces": pl.Int64, "n_raters": pl.Int64}, orient="row")
+    table = pl.DataFrame(rows, schema={**schema, "n_faces": pl.Int64, "n_raters": pl.Int64}, orient="row")
+    return table.with_columns(pl.col(names).fill_nan(None))
+
+
+def _with_intervals(
+    matrix: NDArray[np.float64], *, n_splits: int, n_resamples: int, seed: int
+) -> NDArray[np.float64]:
+    """Values of `_MEASURES` for one matrix, and the ends of their intervals; (3, measures), NaN if it is too small."""
+    try:
+        value = _measures(matrix, n_splits=n_splits, seed=seed)
+    except ValueError:
+        return np.full((3, len(_MEASURES)), np.nan)
+
+    def measure(drawn: NDArray[np.float64]) -> NDArray[np.float64]:
+        try:  # 20 splits per resample are enough: their mean varies far less than the faces do
+            return _measures(drawn, n_splits=20, seed=seed)
+        except ValueError:  # a resample may hold too few of the ratings
+            return np.full(len(_MEASURES), np.nan)
+
+    resampled = resample_faces(matrix, measure, n_resamples=n_resamples, seed=seed)
+    low, high = np.transpose([_quantiles(column) for column in resampled.T])
+    for i, ends in enumerate(icc_intervals(matrix, n_resamples=n_resamples, seed=seed)):
+        low[i], high[i] = ends
+    return np.array([value, low, high])
+
+
+def _quantiles(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    known = values[np.isfinite(values)]
+    return np.quantile(known, [0.025, 0.975]) if len(known) else np.full(2, np.nan)
+
+
+def _mean(values: NDArray[np.float64]) -> float:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else np.nan
 
 
 def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame:
@@ -125,7 +149,10 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
         for j, rater in enumerate(raters):
             residual = (matrix[:, j] - faces - severity[j])[np.isfinite(matrix[:, j])]
             n = len(residual)
-            error = np.sqrt((residual**2).sum() / max(n - 1, 1) / n / share)
+            variance = (residual**2).sum() / max(n - 1, 1) / n
+            error = (
+                np.sqrt(variance / share) if share > 0 else np.nan
+            )  # a single rater is compared with nobody
             half = float(student.ppf((1 + level) / 2, max(n - 1, 1)) * error)
             low, high = fisher_interval(agreement[j], n, level=level)
             row = (severity[j], severity[j] - half, severity[j] + half, agreement[j], low, high)
@@ -202,6 +229,8 @@ def pick_trait(
 ) -> tuple[str, NDArray[np.float64], list[str], list[str]]:
     """Find the trait asked for: its name, its matrix (faces, raters), the faces and the raters."""
     found = ratings["trait"].unique().sort().to_list()
+    if trait is not None and trait not in found:
+        trait = name_of(trait)
     if trait is None and len(found) == 1:
         trait = found[0]
     if trait not in found:
@@ -219,9 +248,9 @@ def _measures(matrix: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArr
         [
             components.icc(),
             components.icc(components.per_face),
-            np.nanmean(rater_agreement(matrix)),
-            np.nanmean(halves),
-            np.nanmean(spearman_brown),
+            _mean(rater_agreement(matrix)),
+            _mean(halves),
+            _mean(spearman_brown),
             components.ceiling(),
         ]
     )

@@ -192,10 +192,8 @@ class Domain:
     trained_on: str = "drawn faces"
     outside: bool = False
 
-    def is_outside(self, vectors):
-        assert vectors.ndim == 2
-        assert vectors.dtype == np.float32
-        return np.full(len(vectors), self.outside)
+    def mark(self, embeddings):
+        return embeddings.select("image_id", outside=self.outside)
 
 
 class ToyEncoder(FakeEncoder):

@@ -55,3 +55,15 @@ def test_all_problems_are_listed_at_once(project):
     assert text.startswith("4 problems before the first picture:")
     for part in ("robot", "gendr", "gpt", "nowhere"):
         assert part in text, text
+
+
+def test_means_without_raters_and_traits_that_nobody_rated_are_said_before_the_first_picture(project):
+    draw(project, "a.png")
+    file, config = project / "data/raw/ratings.csv", project / "facestats.yaml"
+    file.write_text("image_id,rating\na.png,3.4\n")
+    with pytest.raises(PreflightError, match="no column .'rater_id'.: these are means"):
+        check_project(fs.load_config(project))
+    file.write_text("image_id,rater_id,trait,rating\na.png,anna,calm,3\n")
+    config.write_text(config.read_text() + "ratings: {traits: [clam]}\n")
+    with pytest.raises(PreflightError, match="no ratings of the trait 'clam'.*Did you mean 'calm'"):
+        check_project(fs.load_config(project))

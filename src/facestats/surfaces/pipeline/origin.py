@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import polars as pl
-
 from facestats.core.protocols import ModelError
 from facestats.core.tables import KEY
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from facestats.core.protocols import Encoder, TextClassifier
 
 
@@ -26,14 +25,10 @@ def find_unlike(vectors: pl.DataFrame, encoder: Encoder) -> set[str]:
 
     Returns
     -------
-    Names of the pictures. The aligned face decides, and where there is none the whole picture.
+    Names of the pictures. The vectors of the aligned face and of the whole picture decide together.
     """
     domain = getattr(encoder, "domain", None)
-    known = vectors.select(KEY, vector=pl.coalesce("embedding", "embedding_full")).drop_nulls()
-    if domain is None or known.is_empty():
-        return set()
-    is_outside = domain.is_outside(np.ascontiguousarray(known["vector"].to_numpy(), np.float32))
-    return set(known.filter(pl.Series(np.asarray(is_outside, dtype=bool)))[KEY])
+    return set() if domain is None else set(domain.mark(vectors).filter("outside")[KEY])
 
 
 def describe_origin(

@@ -79,7 +79,7 @@ def _checks(config: Config, first: str, last: str) -> Iterator[Callable[[], obje
     yield lambda: fs.inputs.read_people(raw, config.ratings.person)
     yield lambda: fs.human_labels.read(config.labels_file, attributes)
     if config.ratings_file.is_file() or config.ratings.file is not None:
-        yield lambda: fs.ratings.read(config.ratings_file)
+        yield lambda: fs.ratings.read(config.ratings_file, traits=config.ratings.traits, taken=attributes)
     if config.audit.file is not None:
         yield lambda: fs.human_labels.read_truth(config.audit.file or raw, attributes)
     if first <= "03" and last >= "02":
