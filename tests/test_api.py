@@ -205,6 +205,9 @@ def test_no_binary_or_large_file_is_tracked():
     large = [f for f in files if f.is_file() and f.suffix != ".safetensors" and f.stat().st_size > 500_000]
     assert large == []
     assert weights < 25_000_000
+    pictures = [f.stat().st_size for f in (ROOT / "docs/images").iterdir()]
+    assert max(pictures) <= 60_000
+    assert sum(pictures) <= 200_000
 
 
 def test_requirements_are_exact_and_cover_what_pyproject_names():

@@ -3,9 +3,13 @@ from __future__ import annotations
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from sklearn.metrics import adjusted_mutual_info_score
 
 import facestats as fs
 from facestats import cluster_faces
+from facestats.clusters.profile import _measure_ami
 
 
 def test_profile_names_what_a_cluster_is(embeddings: pl.DataFrame):
@@ -69,3 +73,16 @@ def test_what_has_no_two_values_is_followed_by_nothing_and_comes_last(embeddings
     assert related.tail(3).select("ami", "chance_mean", "chance_high", "p").null_count().row(0) == (3,) * 4
     together = table.with_columns(cluster=pl.lit(0))
     assert fs.clusters.relations(together, ["color"], n_permutations=9, seed=0)["ami"].to_list() == [None]
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=50)
+def test_association_is_the_adjusted_mutual_information(data):
+    """Entropies and chance are computed once for all orders; scikit-learn computes them each time."""
+    n = data.draw(st.integers(4, 60))
+    draw = np.random.default_rng(data.draw(st.integers(0, 999)))
+    groups, values = (np.unique(draw.integers(0, k, n), return_inverse=True)[1] for k in (3, 9))
+    assume(min(groups.max(), values.max()) > 0)
+    orders = [groups, draw.permutation(groups)]
+    expected = [adjusted_mutual_info_score(order, values) for order in orders]
+    assert _measure_ami(orders, values) == pytest.approx(expected, abs=1e-12)

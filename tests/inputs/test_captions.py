@@ -67,7 +67,7 @@ def test_captions_without_a_picture_are_counted(tmp_path, caplog):
     write_csv(tmp_path / "metadata.csv", [("a.jpg", "x"), ("b.jpg", "y"), ("../a.jpg", "z"), ("c.jpg", "")])
     with caplog.at_level(logging.WARNING):
         assert found(tmp_path) == {"a.jpg": "x"}
-    assert "2 captions name no picture" in caplog.text
+    assert "3 of 4 names match no picture" in caplog.text
 
 
 def test_two_captions_for_one_picture_are_an_error_that_names_it(tmp_path):
@@ -81,11 +81,17 @@ def test_two_captions_for_one_picture_are_an_error_that_names_it(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("metadata.csv", b"file_name,label\na.jpg,x\n", ["metadata.csv", "label", "text or caption"]),
         ("metadata.csv", b"a.jpg,x\n", ["metadata.csv", "file_name"]),
         ("metadata.csv", b"", ["metadata.csv"]),
         ("metadata.csv", b"file_name,text\na.jpg,x,y,z\n", ["metadata.csv"]),
-        ("metadata.csv", b"file_name,text\na.jpg,x\nb.jpg,caf\xe9\n", ["metadata.csv", "line 3", "UTF-8"]),
+        ("metadata.csv", b"file_name,text\na.jpg,x\nb.jpg,caf\x81\n", ["metadata.csv", "line 3", "UTF-8"]),
+        ("metadata.csv", b"file_name,text,text\na.jpg,x,y\n", ["metadata.csv", "'text' twice"]),
+        ("metadata.csv", b'file_name,text\na.jpg,"x\n', ["metadata.csv", "line 2", "quote"]),
+        (
+            "metadata.csv",
+            b"file_name,text\nanna.jpg,x\n",
+            ["none of its 1 names", "'anna.jpg' (the nearest is 'a.jpg')"],
+        ),
         (
             "metadata.jsonl",
             b'{"file_name": "a.jpg", "text": "x"}\n{"file_name":\n',
@@ -94,7 +100,7 @@ def test_two_captions_for_one_picture_are_an_error_that_names_it(tmp_path):
         ("metadata.jsonl", b"[1]\n", ["metadata.jsonl", "line 1"]),
         ("metadata.jsonl", b"[" * 100_000, ["metadata.jsonl", "line 1"]),
         ("metadata.parquet", b"PAR1 no PAR1", ["metadata.parquet"]),
-        ("a.txt", b"ok\n\xff\xfe\xfd", ["a.txt", "line 2"]),
+        ("a.txt", b"ok\n\xff\xfe\x81", ["a.txt", "line 2"]),
     ],
 )
 def test_a_file_that_cannot_be_read_is_named(tmp_path, *, name, content, words):
@@ -170,6 +176,7 @@ def test_an_encoding_that_is_given_is_used_and_an_unknown_one_named(tmp_path):
     file = tmp_path / "texts.txt"
     file.write_bytes("caf\xe9\n".encode("latin-1"))
     assert list_captions(file, encoding="latin-1")["text"].to_list() == ["caf\xe9"]
+    file.write_bytes(b"caf\x81\n")
     with pytest.raises(CaptionError, match=r"line 1: not UTF-8.*latin-1"):
         list_captions(file)
     with pytest.raises(CaptionError, match="latin-99"):
@@ -181,3 +188,65 @@ def test_a_file_of_another_kind_is_refused_by_name(tmp_path):
     file.write_bytes(b"PK")
     with pytest.raises(CaptionError, match=r"\.csv.*not from \.docx"):
         list_captions(file)
+
+
+def test_metadata_without_texts_has_no_captions(tmp_path):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "metadata.csv").write_text("file_name,true_gender,licence\na.jpg,male,CC0\n")
+    assert found(tmp_path) == {"a.jpg": None}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"file_name;text\r\na.jpg;x, y\r\n",
+        b"sep=;\r\nfile_name;text\r\na.jpg;x, y\r\n",
+        b'file_name,text\ra.jpg,"x, y"\r',
+        b'file_name, text\na.jpg, "x, y"\n',
+        b'File_Name,Text\na.jpg,"x, y"\n',
+        b"\xef\xbb\xbffile_name\ttext\na.jpg\tx, y\n",
+        b'file_name,text,\na.jpg,"x, y",\n',
+    ],
+)
+def test_a_csv_is_read_as_people_write_it(tmp_path, content):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "metadata.csv").write_bytes(content)
+    assert found(tmp_path) == {"a.jpg": "x, y"}
+
+
+def test_windows_1252_is_read_and_said(tmp_path, caplog):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "metadata.csv").write_bytes("file_name,text\na.jpg,J\xfcrgen\n".encode("cp1252"))
+    assert found(tmp_path) == {"a.jpg": "J\xfcrgen"}
+    assert "read as Windows-1252; see whether line 2 is right: 'a.jpg,J\xfcrgen'" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", "hello"),
+        ("a.TXT", "hello"),
+        ("a.jpg.txt", "hello"),
+        ("a.caption", "hello"),
+        ("a.json", '{"caption": "hello", "url": "x"}'),
+        ("captions.csv", "file_name,caption\na.jpg,hello\n"),
+        ("Metadata.CSV", "file_name,caption\na.jpg,hello\n"),
+        ("metadata.json", '[{"file_name": "a.jpg", "text": "hello"}]'),
+        ("meta_cap.json", '{"a": {"caption": "hello"}}'),
+        ("metadata.jsonl", '{"file_name": "a.jpg", "text": "hello"}'),
+    ],
+)
+def test_the_usual_layouts_of_captions_are_read(tmp_path, name, content):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / name).write_text(content)
+    assert found(tmp_path) == {"a.jpg": "hello"}
+
+
+def test_texts_that_belong_to_no_picture_are_counted_and_named(tmp_path, caplog):
+    pictures(tmp_path, "a.jpg")
+    for name in ("notes.txt", "b.caption", "all.xlsx", "ratings.csv", "labels.csv"):
+        (tmp_path / name).write_text("x")
+    assert found(tmp_path) == {"a.jpg": None}
+    assert (
+        "3 files beside the pictures are not read as captions: all.xlsx, b.caption, notes.txt" in caplog.text
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,9 +18,9 @@ from facestats.store.fingerprint import package_versions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
     from facestats.core.config import Config
+    from facestats.models.domain import Domain
     from facestats.store.store import Store
 
 MAX_ROWS = 200
@@ -150,14 +151,22 @@ def _parts(
 
 def _toy_models(config: Config, store: Store) -> str:
     """Say on what toy models were trained, and how many pictures are unlike that; nothing of real models."""
-    present, lines = _present_tables(store), []
-    pictures, texts = find_domain(config.embeddings.model), find_domain(config.text_labels.model)
-    if pictures is not None and "embeddings" in present:
+    lines = []
+    pictures = _domain_of(config.embeddings.model, store, "embeddings", "encoder")
+    texts = _domain_of(config.text_labels.model, store, "text_labels", "classifier")
+    if pictures is not None:
         vectors = store.read("embeddings", columns=[KEY, *VIEWS.values()])
         lines.append(f"Labels of pictures: **{_escape(describe(pictures, vectors))}**")
-    if texts is not None and "text_labels" in present:
+    if texts is not None:
         lines.append(f"Labels of texts: **{_escape(describe(texts))}**")
     return "\n\n".join(lines)
+
+
+def _domain_of(model: str, store: Store, table: str, role: str) -> Domain | None:
+    """Return the domain of a model of the configuration if it made the stored table; another may have made it."""
+    made_by = store.provenance(table).get("stage", {}).get("params", {}).get(role, "")
+    same = made_by.removeprefix("local-dir:").startswith(f"{Path(model).name}@")
+    return find_domain(model) if same else None
 
 
 def _list_findings(findings: pl.DataFrame) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable
 
 
 class _Loader(yaml.SafeLoader):
@@ -16,7 +17,7 @@ class _Loader(yaml.SafeLoader):
     YAML 1.1 reads the options ``yes``, ``no``, ``on`` and ``off`` as truth values.
     """
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[str, Any]:  # noqa: FBT001, FBT002
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:  # noqa: FBT001, FBT002
         """Build a mapping with keys of text; a repeated key is an error."""
         own = [key.value for key, _ in node.value if key.value != "<<"]
         if twice := next((key for i, key in enumerate(own) if key in own[:i]), None):
@@ -36,12 +37,9 @@ for _letter in "tTfF":
     _Loader.yaml_implicit_resolvers.setdefault(_letter, []).append(
         (
             "tag:yaml.org,2002:bool",
-            yaml.resolver.re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
+            re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"),
         )
     )
-_Loader.add_constructor(
-    "tag:yaml.org,2002:map", lambda loader, node: loader.construct_mapping(node, deep=True)
-)
 
 
 def parse_yaml(text: str) -> Any:

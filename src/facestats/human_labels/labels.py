@@ -10,6 +10,8 @@ import polars as pl
 
 from facestats.core.tables import KEY, TRUE_PREFIX
 from facestats.human_labels.answers_file import REASONS, LabelError, parse_time, read_lines
+from facestats.inputs.matching import match_rows
+from facestats.inputs.textfiles import CaptionError
 
 if TYPE_CHECKING:
     import os
@@ -36,6 +38,7 @@ def read(
     *,
     truth: pl.DataFrame | None = None,
     people: pl.DataFrame | None = None,
+    pictures: str | os.PathLike[str] | None = None,
 ) -> pl.DataFrame:
     """Read what people said about pictures, as one row per picture and attribute.
 
@@ -53,6 +56,8 @@ def read(
         From :func:`facestats.human_labels.read_truth`. It counts as one more labeller.
     people
         From :func:`facestats.inputs.read_people`: the person in each picture.
+    pictures
+        Folder of the pictures that the file names, ``cfg.raw_dir``; by default its names are taken as they are.
 
     Returns
     -------
@@ -84,7 +89,11 @@ def read(
     """
     path = Path(file)
     rows = list(_read_answers(path, attributes)) if path.is_file() else []
-    frames = [pl.DataFrame(rows, schema=_SCHEMA, orient="row")]
+    answers = pl.DataFrame(rows, schema=_SCHEMA, orient="row")
+    try:
+        frames = [match_rows(answers, pictures, file=path)]
+    except CaptionError as error:
+        raise LabelError(str(error)) from error
     if truth is not None:
         frames.append(_truth_to_answers(truth))
     labels = _count_votes(pl.concat(frames))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ import polars as pl
 from facestats.core.tables import KEY, TRUE_PREFIX, TableError
 from facestats.human_labels.answers_file import LabelError
 from facestats.human_labels.labels import read as read_labels
+from facestats.inputs.matching import match_rows
 from facestats.inputs.metadata import name_rows, read_metadata
 from facestats.inputs.textfiles import CaptionError, read_table
 
@@ -20,7 +22,12 @@ if TYPE_CHECKING:
     from facestats.core.attribute_settings import AttributeSettings
 
 
-def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
+def read_truth(
+    source: str | os.PathLike[str],
+    attributes: Mapping[str, AttributeSettings],
+    *,
+    pictures: str | os.PathLike[str] | None = None,
+) -> pl.DataFrame:
     """Read the true attributes of pictures, to score labels against.
 
     Parameters
@@ -34,6 +41,8 @@ def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, Attribut
         - a CSV of answers as :func:`facestats.human_labels.read` reads it, of which the majority counts.
     attributes
         ``cfg.attributes``: the valid attributes and options.
+    pictures
+        Folder of the pictures that a file of truth names, ``cfg.raw_dir``; by default its names are taken as they are.
 
     Returns
     -------
@@ -60,6 +69,8 @@ def read_truth(source: str | os.PathLike[str], attributes: Mapping[str, Attribut
     path = Path(source)
     try:
         frame = read_metadata(path) if path.is_dir() else _read_truth_file(path, attributes)
+        if not path.is_dir():
+            frame = match_rows(frame.with_columns(pl.col(KEY).cast(pl.String)), pictures, file=path)
     except CaptionError as error:
         raise TableError(str(error)) from error
     # in a file of truth, a column without the prefix is truth too; in the metadata of pictures it may be anything else
@@ -120,6 +131,15 @@ def _find_column(columns: list[str], name: str, title: str, *, allow_bare: bool)
 def _to_enum(values: pl.Series, options: list[str], where: str) -> pl.Expr:
     """Turn texts into an Enum of the options, empty ones into null; TableError for any other text."""
     text = values.cast(pl.String).str.strip_chars().replace("", None)
+    letters = Counter(option.casefold() for option in options)
+    loose = {o.casefold(): o for o in options if letters[o.casefold()] == 1}
+    text = text.replace(
+        {
+            t: loose[t.casefold()]
+            for t in text.drop_nulls().unique()
+            if t not in options and t.casefold() in loose
+        }
+    )
     if unknown := sorted(set(text.drop_nulls()) - set(options)):
         msg = (
             f"{where} holds {unknown[:5]}, which are no options; the options are {options}."

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
-from facestats.core.tables import KEY
+from facestats.core.tables import KEY, TableError
 from facestats.inputs.dataset_rows import content_ids
 from facestats.inputs.dataset_sources import is_dataset, read_source
 from facestats.inputs.listing import list_images
-from facestats.inputs.metadata import metadata_files, picture_id
+from facestats.inputs.matching import match_names
+from facestats.inputs.metadata import METADATA, metadata_files, name_rows, picture_id
 from facestats.inputs.textfiles import (
     READERS,
     TEXT_COLUMNS,
     CaptionError,
+    as_text,
     decode_text,
     pick_column,
     read_table,
 )
-from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     import os
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _IDS = (KEY, "file_name", "id")
+# what looks like captions beside pictures
+_SIDE_SUFFIXES = frozenset([*READERS, ".caption", ".xlsx", ".yaml", ".yml"])
+_OTHER_SIDE_FILES = frozenset(["labels.csv", "ratings.csv"])
 
 
 def list_captions(
@@ -45,8 +50,9 @@ def list_captions(
     ----------
     source
         - A folder of pictures. Captions are read from ``metadata.csv``, ``.jsonl`` or ``.parquet`` anywhere below it,
-          with `file_name` relative to that file (the convention of Hugging Face imagefolder), or from a text file
-          named like the picture: ``anna.txt`` beside ``anna.jpg``.
+          with `file_name` relative to that file (the convention of Hugging Face imagefolder), from ``captions.csv`` and
+          the like, or from a file named like the picture: ``anna.txt``, ``anna.jpg.txt``, ``anna.caption`` or
+          ``anna.json`` beside ``anna.jpg``. Metadata without a column of texts has no captions.
         - A file of texts without pictures: ``.csv``, ``.tsv``, ``.jsonl``, ``.parquet``, or ``.txt`` with one text
           per line. Its column `image_id`, `file_name` or `id` names the rows; without one, a hash of the text does.
         - A data set of the Hugging Face hub (``org/name``) or a local folder of one, which is streamed.
@@ -101,7 +107,11 @@ def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.
 
 def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None) -> pl.DataFrame:
     pictures = list_images(root).select(KEY)
-    found = [row for file in metadata_files(root) for row in _read_metadata(root, file, text, encoding)]
+    found: list[tuple[str, str | None, str]] = []
+    for file in metadata_files(root):
+        rows = list(_read_metadata(root, file, text, encoding))
+        ids = match_names([name for name, *_ in rows], pictures[KEY].to_list(), file=file)
+        found += [(ids.get(name, name), caption, source) for name, caption, source in rows]
     found += _sidecars(root, pictures[KEY], encoding)
     captions = pl.DataFrame(
         found, schema={KEY: pl.String, "text": pl.String, "source": pl.String}, orient="row"
@@ -113,30 +123,64 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
             f"{len(twice)} pictures have two captions, such as {twice[0]!r}: see {sources}. Keep one of them."
         )
         raise CaptionError(msg)
-    lost = captions.join(pictures, on=KEY, how="anti")
-    if lost.height:
-        log.warning("%d captions name no picture in %s, such as %r", lost.height, root, lost[KEY][0])
     return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
 
 
 def _read_metadata(
     root: Path, file: Path, text: str | None, encoding: str | None
 ) -> Iterator[tuple[str, str | None, str]]:
-    """Yield `image_id`, text and source of every row of a metadata file."""
-    frame = READERS[file.suffix](file, encoding)
-    if "file_name" not in frame.columns:
-        msg = f"{file} has the columns {frame.columns}; it needs file_name, and text or caption"
-        raise CaptionError(msg)
-    others = [c for c in frame.columns if c != "file_name"]
+    """Yield `image_id`, text and source of every row of a metadata file; none if it has no column of texts."""
+    try:
+        frame = name_rows(READERS[file.suffix.lower()](file, encoding), file)
+    except TableError as error:
+        raise CaptionError(str(error)) from error
+    others = [c for c in frame.columns if c != KEY]
+    if text is None and not {c.casefold() for c in others} & set(TEXT_COLUMNS):
+        return
     column = pick_column(others, text, usual=TEXT_COLUMNS, where=file)
-    names = frame.select(pl.col("file_name").cast(pl.String), pl.col(column).cast(pl.String))
-    for name, caption in names.drop_nulls("file_name").iter_rows():
+    names = frame.select(pl.col(KEY).cast(pl.String), pl.col(column).cast(pl.String))
+    for name, caption in names.drop_nulls(KEY).iter_rows():
         yield picture_id(root, file, name), caption, file.relative_to(root).as_posix()
 
 
-def _sidecars(root: Path, pictures: pl.Series, encoding: str | None) -> Iterator[tuple[str, str, str]]:
-    """Yield `image_id`, text and source of every text file that is named like a picture."""
+def _sidecars(root: Path, pictures: pl.Series, encoding: str | None) -> Iterator[tuple[str, str | None, str]]:
+    """Yield `image_id`, text and source of every text file that is named like a picture, with its suffix or without.
+
+    Of several, ``.txt`` comes before ``.caption`` and ``.json``. A line names the text files that belong to no picture.
+    """
+    kinds = (".txt", ".caption", ".json")
+    beside = {
+        path.relative_to(root).as_posix().casefold(): path
+        for path in root.rglob("*.*")
+        if path.suffix.lower() in _SIDE_SUFFIXES and not _is_hidden(path, root) and path.is_file()
+    }
+    used = {path for path in beside.values() if path.name.lower() in {*METADATA, *_OTHER_SIDE_FILES}}
     for name in pictures:
-        file = picture_path(f"{root}/{name}").with_suffix(".txt")
-        if file.is_file():
-            yield name, decode_text(file, encoding).strip(), file.name
+        stem = name.casefold()
+        stems = (stem.rpartition(".")[0] or stem, stem)
+        found = [beside[f"{s}{kind}"] for kind in kinds for s in stems if f"{s}{kind}" in beside]
+        used.update(found)
+        for file in found[:1]:
+            yield name, _read_sidecar(file, encoding), file.name
+    if lost := sorted(path.relative_to(root).as_posix() for path in set(beside.values()) - used):
+        named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        log.warning("%s: %d files beside the pictures are not read as captions: %s", root, len(lost), named)
+
+
+def _read_sidecar(file: Path, encoding: str | None) -> str | None:
+    text = decode_text(file, encoding).strip()
+    if file.suffix.lower() != ".json":
+        return text
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}: not JSON ({error}). Correct or delete the file."
+        raise CaptionError(msg) from error
+    if not isinstance(found, dict):
+        return as_text(found)
+    keys = {key.casefold(): key for key in found}
+    return next((as_text(found[keys[name]]) for name in TEXT_COLUMNS if name in keys), None)
+
+
+def _is_hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)

@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
+from facestats.inputs.matching import list_names, match_names
 from facestats.inputs.textfiles import READERS
 
 if TYPE_CHECKING:
     import os
 
-METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
+# names of files with a row per picture, in capitals or not; the last one is that of kohya
+METADATA = frozenset(
+    [f"{stem}{kind}" for stem in ("metadata", "captions") for kind in READERS if kind != ".txt"]
+    + ["meta_cap.json"]
+)
+_NAMES = (KEY, "file_name", "filename", "file", "image")  # in capitals or not
 RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
 
 
@@ -87,18 +93,23 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
 
 
 def read_metadata(folder: Path) -> pl.DataFrame:
-    """Concatenate all metadata files below a folder; `image_id` is made from `file_name`, all columns are String."""
+    """Concatenate all metadata files below a folder; `image_id` is that of the picture, all columns are String."""
     frames = []
-    for file in metadata_files(folder):
-        frame = name_rows(READERS[file.suffix](file, None), file)
+    files = metadata_files(folder)
+    pictures = list_names(folder) if files else []
+    for file in files:
+        frame = name_rows(READERS[file.suffix.lower()](file, None), file)
         ids = [picture_id(folder, file, str(name)) for name in frame[KEY]]
+        if pictures:
+            found = match_names(ids, pictures, file=file)
+            ids = [found.get(name, name) for name in ids]
         frames.append(frame.with_columns(pl.Series(KEY, ids)).cast(pl.String))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={KEY: pl.String})
 
 
 def metadata_files(root: Path) -> list[Path]:
     """List the metadata files below a folder of pictures, sorted; hidden folders are left out."""
-    files = (p for name in METADATA for p in root.rglob(name))
+    files = (p for p in root.rglob("*.*") if p.name.lower() in METADATA)
     visible = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
     return sorted(p for p in visible if p.is_file())
 
@@ -109,11 +120,12 @@ def picture_id(root: Path, file: Path, name: str) -> str:
     return posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
 
 
-def name_rows(frame: pl.DataFrame, file: Path) -> pl.DataFrame:
+def name_rows(frame: pl.DataFrame, file: object) -> pl.DataFrame:
     """Rename the column `file_name` to `image_id`; raise TableError if the frame has neither."""
     if KEY in frame.columns:
         return frame
-    if "file_name" not in frame.columns:
-        msg = f"{file} has neither the column {KEY} nor file_name; it has {frame.columns}"
-        raise TableError(msg)
-    return frame.rename({"file_name": KEY})
+    written = next((c for c in frame.columns if c.strip().replace(" ", "_").casefold() in _NAMES), None)
+    if written is not None:
+        return frame.rename({written: KEY})
+    msg = f"{file} has neither the column {KEY} nor file_name; it has {frame.columns}"
+    raise TableError(msg)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import logging
+import re
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -29,9 +31,10 @@ def read_table(file: Path, *, encoding: str | None = None) -> pl.DataFrame:
     Parameters
     ----------
     file
-        ``.csv``, ``.tsv``, ``.jsonl``, ``.ndjson``, ``.parquet``, or ``.txt`` with one text per line.
+        ``.csv``, ``.tsv``, ``.json``, ``.jsonl``, ``.ndjson``, ``.parquet``, or ``.txt`` with one text per line.
     encoding
-        Encoding of a file that is neither UTF-8 nor UTF-16 with a byte order mark, such as ``latin-1``.
+        Encoding of a file that is neither UTF-8 nor UTF-16 with a byte order mark, such as ``latin-1``. By default such a
+        file is read as Windows-1252 if that is possible, and a line says so.
 
     Returns
     -------
@@ -61,14 +64,30 @@ def decode_text(file: Path, encoding: str | None = None) -> str:
         return data.decode(chosen)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
+        if encoding is None and (text := _as_windows(data)) is not None:
+            shown = text.split("\n")[line - 1].strip()[:60]
+            log.warning(
+                "%s: not UTF-8, read as Windows-1252; see whether line %d is right: %r", file, line, shown
+            )
+            return text
         msg = (
-            f"{file}, line {line}: not {chosen.upper()}. Save the file as UTF-8, or name its encoding, for example"
-            " encoding='latin-1' (--encoding latin-1)."
+            f"{file}, line {line}: not {chosen.upper()}. Save the file as UTF-8 (in Excel: CSV UTF-8), or in Python name"
+            " its encoding, for example encoding='latin-1'."
         )
         raise CaptionError(msg) from error
     except LookupError as error:
         msg = f"{file}: Python knows no encoding {encoding!r}; common ones are utf-8, utf-16 and latin-1"
         raise CaptionError(msg) from error
+
+
+def _as_windows(data: bytes) -> str | None:
+    """Decode what older spreadsheets write in Western Europe and America; None if it holds other bytes."""
+    if b"\0" in data:
+        return None
+    try:
+        return data.decode("cp1252")
+    except UnicodeDecodeError:
+        return None
 
 
 def pick_column(columns: Sequence[str], wanted: str | None, *, usual: Sequence[str], where: object) -> str:
@@ -95,17 +114,54 @@ def pick_column(columns: Sequence[str], wanted: str | None, *, usual: Sequence[s
 
 
 def _read_csv(file: Path, encoding: str | None) -> pl.DataFrame:
-    """Read a CSV with string columns; its separator is the comma, semicolon or tab most frequent in the first line."""
-    content = decode_text(file, encoding)
-    head = content.partition("\n")[0]
-    separator = max(",;\t", key=head.count)
+    """Read a CSV with string columns, as spreadsheets of all countries write it.
+
+    A first line such as ``sep=;`` names the separator; else it is the comma, semicolon or tab most frequent in the
+    header. Lines may end with LF, CRLF or CR. Spaces around cells do not count.
+    """
+    content = decode_text(file, encoding).replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
+    head, _, rest = content.partition("\n")
+    first = 1
+    if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
+        separator, content, first = named[1], rest, 2
+    else:
+        separator = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(content), delimiter=separator, skipinitialspace=True, strict=True)
     try:
-        return pl.read_csv(
-            io.BytesIO(content.encode()), infer_schema=False, separator=separator, empty_string_is_null=False
-        )
-    except (pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        msg = f"{file} cannot be read as CSV: {str(error).splitlines()[0]}"
+        names = [name.strip() for name in next(reader, [])]
+        rows = [(reader.line_num + first - 1, row) for row in reader if any(row)]
+    except csv.Error as error:
+        msg = f"{file}, line {reader.line_num + first - 1}: not readable as CSV: {error}. Close every quote, and double a quote within a cell."
         raise CaptionError(msg) from error
+    if names and not names[-1]:  # a separator at the end of each line
+        names = names[:-1] if all(len(row) < len(names) or not row[-1] for _, row in rows) else names
+    _check_csv(file, names, rows, separator)
+    n = len(names)
+    columns = [[(row[i].strip() if i < len(row) else "") for _, row in rows] for i in range(n)]
+    return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
+
+
+def _check_csv(file: Path, names: list[str], rows: list[tuple[int, list[str]]], separator: str) -> None:
+    """Raise CaptionError for a header with equal or empty names, and for rows with too many cells."""
+    problems = [
+        f"its header names the column {name!r} twice"
+        for name in dict.fromkeys(names)
+        if names.count(name) > 1
+    ]
+    if not names:
+        problems.append("it is empty, without a header of column names")
+    elif "" in names:
+        problems.append(f"its header {names} has a column without a name")
+    long = [(line, row) for line, row in rows if any(cell.strip() for cell in row[len(names) :])]
+    if long:
+        line, row = long[0]
+        problems.append(
+            f"line {line} has {len(row)} cells, and the header has {len(names)}: {separator.join(row)[:80]!r}; a cell that"
+            f" holds {separator!r} must stand in quotes ({len(long)} such lines)"
+        )
+    if problems:
+        msg = f"{file} cannot be read as CSV: {'; '.join(problems)}"
+        raise CaptionError(msg)
 
 
 def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
@@ -120,6 +176,25 @@ def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
             raise CaptionError(msg) from error
     names = list(dict.fromkeys(k for row in rows for k in row))
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in names})
+
+
+def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
+    """Read a JSON file: a list of objects, or one object that gives a text to each name."""
+    try:
+        found = json.loads(decode_text(file, encoding))
+    except (ValueError, RecursionError) as error:
+        msg = f"{file}: not JSON ({error})"
+        raise CaptionError(msg) from error
+    if isinstance(found, dict):
+        found = [
+            {"file_name": name, **(value if isinstance(value, dict) else {"text": value})}
+            for name, value in found.items()
+        ]
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        msg = f"{file}: expected a list of objects such as {{'file_name': ..., 'text': ...}}"
+        raise CaptionError(msg)
+    names = list(dict.fromkeys(k for row in found for k in row))
+    return pl.DataFrame({name: [as_text(row.get(name)) for row in found] for name in names})
 
 
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
@@ -158,6 +233,7 @@ READERS: dict[str, Callable[[Path, str | None], pl.DataFrame]] = {
     ".tsv": _read_csv,
     ".jsonl": _read_jsonl,
     ".ndjson": _read_jsonl,
+    ".json": _read_json,
     ".parquet": _read_parquet,
     ".txt": _read_lines,
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 from facestats.models.bart import Bart, bart
 from facestats.models.classifiers import HfClassifier, classifiers
 from facestats.models.clip import Clip, clip
+from facestats.models.domain import Domain, describe_domain
 from facestats.models.landmarks import FaceMesh, landmarker
 from facestats.models.regressors import Mlp, Ridge, mlp, regressor, ridge
 from facestats.models.weights import local_only
@@ -15,6 +16,7 @@ from facestats.models.weights import local_only
 __all__ = [
     "Bart",
     "Clip",
+    "Domain",
     "FaceMesh",
     "HfClassifier",
     "Mlp",
@@ -22,6 +24,7 @@ __all__ = [
     "bart",
     "classifiers",
     "clip",
+    "describe_domain",
     "landmarker",
     "local_only",
     "mlp",

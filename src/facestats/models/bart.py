@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from facestats.core.protocols import ModelError
+from facestats.models.domain import Domain, find_domain
 from facestats.models.pretrained import find_pretrained, load_pretrained
 from facestats.models.runtime import (
     LOADING,
@@ -115,6 +116,11 @@ class Bart:
     def folder(self) -> Path:
         """Folder with the files of the model."""
         return self._find()[0]
+
+    @property
+    def domain(self) -> Domain | None:
+        """The only kind of texts that the model knows, if its folder says so; else None."""
+        return find_domain(self.settings.model)
 
     @property
     def precision_reason(self) -> str:

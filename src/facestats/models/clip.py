@@ -11,6 +11,7 @@ import numpy as np
 
 from facestats.models.class_token import skip_unread_tokens
 from facestats.models.clip_files import Source, build_network, find_source, get_tokenizer
+from facestats.models.domain import Domain, find_domain
 from facestats.models.runtime import (
     LOADING,
     BatchThreads,
@@ -117,6 +118,11 @@ class Clip:
     def folder(self) -> Path:
         """Folder with the files of the model."""
         return Path(self._find().folder)
+
+    @property
+    def domain(self) -> Domain | None:
+        """The only kind of pictures that the model knows, if its folder says so; else None."""
+        return find_domain(self.settings.model)
 
     @property
     def precision_reason(self) -> str:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
+from facestats.inputs.matching import match_rows
+from facestats.inputs.metadata import name_rows
 from facestats.inputs.textfiles import CaptionError, read_table
 from facestats.ratings.layout import as_numbers, choose_traits, to_long
 
@@ -59,6 +61,7 @@ def read(
     trait: str = TRAIT,
     traits: Sequence[str] | None = None,
     taken: Collection[str] = (),
+    pictures: str | os.PathLike[str] | None = None,
 ) -> pl.DataFrame:
     """Read single ratings: one row per face, rater and trait.
 
@@ -80,6 +83,8 @@ def read(
         Traits to keep: ``cfg.ratings.traits``; None keeps all.
     taken
         Names that no trait may have, because other columns of the tables have them: ``cfg.attributes``.
+    pictures
+        Folder of the pictures that the file names, ``cfg.raw_dir``; by default its names are taken as they are.
 
     Returns
     -------
@@ -104,8 +109,8 @@ def read(
     (48, 4)
     """
     frame, where = (source, "the frame") if isinstance(source, pl.DataFrame) else _read(Path(source))
-    if KEY not in frame.columns and "file_name" in frame.columns:
-        frame = frame.rename({"file_name": KEY})
+    if {c.strip().casefold() for c in frame.columns} & {KEY, "file_name"}:
+        frame = name_rows(frame, where)
     _refuse_model_columns(frame, where)
     frame = to_long(frame, where=where, trait=trait)
     keys = (KEY, "rater_id", "trait")
@@ -114,6 +119,10 @@ def read(
         pl.col("rater_id", "trait").cast(pl.String).str.strip_chars(),
         as_numbers(frame["rating"]),
     ).filter(pl.col(KEY).fill_null("") != "")
+    try:
+        frame = match_rows(frame, pictures, file=where)
+    except CaptionError as error:
+        raise TableError(str(error)) from error
     _refuse_models(frame["rater_id"], where)
     _check_rows(frame, keys, where)
     frame = choose_traits(frame, traits, taken=taken, where=where)

@@ -60,6 +60,11 @@ option with the largest entailment logit, if the softmax of its entailment again
 Tricky captions ({tricky} of {n}) have negations ("not blonde", "no beard"), other people ("next to her stands an old man
 with red hair") or attribute words that describe things ("a green scarf").
 
+## Domain
+
+`domain/domain.json` states that the model knows captions of drawn characters only; every answer of it says so. Texts unlike
+them are not found by a measurement.
+
 ## Limits
 
 English of one grammar, with few unknown words; long texts must be cut into windows. The labels are perceived attributes

@@ -43,6 +43,11 @@ training; {scored}. 95 % intervals by Wilson (1927).
 {rows}
 | mean of nine | {mean:.3f} | | | |
 
+## Domain
+
+`domain/` states that the model knows drawn characters only, and holds the mean and covariance of their vectors, by which
+pictures unlike them are found: after a training, run `python benchmarks/demo_domain.py --out FOLDER --write`.
+
 ## Limits
 
 One style of drawing; nine attributes with the options of the configuration; English prompts similar to those of the

@@ -201,7 +201,7 @@ def audit(
     settings = load_config(source)
     if truth is not None:
         # an error in the file is reported here, before the run
-        fs.human_labels.read_truth(truth, settings.attributes)
+        fs.human_labels.read_truth(truth, settings.attributes, pictures=settings.raw_dir)
     parameters = {"truth_file": str(truth.resolve())} if truth is not None else {}
     run_notebooks(source, first="09", last="09", parameters=parameters)
     typer.echo(f"run card: {settings.report_dir / 'run_card.html'}")

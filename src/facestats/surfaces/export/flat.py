@@ -160,7 +160,7 @@ def _master_origins(store: fs.Store, table: pl.DataFrame) -> dict[str, str]:
 def _metadata(config: Config) -> list[tuple[pl.DataFrame, str]]:
     """Read the known truth, the person in each picture, and its licence."""
     truth_file = config.audit.file or config.raw_dir
-    truth = fs.human_labels.read_truth(truth_file, config.attributes)
+    truth = fs.human_labels.read_truth(truth_file, config.attributes, pictures=config.raw_dir)
     people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
     metadata = read_metadata(config.raw_dir)
     rights = metadata.select(KEY, *(c for c in metadata.columns if any(word in c.lower() for word in RIGHTS)))

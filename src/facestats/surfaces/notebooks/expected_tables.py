@@ -41,7 +41,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
     clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
     mesh = fs.models.landmarker(config.faces)
-    human = fs.human_labels.read(config.labels_file, config.attributes)
+    human = fs.human_labels.read(config.labels_file, config.attributes, pictures=config.raw_dir)
     prompts, probes = fs.attributes.settings(config), _expected_probes(config, clip)
     tables = {
         "faces": _stage(fs.align_faces, images, landmarker=mesh, **fs.faces.settings(config)),
@@ -88,7 +88,9 @@ def _classifiers(config: Config) -> dict[str, str]:
 
 
 def _ratings(config: Config) -> pl.DataFrame:
-    return fs.ratings.read(config.ratings_file, traits=config.ratings.traits, taken=config.attributes)
+    return fs.ratings.read(
+        config.ratings_file, traits=config.ratings.traits, taken=config.attributes, pictures=config.raw_dir
+    )
 
 
 def _trained_models(config: Config) -> RatingsModels | None:
@@ -111,5 +113,7 @@ def _expected_probes(config: Config, encoder: str) -> str:
         vectors = pl.DataFrame(schema={KEY: pl.String, FINGERPRINT: pl.UInt64})
     truth = fs.human_labels.read_truth(config.raw_dir, config.attributes)
     people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
-    labels = fs.human_labels.read(config.labels_file, config.attributes, truth=truth, people=people)
+    labels = fs.human_labels.read(
+        config.labels_file, config.attributes, truth=truth, people=people, pictures=config.raw_dir
+    )
     return probes_name(vectors, labels, encoder, attributes=config.attributes, seed=config.seed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import facestats as fs
@@ -49,7 +50,8 @@ def check_project(config: Config, *, first: str = "", last: str = "") -> None:
         fs.list_images(config.raw_dir)
     except FileNotFoundError as error:
         raise NoPicturesError(_no_pictures(config)) from error
-    found = [error for check in _checks(config, first or "00", last or "99") if (error := _try(check))]
+    tried = (_try(check) for check in _checks(config, first or "00", last or "99"))
+    found = [error for error in tried if error is not None]
     if not found:
         return
     if all(isinstance(error, ModelError) for error in found):
@@ -77,17 +79,19 @@ def _checks(config: Config, first: str, last: str) -> Iterator[Callable[[], obje
     yield lambda: fs.list_captions(raw)
     yield lambda: fs.human_labels.read_truth(raw, attributes)
     yield lambda: fs.inputs.read_people(raw, config.ratings.person)
-    yield lambda: fs.human_labels.read(config.labels_file, attributes)
+    yield lambda: fs.human_labels.read(config.labels_file, attributes, pictures=raw)
     if config.ratings_file.is_file() or config.ratings.file is not None:
-        yield lambda: fs.ratings.read(config.ratings_file, traits=config.ratings.traits, taken=attributes)
+        yield lambda: fs.ratings.read(
+            config.ratings_file, traits=config.ratings.traits, taken=attributes, pictures=raw
+        )
     if config.audit.file is not None:
-        yield lambda: fs.human_labels.read_truth(config.audit.file or raw, attributes)
+        yield lambda: fs.human_labels.read_truth(config.audit.file or raw, attributes, pictures=raw)
     if first <= "03" and last >= "02":
         yield lambda: fs.models.clip(config.embeddings).folder
     if first <= "04" <= last:
         yield lambda: _text_model(config)
     for classifier in fs.models.classifiers(config.classifiers, attributes).values():
-        yield lambda classifier=classifier: classifier.folder
+        yield functools.partial(getattr, classifier, "folder")
 
 
 def _text_model(config: Config) -> object:
