@@ -181,7 +181,9 @@ def test_core_holds_what_several_packages_stand_on():
         name = f"facestats.core.{module.stem}"
         users = {p.relative_to(SOURCE).parts[0] for p in MODULES if name in imports(p)} - {"__init__.py"}
         # what only the configuration is made of belongs to it
-        assert len(users) >= 2 or users == {"core"}, f"{name} is used by {users or 'nobody'}: it belongs there"
+        assert len(users) >= 2 or users == {"core"}, (
+            f"{name} is used by {users or 'nobody'}: it belongs there"
+        )
 
 
 def test_no_imports_run_in_a_circle_not_even_for_types():

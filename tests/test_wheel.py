@@ -38,7 +38,9 @@ def facestats(wheel, tmp_path_factory):
 
 def run(program, *words, cwd, code=0):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("FACESTATS", "PYTHONPATH", "COV_"))}
-    env["JUPYTER_PATH"] = str(Path(sys.prefix) / "share" / "jupyter")  # templates and kernels of the other packages
+    env["JUPYTER_PATH"] = str(
+        Path(sys.prefix) / "share" / "jupyter"
+    )  # templates and kernels of the other packages
     done = subprocess.run([program, *words], cwd=cwd, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr

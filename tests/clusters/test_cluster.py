@@ -162,3 +162,35 @@ def test_clustering_leaves_threads_numpy_and_warnings_as_they_were(embeddings: p
     before = look()
     run()
     assert look() == before
+
+
+def test_the_default_number_of_clusters_follows_the_faces(embeddings: pl.DataFrame):
+    def count(table: pl.DataFrame, **given: int) -> int:
+        return map_faces(table, seed=0, **given)["cluster"].drop_nulls().n_unique()
+
+    assert count(embeddings) == 5  # 80 faces
+    assert count(embeddings, min_faces=20) == 2
+    assert count(embeddings.head(12)) == 2
+
+
+def test_a_repeated_picture_has_the_cluster_of_its_twin(embeddings: pl.DataFrame):
+    # the face is another one, as after a second look at the same picture; the whole picture is the same
+    faces = embeddings.drop_nulls("embedding")
+    table = faces.with_columns(embedding_full=faces["embedding"])
+    far = table.head(40).with_columns(
+        image_id="again-" + pl.col("image_id"), embedding=table.tail(40)["embedding"]
+    )
+    both = pl.concat([table, far])
+    found = map_faces(both, n_clusters=3, seed=0)
+    clusters = dict(found.select("image_id", "cluster").iter_rows())
+    assert all(clusters[f"again-{name}"] == clusters[name] for name in table.head(40)["image_id"])
+
+
+@pytest.mark.parametrize("n_different", [1, 2, 3])
+def test_one_picture_many_times_is_no_group(embeddings: pl.DataFrame, n_different: int):
+    rows = pl.concat([embeddings.head(n_different)] * 12).with_columns(
+        image_id=pl.format("{}.jpg", pl.int_range(12 * n_different))
+    )
+    table = fs.tables.check_table(map_faces(rows, seed=0), CLUSTERS)
+    assert table.height == 12 * n_different
+    assert (table["cluster"].count() == 0) == (n_different < 3)

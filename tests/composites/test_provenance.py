@@ -50,3 +50,14 @@ def test_everything_made_of_faces_names_them_in_table_and_png(
     empty = fs.tables.check_table(fs.composites.tabulate({}), COMPOSITES)
     assert empty.is_empty()
     assert empty.schema == table.schema
+
+
+def test_files_are_named_by_group_method_and_number_and_old_ones_go(tmp_path):
+    project = fs.testing.example_project()
+    average = fs.average_faces(project.faces, project.crops_dir)
+    (tmp_path / "mine.png").write_bytes(b"not ours")
+    first = fs.composites.save({"a/b": average, "a b": average, "\xc4rzte": average}, tmp_path)
+    assert first["file"].to_list() == ["a_b_mean_n12.png", "a_b_mean_n12_2.png", "\xc4rzte_mean_n12.png"]
+    fs.composites.save({"c": average}, tmp_path)
+    assert {p.name for p in tmp_path.iterdir()} == {"mine.png", "c_mean_n12.png"}
+    assert fs.composites.read(tmp_path / "c_mean_n12.png")["n"] == 12

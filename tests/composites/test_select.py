@@ -66,3 +66,28 @@ def test_every_group_listed_can_be_selected(values: list, least: int):
         for rule in fs.composites.groups(table, "g", min_faces=least).values()
     ]
     assert sizes == sorted((n for v in "abc" if (n := values.count(v)) >= least), reverse=True)
+
+
+def test_groups_of_several_columns_agree_in_all_of_them():
+    table = pl.DataFrame(
+        {"image_id": list("abcd"), "gender": ["m", "f", "f", None], "age": ["old", "old", "old", "old"]}
+    )
+    assert fs.composites.groups(table, ["gender", "age"]) == {
+        "gender f, age old": {"gender": "f", "age": "old"},
+        "gender m, age old": {"gender": "m", "age": "old"},
+    }
+    assert list(fs.composites.groups(table, ["gender", "age"], min_faces=2)) == ["gender f, age old"]
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("gender", (("gender",),)),
+        (["gender", "true_age"], (("gender",), ("true_age",))),
+        (["gender", ["gender", "age"]], (("gender",), ("gender", "age"))),
+    ],
+)
+def test_the_configuration_names_columns_and_combinations(written, read):
+    from facestats.core.config import CompositesSettings
+
+    assert CompositesSettings(by=written).by == read

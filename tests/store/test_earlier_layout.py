@@ -93,7 +93,9 @@ def test_every_table_of_an_earlier_layout_is_fresh(earlier):
     )
     expected["audit"] = Expected(describe_write(fs.audit.accuracy, {"by": ("age",), "seed": 0}))
     status = earlier.status(expected)
-    assert status.filter(state="stale").rows() == []
+    # since then, a near-duplicate has the cluster of the picture that it repeats
+    assert status.filter(state="stale")["table"].to_list() == ["clusters", "composites"]
+    assert status.filter(table="clusters")["why"].item() == "version: 3 -> 4"
     assert status.filter(state="missing")["table"].to_list() == [
         "reliability"
     ]  # earlier releases did not store it
@@ -105,7 +107,8 @@ def test_no_row_of_an_earlier_layout_is_computed_again(earlier, capsys):
         whole = name in {"master", "clusters"}
         given = given.collect() if whole else given
         earlier.build(name, given, func, chunk_size=None if whole else 1000, **params)
-        assert f"{name}: 4 rows, unchanged" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert f"{name}: 4 rows, unchanged" in said or (name == "clusters" and "version: 3 -> 4" in said)
 
 
 def test_a_table_and_a_column_that_were_called_otherwise_are_read(earlier):

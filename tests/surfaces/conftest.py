@@ -27,9 +27,7 @@ def write_notebook(path, *cells):
 def project(tmp_path):
     (tmp_path / "config").mkdir()
     shutil.copy(ROOT / "config/attributes.yaml", tmp_path / "config")
-    models = (
-        "embeddings: {model: 'local-dir:${package}/demo/clip'}\ntext_labels: {model: '${package}/demo/bart'}\n"
-    )
+    models = "embeddings: {model: 'local-dir:${package}/demo/clip'}\ntext_labels: {model: '${package}/demo/bart'}\n"
     (tmp_path / "config/c.yaml").write_text(f"data_dir: ../data\n{models}")
     (tmp_path / "data/raw").mkdir(parents=True)
     Image.new("RGB", (64, 64), "grey").save(tmp_path / "data/raw/grey.png")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import polars as pl
 
 from facestats.clusters.algorithms import cluster_hdbscan, cluster_kmeans, number_by_size
 from facestats.clusters.layout import MIN_FACES, project_pca, project_umap
+from facestats.clusters.members import near_duplicates
 from facestats.clusters.principal_components import N_DIMS, reduce_vectors
 from facestats.core.display import count_of
 from facestats.core.progress import say
@@ -16,6 +18,8 @@ from facestats.core.vectors import join_to_all_rows, take_vectors
 
 if TYPE_CHECKING:
     from facestats.core.config import Config
+
+MAX_CLUSTERS = 12  # of the default number; more do not fit one legend
 
 
 def cluster_faces(
@@ -77,24 +81,30 @@ def cluster_faces(
 def map_faces(
     embeddings: pl.DataFrame,
     *,
-    n_clusters: int,
+    n_clusters: int | None = None,
     seed: int = 0,
     method: Literal["kmeans", "hdbscan"] = "kmeans",
     min_cluster_size: int = 10,
     n_neighbors: int = 15,
+    min_faces: int = 8,
     column: str = "embedding",
 ) -> pl.DataFrame:
     """Cluster the faces and lay them out twice: the whole table of this stage in one call.
 
+    A near-duplicate (:func:`near_duplicates`) gets the cluster of the picture that it repeats.
     It works for a collection of any size: if there are too few faces for a setting, the setting is lowered, and a
     message says so. Like :func:`project_umap`, it turns on numba's cache for the functions of UMAP in this process.
 
     Parameters
     ----------
     embeddings, n_clusters, seed, method, min_cluster_size, column
-        As in :func:`cluster_faces`; `n_clusters` and `min_cluster_size` are lowered to the number of faces.
+        As in :func:`cluster_faces`; `n_clusters` and `min_cluster_size` are lowered to the number of faces. Without
+        `n_clusters`, the mean cluster has at least twice `min_faces` faces: one cluster for each ``2 * min_faces``
+        faces, from 2 to 12 clusters.
     n_neighbors
         As in :func:`project_umap`.
+    min_faces
+        Smallest group that is averaged (``cfg.composites.min_faces``), for the default of `n_clusters`.
 
     Returns
     -------
@@ -109,7 +119,7 @@ def map_faces(
     >>> table.columns
     ['image_id', 'cluster', 'x', 'y', 'pca_x', 'pca_y']
     """
-    n = embeddings.height - embeddings[column].null_count()
+    n = _count_different(embeddings, column)
     if n < MIN_FACES:
         say(
             f"map_faces: {count_of(n, 'face is', 'faces are')} too few for clusters and maps, which need {MIN_FACES};"
@@ -117,17 +127,36 @@ def map_faces(
         )
         no_layout = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
         return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *no_layout)
-    limits = {"n_clusters": n_clusters} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
+    wanted = n_clusters or max(2, min(MAX_CLUSTERS, n // (2 * min_faces)))
+    limits = {"n_clusters": wanted} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
     for name, value in limits.items():
         if n < value:
             say(f"map_faces: {name} lowered from {value} to {n}, since there are {n} faces.")
             limits[name] = n
     table = cluster_faces(embeddings, seed=seed, method=method, column=column, **limits)
+    table = _join_repeats(table, embeddings, column)
     umap = project_umap(embeddings, seed=seed, n_neighbors=n_neighbors, column=column)
     pca = project_pca(embeddings, column=column).rename({"x": "pca_x", "y": "pca_y"})
     for layout in (umap, pca):
         table = table.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
     return table
+
+
+def _count_different(embeddings: pl.DataFrame, column: str) -> int:
+    """Count the different vectors; copies of one picture are no groups."""
+    vectors = embeddings.drop_nulls(column)[column].to_numpy()
+    return len(np.unique(vectors, axis=0)) if len(vectors) else 0
+
+
+def _join_repeats(table: pl.DataFrame, embeddings: pl.DataFrame, column: str) -> pl.DataFrame:
+    """Give every near-duplicate the cluster of the picture that it repeats, if both have a vector."""
+    known = embeddings.drop_nulls(column)
+    compared = "embedding_full" if "embedding_full" in known.columns else column
+    twins = near_duplicates(known, column=compared).drop_nulls().select(KEY, "duplicate_of")
+    firsts = table.select(duplicate_of=KEY, of_first="cluster")
+    twins = twins.join(firsts, on="duplicate_of", how="left", validate="m:1").select(KEY, "of_first")
+    joined = table.join(twins, on=KEY, how="left", validate="1:1", maintain_order="left")
+    return joined.select(KEY, pl.col("of_first").fill_null(pl.col("cluster")).alias("cluster"))
 
 
 def settings(cfg: Config) -> dict[str, Any]:
@@ -140,7 +169,7 @@ def settings(cfg: Config) -> dict[str, Any]:
 
     Returns
     -------
-    `method`, `n_clusters`, `min_cluster_size`, `n_neighbors` and `seed`.
+    `method`, `n_clusters`, `min_cluster_size`, `n_neighbors` and `seed`; also `min_faces`, if `n_clusters` is not set.
 
     Examples
     --------
@@ -148,7 +177,7 @@ def settings(cfg: Config) -> dict[str, Any]:
     >>> from facestats.core.config import Config
     >>> cfg = Config(attributes=fs.testing.example_project().attributes)
     >>> list(fs.clusters.settings(cfg))
-    ['method', 'n_clusters', 'min_cluster_size', 'n_neighbors', 'seed']
+    ['method', 'n_clusters', 'min_cluster_size', 'n_neighbors', 'seed', 'min_faces']
     """
     section = cfg.clusters
     return {
@@ -157,4 +186,5 @@ def settings(cfg: Config) -> dict[str, Any]:
         "min_cluster_size": section.min_cluster_size,
         "n_neighbors": section.n_neighbors,
         "seed": cfg.seed,
+        **({"min_faces": cfg.composites.min_faces} if section.n_clusters is None else {}),
     }

@@ -3,7 +3,7 @@
 from facestats.composites.average import average_faces, mirror, morph, sharpness_ratio
 from facestats.composites.difference import difference
 from facestats.composites.eigenfaces import eigenfaces
-from facestats.composites.provenance import read, tabulate
+from facestats.composites.provenance import read, save, tabulate
 from facestats.composites.select import groups, select, settings
 
 VERSION = 1  # raise it when the same input would give another table
@@ -16,6 +16,7 @@ __all__ = [
     "mirror",
     "morph",
     "read",
+    "save",
     "select",
     "settings",
     "sharpness_ratio",

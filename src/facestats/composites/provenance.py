@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import itertools
 import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -144,6 +145,64 @@ def tabulate(results: Mapping[str, PictureWithMembers]) -> pl.DataFrame:
     [('everybody', 'mean', 12)]
     """
     return pl.concat([pl.DataFrame(schema=ROW), *(r.to_frame(name) for name, r in results.items())])
+
+
+def save(results: Mapping[str, PictureWithMembers], folder: str | os.PathLike[str]) -> pl.DataFrame:
+    """Save composites as PNG files that are named by group, method and number of faces.
+
+    Composites that an earlier call left in the folder and that are not among `results` are removed; other files stay.
+
+    Parameters
+    ----------
+    results
+        Results by name, as for :func:`tabulate`.
+    folder
+        Folder of the files; it is made if it is missing.
+
+    Returns
+    -------
+    `composite` (String, the name) and `file` (String, such as ``gender_female_warp_n34.png``), a row per result.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> average = fs.average_faces(project.faces, project.crops_dir)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     files = fs.composites.save({"true_age 30/40, Köln": average}, folder)
+    >>> files.rows()
+    [('true_age 30/40, Köln', 'true_age_30_40_Köln_mean_n12.png')]
+    """
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    files: dict[str, str] = {}
+    for name, result in results.items():
+        stem = _as_file_name(f"{name}_{result.method}_n{len(result.members)}")
+        taken = {file.casefold() for file in files.values()}
+        numbered = (f"{stem}{f'_{i}' if i > 1 else ''}.png" for i in itertools.count(1))
+        files[name] = next(file for file in numbered if file.casefold() not in taken)
+        result.save(target / files[name])
+    for path in target.glob("*.png"):
+        if path.name not in files.values() and _is_ours(path):
+            path.unlink()
+    rows = {"composite": list(files), "file": list(files.values())}
+    return pl.DataFrame(rows, schema={"composite": pl.String, "file": pl.String})
+
+
+def _as_file_name(text: str) -> str:
+    """Keep letters of all alphabets, digits and points between them; at most 150 bytes, which every disk allows."""
+    kept = "".join(c if c.isalnum() else "_" for c in text)
+    words = [word for word in kept.split("_") if word]
+    return "_".join(words).encode()[:150].decode(errors="ignore")
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        read(path)
+    except (ValueError, OSError):
+        return False
+    return True
 
 
 def read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -49,15 +49,15 @@ def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl
     return select_rows(master, conditions, min_rows=min_faces)[0]
 
 
-def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
-    """List the groups of one column that are large enough to be averaged or compared.
+def groups(table: pl.DataFrame, by: str | Sequence[str], *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
+    """List the groups that are large enough to be averaged or compared.
 
     Parameters
     ----------
     table
         Rows with the column `by`, such as labels or clusters; rows without a value belong to no group.
     by
-        Column of groups.
+        Column of groups, or several columns: a group then agrees in all of them.
     min_faces
         Smallest number of faces in a group. Smaller groups are left out, and a message lists them.
 
@@ -75,18 +75,22 @@ def groups(table: pl.DataFrame, by: str, *, min_faces: int = 1) -> dict[str, dic
     >>> fs.composites.groups(table, "gender")
     {'gender female': {'gender': 'female'}, 'gender male': {'gender': 'male'}}
     """
-    check_columns(table, by, made_by="the stages before; by is the name of a column")
-    counts = table.drop_nulls(by).group_by(by).agg(n=pl.len()).sort("n", by, descending=[True, False])
+    columns = [by] if isinstance(by, str) else list(by)
+    check_columns(table, *columns, made_by="the stages before; by names columns")
+    counts = table.drop_nulls(columns).group_by(columns).agg(n=pl.len())
+    counts = counts.sort("n", *columns, descending=[True, *[False] * len(columns)])
     small = counts.filter(pl.col("n") < min_faces)
     if small.height or counts.is_empty():
-        listed = f" ({', '.join(f'{value}: {n}' for value, n in small.iter_rows())})" if small.height else ""
-        share = f"{small.height} of {count_of(counts.height, 'group')} of {by}"
+        sizes = ", ".join(f"{', '.join(map(str, row[:-1]))}: {row[-1]}" for row in small.iter_rows())
+        listed = f" ({sizes})" if small.height else ""
+        share = f"{small.height} of {count_of(counts.height, 'group')} of {' and '.join(columns)}"
         have, are = ("has", "is") if small.height == 1 else ("have", "are")
         say(
             f"composites.groups: {share} {have} fewer than {count_of(min_faces, 'face')} and {are} left out{listed}."
         )
-    large = counts.filter(pl.col("n") >= min_faces)[by].to_list()
-    return {f"{by} {value}": {by: value} for value in large}
+    large = counts.filter(pl.col("n") >= min_faces).select(columns)
+    rules = [dict(zip(columns, row, strict=True)) for row in large.iter_rows()]
+    return {", ".join(f"{name} {value}" for name, value in rule.items()): rule for rule in rules}
 
 
 def select_rows(
@@ -182,4 +186,7 @@ def settings(cfg: Config) -> dict[str, Any]:
     >>> fs.composites.settings(cfg)
     {'by': 'gender', 'min_faces': 8, 'seed': 0}
     """
-    return {"by": cfg.composites.by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}
+    # a table of an earlier release names one column
+    listed = [entry[0] if len(entry) == 1 else list(entry) for entry in cfg.composites.by]
+    by = listed[0] if len(listed) == 1 else listed
+    return {"by": by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 
 from facestats.core.attribute_settings import (
     AttributeSettings,
@@ -130,21 +130,33 @@ class AuditSettings(Settings):
 class ClustersSettings(Settings):
     """Stage 07: cluster faces.
 
-    `kmeans` makes `n_clusters` clusters. `hdbscan` finds clusters of `min_cluster_size` or more faces and marks the
+    `kmeans` makes `n_clusters` clusters; by default their number follows that of the faces. `hdbscan` finds clusters of `min_cluster_size` or more faces and marks the
     other faces as noise. `n_neighbors` is that of UMAP.
     """
 
     method: Literal["kmeans", "hdbscan"] = "kmeans"
-    n_clusters: int = Field(12, ge=2)
+    n_clusters: int | None = Field(None, ge=2)
     min_cluster_size: int = Field(10, ge=2)
     n_neighbors: int = Field(15, ge=2)
 
 
 class CompositesSettings(Settings):
-    """Stage 08: average the faces of each group of column `by`; a group needs `min_faces` or more faces."""
+    """Stage 08: average the faces of each group of the columns `by`; a group needs `min_faces` or more faces.
 
-    by: str = "gender"
+    `by` is a column or a list of columns. An entry that is a list itself means the groups that agree in all of its
+    columns: ``by: [gender, true_age, [gender, age]]``.
+    """
+
+    by: tuple[tuple[str, ...], ...] = Field((("gender",),), min_length=1)
     min_faces: int = Field(8, ge=1)
+
+    @field_validator("by", mode="before")
+    @classmethod
+    def _read_columns(cls, value: Any) -> Any:
+        listed = [value] if isinstance(value, str) else value
+        if not isinstance(listed, list | tuple):
+            return listed
+        return tuple((entry,) if isinstance(entry, str) else entry for entry in listed)
 
 
 class DemoSettings(Settings):

@@ -100,7 +100,9 @@ def test_a_look_fetches_nothing(hub, tmp_path):
     out = run("status", "--config", file, env=environment)
     assert out.returncode == 0, out.stderr
     assert asked == []
-    assert re.search(r"^embeddings +0 +0 +missing +run notebooks/02_embeddings.ipynb", out.stdout, re.MULTILINE)
+    assert re.search(
+        r"^embeddings +0 +0 +missing +run notebooks/02_embeddings.ipynb", out.stdout, re.MULTILINE
+    )
 
 
 @pytest.mark.slow
