@@ -1,6 +1,6 @@
 # Every target makes its own virtual environment; nothing is needed but Python 3.11 or 3.12.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test quick browser lint notebooks clean
+.PHONY: help demo run test quick browser lint notebooks figures clean
 
 PYTHON ?= $(shell for p in python3.11 python3.12 python3; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' 2>/dev/null && echo $$p && break; done)
@@ -34,6 +34,9 @@ run: .venv/installed  ## the same on your pictures in data/raw
 
 notebooks: .venv/installed  ## open the notebooks on your project: make notebooks CONFIG=my.yaml
 	$(BIN)/facestats notebooks --config $(CONFIG)
+
+figures: .venv/installed  ## draw the figures of the README again, from the tables of make demo
+	MPLBACKEND=Agg $(BIN)/python docs/figures.py
 
 # threads that wait for work without sleeping take the processor from the other test processes
 test quick: export OMP_WAIT_POLICY := PASSIVE
