@@ -1,6 +1,6 @@
 """Stage 08: average faces, differences of groups, and eigenfaces, each with the list of its members."""
 
-from facestats.composites.average import average_faces, mirror, morph, sharpness_ratio
+from facestats.composites.average import average_faces, average_groups, mirror, morph, sharpness_ratio
 from facestats.composites.difference import difference
 from facestats.composites.eigenfaces import eigenfaces
 from facestats.composites.provenance import read, save, tabulate
@@ -10,6 +10,7 @@ VERSION = 1  # raise it when the same input would give another table
 
 __all__ = [
     "average_faces",
+    "average_groups",
     "difference",
     "eigenfaces",
     "groups",

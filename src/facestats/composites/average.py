@@ -21,9 +21,61 @@ from facestats.core.tables import KEY, check_columns
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
+
+
+def average_groups(
+    faces: pl.DataFrame,
+    crops_dir: str | os.PathLike[str],
+    groups: Mapping[str, Mapping[str, Any]],
+    *,
+    method: Literal["mean", "warp"] = "warp",
+    min_faces: int = 1,
+    remember: Callable[..., Any] | None = None,
+) -> dict[str, Composite]:
+    """Average the faces of each group.
+
+    Parameters
+    ----------
+    faces
+        Table with `image_id`, `crop`, `landmarks`, `matrix`, and the columns that the conditions name.
+    crops_dir
+        Folder of the crops.
+    groups
+        Condition of each group by its name, from :func:`facestats.composites.groups`.
+    method, min_faces
+        As in :func:`facestats.average_faces`.
+    remember
+        ``store.remember``, to read again the averages whose members did not change.
+
+    Returns
+    -------
+    The average of each group, by name.
+
+    Raises
+    ------
+    ValueError
+        As :func:`facestats.average_faces`.
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> faces = project.faces.join(project.truth, on="image_id")
+    >>> groups = fs.composites.groups(faces, "true_age", min_faces=4)
+    >>> averages = fs.composites.average_groups(faces, project.crops_dir, groups)
+    >>> list(averages) == list(groups)
+    True
+    """
+    call = remember or (lambda _, func, *given, **settings: func(*given, **settings))
+    needed = (KEY, "crop", "landmarks", "matrix")  # an average does not depend on other labels
+    settings = {"method": method, "min_faces": min_faces}
+    return {
+        name: call(name, average_faces, faces.select(*needed, *rule), crops_dir, where=dict(rule), **settings)
+        for name, rule in groups.items()
+    }
 
 
 def average_faces(

@@ -49,7 +49,9 @@ def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl
     return select_rows(master, conditions, min_rows=min_faces)[0]
 
 
-def groups(table: pl.DataFrame, by: str | Sequence[str], *, min_faces: int = 1) -> dict[str, dict[str, Any]]:
+def groups(
+    table: pl.DataFrame, by: str | Sequence[str] | Sequence[Sequence[str]], *, min_faces: int = 1
+) -> dict[str, dict[str, Any]]:
     """List the groups that are large enough to be averaged or compared.
 
     Parameters
@@ -57,7 +59,8 @@ def groups(table: pl.DataFrame, by: str | Sequence[str], *, min_faces: int = 1) 
     table
         Rows with the column `by`, such as labels or clusters; rows without a value belong to no group.
     by
-        Column of groups, or several columns: a group then agrees in all of them.
+        Column of groups, or several columns: a group then agrees in all of them. A list of lists, such as
+        ``cfg.composites.by``, gives the groups of each in turn.
     min_faces
         Smallest number of faces in a group. Smaller groups are left out, and a message lists them.
 
@@ -75,7 +78,10 @@ def groups(table: pl.DataFrame, by: str | Sequence[str], *, min_faces: int = 1) 
     >>> fs.composites.groups(table, "gender")
     {'gender female': {'gender': 'female'}, 'gender male': {'gender': 'male'}}
     """
-    columns = [by] if isinstance(by, str) else list(by)
+    given = [by] if isinstance(by, str) else list(by)
+    if any(not isinstance(column, str) for column in given):
+        return {k: v for entry in given for k, v in groups(table, entry, min_faces=min_faces).items()}
+    columns = [str(column) for column in given]
     check_columns(table, *columns, made_by="the stages before; by names columns")
     counts = table.drop_nulls(columns).group_by(columns).agg(n=pl.len())
     counts = counts.sort("n", *columns, descending=[True, *[False] * len(columns)])

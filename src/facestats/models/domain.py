@@ -18,12 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, VIEWS
 
 if TYPE_CHECKING:
+    import polars as pl
     from numpy.typing import NDArray
 
 FOLDER, TEXTS, VECTORS = "domain", "domain.json", "vectors.safetensors"
@@ -103,6 +102,10 @@ class Domain:
         -------
         `image_id` and `outside` (Boolean, null where there is no vector), in the order of the rows.
         """
+        import polars as pl
+
+        from facestats.core.tables import KEY, VIEWS
+
         face, full = VIEWS.values()
         table = embeddings.lazy().select(KEY, face, full).collect()
         outside = np.zeros(table.height, dtype=np.bool_)
