@@ -138,3 +138,21 @@ def test_labels_have_one_type_with_and_without_rows(tmp_path):
     full = fs.human_labels.read(file, ATTRIBUTES)
     assert full.schema == empty.schema
     assert full.schema["value"] == pl.String
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "sep=;\nimage_id;attribute;value\na.jpg;gender;male\n",
+        "image_id,attribute,value\ra.jpg,gender,male\r",
+        "Image_ID, Attribute, Value\r\na.jpg, Gender, Male\r\n",
+        "File_Name\tattribute\tvalue\na.jpg\tgender\tMALE\n",
+    ],
+)
+def test_a_file_of_answers_is_read_as_people_write_it(tmp_path, content):
+    file = tmp_path / "answers.csv"
+    file.write_bytes(content.encode())
+    assert fs.human_labels.read(file, ATTRIBUTES).select("image_id", "attribute", "value").rows() == [
+        ("a.jpg", "gender", "male")
+    ]
+    assert fs.human_labels.read_truth(file, ATTRIBUTES).rows() == [("a.jpg", "male")]

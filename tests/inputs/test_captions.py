@@ -250,3 +250,32 @@ def test_texts_that_belong_to_no_picture_are_counted_and_named(tmp_path, caplog)
     assert (
         "3 files beside the pictures are not read as captions: all.xlsx, b.caption, notes.txt" in caplog.text
     )
+
+
+def test_a_caption_belongs_to_the_picture_of_the_same_spelling(tmp_path):
+    pictures(tmp_path, "A.jpg", "a.jpg", "J\xfcrgen.jpg", "anna b.jpg", "x.jpg")
+    files = {
+        "A.txt": "upper",
+        "a.txt": "lower",
+        "Ju\u0308rgen.txt": "nfd",
+        "anna%20b.txt": "spaces",
+        "X.caption": "x",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    assert found(tmp_path) == {
+        "A.jpg": "upper", "a.jpg": "lower", "J\xfcrgen.jpg": "nfd", "anna b.jpg": "spaces", "x.jpg": "x",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "caption", [{"text": "hello"}, [{"Caption": "hello"}], ["hello"], {"tags": ["hello"]}]
+)
+def test_captions_in_objects_and_lists_are_texts(tmp_path, caption):
+    pictures(tmp_path, "a.jpg")
+    row = {"file_name": "a.jpg", "captions": caption}
+    (tmp_path / "metadata.jsonl").write_text(json.dumps(row))
+    assert found(tmp_path) == {"a.jpg": "hello"}
+    (tmp_path / "metadata.jsonl").unlink()
+    pl.DataFrame([row]).write_parquet(tmp_path / "metadata.parquet")
+    assert found(tmp_path) == {"a.jpg": "hello"}

@@ -1,5 +1,6 @@
 """Names in side files are matched to pictures; nothing matches silently, and nothing is matched by a guess."""
 
+import posixpath
 import unicodedata
 
 import polars as pl
@@ -10,14 +11,14 @@ from hypothesis import strategies as st
 import facestats as fs
 from facestats.core.tables import TableError
 from facestats.inputs import CaptionError
-from facestats.inputs.matching import match_names
+from facestats.inputs.matching import letters, match_names
 
 
 @pytest.mark.parametrize(
     ("name", "picture", "rule"),
     [
         ("agata", "agata.jpg", "the suffix"),
-        ("agata.png", "agata.jpg", "the suffix"),
+        ("agata.png", "agata.jpg", "another suffix"),
         ("Agata.JPG", "agata.jpg", "capital letters"),
         ("anna%20b.jpg", "anna b.jpg", "the spelling"),
         (unicodedata.normalize("NFD", "J\xfcrgen.jpg"), "J\xfcrgen.jpg", "the spelling"),
@@ -114,4 +115,68 @@ def test_a_side_file_of_other_pictures_is_an_error_in_every_reader(raw, tmp_path
         fs.ratings.read(folder / "ratings.csv", pictures=raw)
     (raw / "metadata.csv").write_text("file_name,person\nzzz.jpg,p\n")
     with pytest.raises(CaptionError, match="none of its 1 names"):
+        fs.inputs.read_people(raw, "person")
+
+
+def test_equal_names_in_two_folders_are_told_apart_by_their_paths():
+    pictures = ["f/1.jpg", "m/1.jpg"]
+    for names in (
+        ["data/raw/f/1.jpg", "data/raw/m/1.jpg"],
+        ["C:\\d\\f\\1.jpg", "C:\\d\\m\\1.jpg"],
+        ["/x/f/1", "/x/m/1"],
+    ):
+        assert match_names(names, pictures, file="f.csv") == dict(zip(names, pictures, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("names", "pictures"),
+    [
+        (["raw/f/1.jpg", "raw/m/1.jpg", "z.jpg"], ["f/1.jpg", "z.jpg"]),  # m is another folder than f
+        (["f/1.jpg", "raw/f/1.jpg"], ["f/1.jpg"]),  # its own name means the picture already
+        (["f/1.jpg", "f/1.png"], ["f/1.jpg"]),
+        (["raw/f/1.jpg", "old/f/1.jpg", "z.jpg"], ["f/1.jpg", "z.jpg"]),  # either may be meant
+    ],
+)
+def test_a_name_is_not_given_the_picture_of_another_name_or_folder(caplog, names, pictures):
+    found = match_names(names, pictures, file="f.csv")
+    assert "m/1.jpg" not in " ".join(found)
+    assert len(set(found.values())) == len(found) < len(names)
+    assert "names match no picture" in caplog.text
+
+
+def test_names_are_relative_to_their_file_or_to_the_folder_of_pictures():
+    pictures = ["images/1.jpg", "lists/2.jpg"]
+    names = ["../images/1.jpg", "2.jpg"]
+    assert match_names(names, pictures, file="f", place="lists") == dict(zip(names, pictures, strict=True))
+    assert match_names(["1.jpg"], pictures, file="f", place="lists") == {"1.jpg": "images/1.jpg"}
+
+
+@given(st.lists(st.text("ab/", min_size=1, max_size=6), min_size=1, unique=True), NAMES)
+def test_a_lost_folder_never_gives_two_names_one_picture(names, pictures):
+    wanted = sorted({posixpath.normpath(f"raw/{name}") for name in names} - set(pictures))
+    try:
+        found = match_names(wanted, pictures, file="f")
+    except CaptionError:
+        return
+    by_folder = [picture for name, picture in found.items() if letters(name) != letters(picture)]
+    by_suffix = [p for n, p in found.items() if letters(p).startswith(f"{letters(n)}.")]
+    assert len(set(by_folder)) == len(by_folder) or by_suffix
+
+
+def test_files_about_the_same_pictures_are_joined(raw):
+    attributes = {"age": fs.testing.example_project().attributes["age"]}
+    option = next(iter(attributes["age"].options))
+    (raw / "metadata.csv").write_text(f"file_name,true_age,Person\nagata.jpg,{option},p1\nben.jpg,,p2\n")
+    (raw / "captions.csv").write_text("file_name,caption\nagata,hello\nben,hi\n")
+    assert fs.list_captions(raw)["text"].to_list() == ["hello", "hi"]
+    assert fs.human_labels.read_truth(raw, attributes).rows() == [("agata.jpg", option)]
+    assert fs.inputs.read_people(raw, "person").rows() == [("agata.jpg", "p1"), ("ben.jpg", "p2")]
+    (raw / "metadata.jsonl").write_text('{"file_name": "agata.jpg", "Person": "p9"}')
+    with pytest.raises(TableError, match=r"names 'agata.jpg' twice, with .*'p1'.*'p9'"):
+        fs.inputs.read_people(raw, "Person")
+
+
+def test_a_column_of_persons_without_a_person_is_an_error(raw):
+    (raw / "metadata.csv").write_text("file_name,person\nagata.jpg,\nben.jpg, \n")
+    with pytest.raises(TableError, match="names no person"):
         fs.inputs.read_people(raw, "person")

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from facestats.core.attribute_settings import AttributeSettings
 from facestats.core.tables import TEXT_LABELS, TableError, check_table
-from facestats.testing import FakeEncoder
+from facestats.testing import FakeEncoder, example_project
 from facestats.text_labels.label import embed_texts, label_texts
 
 
@@ -202,3 +202,14 @@ def test_vectors_of_texts_are_stored_and_only_new_texts_are_encoded(tmp_path):
     )
     assert again.head(2).equals(first)
     assert again.height == 3
+
+
+def test_pictures_without_texts_need_no_classifier():
+    project = example_project()
+    empty = project.captions.with_columns(text=pl.lit(None, dtype=pl.String))
+    for ask_first in (False, True):
+        labels = label_texts(empty, None, project.attributes, ask_first=ask_first, lexicon=True)
+        assert labels["image_id"].to_list() == empty["image_id"].to_list()
+        assert labels.drop("image_id").null_count().row(0) == (labels.height,) * (labels.width - 1)
+    with pytest.raises(ValueError, match="classifier is None; give fs.models.bart"):
+        label_texts(project.captions, None, project.attributes)

@@ -164,7 +164,9 @@ def _toy_models(config: Config, store: Store) -> str:
 
 def _domain_of(model: str, store: Store, table: str, role: str) -> Domain | None:
     """Return the domain of a model of the configuration if it made the stored table; another may have made it."""
-    made_by = store.provenance(table).get("stage", {}).get("params", {}).get(role, "")
+    made_by = (
+        store.provenance(table).get("stage", {}).get("params", {}).get(role) or ""
+    )  # no model where there were no texts
     same = made_by.removeprefix("local-dir:").startswith(f"{Path(model).name}@")
     return find_domain(model) if same else None
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from facestats.core.tables import KEY
-from facestats.inputs.textfiles import CaptionError, decode_text
+from facestats.inputs.textfiles import CaptionError, read_csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -116,25 +116,22 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     with suppress(OSError), _lock(path):  # a read-only folder cannot be repaired, but it can be read
         _repair_last_line(path)
     try:
-        text = decode_text(path)
-        reader = csv.reader(io.StringIO(text), delimiter=_separator(text))
-        head = [name.strip() for name in next(reader, [])]
-        if missing := [name for name in REQUIRED if head and name not in head]:
-            msg = f"{path} has the columns {head}; it lacks {missing}. Add them, or give a file of labels."
-            raise LabelError(msg)
-        for fields in reader:
-            if not any(fields):
-                continue
-            if len(fields) != len(head):
-                msg = (
-                    f"{path}, line {reader.line_num}: {len(fields)} fields for the {len(head)} columns {head}."
-                    " Correct the line, or delete it."
-                )
-                raise LabelError(msg)
-            yield reader.line_num, {n: field.strip() for n, field in zip(head, fields, strict=True)}
-    except (CaptionError, csv.Error) as error:
+        written, rows, _ = read_csv_rows(path)
+    except CaptionError as error:
         msg = f"{path} cannot be read: {error}"
         raise LabelError(msg) from error
+    head = [KEY if name.casefold() == "file_name" else name.casefold() for name in written]
+    if missing := [name for name in REQUIRED if head and name not in head]:
+        msg = f"{path} has the columns {written}; it lacks {missing}. Add them, or give a file of labels."
+        raise LabelError(msg)
+    for number, fields in rows:
+        if len(fields) != len(head):
+            msg = (
+                f"{path}, line {number}: {len(fields)} fields for the {len(head)} columns {written}."
+                " Correct the line, or delete it."
+            )
+            raise LabelError(msg)
+        yield number, dict(zip(head, fields, strict=True))
 
 
 def parse_time(text: str) -> datetime | None:

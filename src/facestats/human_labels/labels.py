@@ -15,7 +15,7 @@ from facestats.inputs.textfiles import CaptionError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Collection, Iterator, Mapping
     from datetime import datetime
 
     from facestats.core.attribute_settings import AttributeSettings
@@ -126,7 +126,7 @@ def _read_answers(path: Path, attributes: Mapping[str, AttributeSettings]) -> It
     """Yield the checked answers in the order of the file."""
     for number, row in read_lines(path):
         where = f"{path}, line {number}"
-        _check_option(where, row["attribute"], row["value"], attributes)
+        attribute, value = _check_option(where, row["attribute"], row["value"], attributes)
         if not row[KEY]:
             msg = f"{where}: no {KEY}. Fill it in, or delete the line."
             raise LabelError(msg)
@@ -137,20 +137,31 @@ def _read_answers(path: Path, attributes: Mapping[str, AttributeSettings]) -> It
             )
             raise LabelError(msg)
         time = _check_time(where, row.get("time", ""))
-        yield row[KEY], row["attribute"], row["value"] or None, row.get("labeller", ""), time, reason
+        yield row[KEY], attribute, value or None, row.get("labeller", ""), time, reason
+
+
+def find_option(text: str, options: Collection[str]) -> str | None:
+    """Return the option that a text is, or the only one that differs from it by capital letters; else None."""
+    if text in options:
+        return text
+    same = [option for option in options if option.casefold() == text.casefold()]
+    return same[0] if len(same) == 1 else None
 
 
 def _check_option(
     where: str, attribute: str, value: str, attributes: Mapping[str, AttributeSettings]
-) -> None:
-    """Raise LabelError unless the attribute and its option are valid."""
-    if attribute not in attributes:
+) -> tuple[str, str]:
+    """Return the valid attribute and option that two texts mean; LabelError unless there are such."""
+    name = find_option(attribute, attributes)
+    if name is None:
         msg = f"{where}: there is no attribute {attribute!r}; valid are {', '.join(attributes)}"
         raise LabelError(msg)
-    options = attributes[attribute].options
-    if value and value not in options:
-        msg = f"{where}: {value!r} is no option of {attribute!r}; valid are {', '.join(options)}"
+    options = attributes[name].options
+    option = find_option(value, options) if value else value
+    if option is None:
+        msg = f"{where}: {value!r} is no option of {name!r}; valid are {', '.join(options)}"
         raise LabelError(msg)
+    return name, option
 
 
 def _check_time(where: str, text: str) -> datetime | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +9,10 @@ import polars as pl
 
 from facestats.core.tables import KEY, TRUE_PREFIX, TableError
 from facestats.human_labels.answers_file import LabelError
+from facestats.human_labels.labels import find_option
 from facestats.human_labels.labels import read as read_labels
 from facestats.inputs.matching import match_rows
-from facestats.inputs.metadata import name_rows, read_metadata
+from facestats.inputs.metadata import merge_rows, name_rows, read_metadata
 from facestats.inputs.textfiles import CaptionError, read_table
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def read_truth(
             f" {list(attributes)}, with or without the prefix {TRUE_PREFIX!r}. Rename its columns."
         )
         raise TableError(msg)
+    if found and path.is_dir():
+        frame = merge_rows(frame.select(KEY, *dict.fromkeys(found.values())), path)
     columns = {KEY: pl.col(KEY).cast(pl.String)}
     for name, column in found.items():
         where = f"{path}, column {column!r}"
@@ -102,7 +104,7 @@ def read_truth(
 def _read_truth_file(path: Path, attributes: Mapping[str, AttributeSettings]) -> pl.DataFrame:
     """Read a file of truth; a file with one answer per row gets one column per attribute."""
     frame = read_table(path)
-    if not {"attribute", "value"} <= set(frame.columns):
+    if not {"attribute", "value"} <= {c.casefold() for c in frame.columns}:
         return name_rows(frame, path)
     if path.suffix.lower() not in (".csv", ".tsv"):
         msg = (
@@ -131,15 +133,7 @@ def _find_column(columns: list[str], name: str, title: str, *, allow_bare: bool)
 def _to_enum(values: pl.Series, options: list[str], where: str) -> pl.Expr:
     """Turn texts into an Enum of the options, empty ones into null; TableError for any other text."""
     text = values.cast(pl.String).str.strip_chars().replace("", None)
-    letters = Counter(option.casefold() for option in options)
-    loose = {o.casefold(): o for o in options if letters[o.casefold()] == 1}
-    text = text.replace(
-        {
-            t: loose[t.casefold()]
-            for t in text.drop_nulls().unique()
-            if t not in options and t.casefold() in loose
-        }
-    )
+    text = text.replace({t: find_option(t, options) or t for t in text.drop_nulls().unique()})
     if unknown := sorted(set(text.drop_nulls()) - set(options)):
         msg = (
             f"{where} holds {unknown[:5]}, which are no options; the options are {options}."

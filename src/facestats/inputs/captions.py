@@ -13,8 +13,8 @@ from facestats.core.tables import KEY, TableError
 from facestats.inputs.dataset_rows import content_ids
 from facestats.inputs.dataset_sources import is_dataset, read_source
 from facestats.inputs.listing import list_images
-from facestats.inputs.matching import match_names
-from facestats.inputs.metadata import METADATA, metadata_files, name_rows, picture_id
+from facestats.inputs.matching import index_keys, letters, spelling
+from facestats.inputs.metadata import METADATA, metadata_files, name_pictures, name_rows
 from facestats.inputs.textfiles import (
     READERS,
     TEXT_COLUMNS,
@@ -27,14 +27,17 @@ from facestats.inputs.textfiles import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 log = logging.getLogger(__name__)
 
 _IDS = (KEY, "file_name", "id")
 # what looks like captions beside pictures
 _SIDE_SUFFIXES = frozenset([*READERS, ".caption", ".xlsx", ".yaml", ".yml"])
-_OTHER_SIDE_FILES = frozenset(["labels.csv", "ratings.csv"])
+_SIDECARS = (".txt", ".TXT", ".caption", ".json")
+_OTHER_SIDE_FILES = frozenset(
+    ["labels.csv", "ratings.csv", "landmarks.parquet"]
+)  # the last one is the demo's
 
 
 def list_captions(
@@ -109,10 +112,11 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
     pictures = list_images(root).select(KEY)
     found: list[tuple[str, str | None, str]] = []
     for file in metadata_files(root):
-        rows = list(_read_metadata(root, file, text, encoding))
-        ids = match_names([name for name, *_ in rows], pictures[KEY].to_list(), file=file)
-        found += [(ids.get(name, name), caption, source) for name, caption, source in rows]
-    found += _sidecars(root, pictures[KEY], encoding)
+        rows = _read_metadata(file, text, encoding).drop_nulls(KEY)
+        ids = name_pictures(root, file, rows[KEY], pictures=pictures[KEY].to_list())
+        source = file.relative_to(root).as_posix()
+        found += [(name, caption, source) for name, caption in zip(ids, rows["text"], strict=True)]
+    found += _sidecars(root, pictures[KEY].to_list(), encoding)
     captions = pl.DataFrame(
         found, schema={KEY: pl.String, "text": pl.String, "source": pl.String}, orient="row"
     )
@@ -126,45 +130,54 @@ def _captions_of_pictures(root: Path, *, text: str | None, encoding: str | None)
     return pictures.join(captions.drop("source"), on=KEY, how="left", validate="1:1", maintain_order="left")
 
 
-def _read_metadata(
-    root: Path, file: Path, text: str | None, encoding: str | None
-) -> Iterator[tuple[str, str | None, str]]:
-    """Yield `image_id`, text and source of every row of a metadata file; none if it has no column of texts."""
+def _read_metadata(file: Path, text: str | None, encoding: str | None) -> pl.DataFrame:
+    """Read names and texts of a metadata file; no rows if it has no column of texts."""
     try:
         frame = name_rows(READERS[file.suffix.lower()](file, encoding), file)
     except TableError as error:
         raise CaptionError(str(error)) from error
     others = [c for c in frame.columns if c != KEY]
     if text is None and not {c.casefold() for c in others} & set(TEXT_COLUMNS):
-        return
+        return pl.DataFrame(schema={KEY: pl.String, "text": pl.String})
     column = pick_column(others, text, usual=TEXT_COLUMNS, where=file)
-    names = frame.select(pl.col(KEY).cast(pl.String), pl.col(column).cast(pl.String))
-    for name, caption in names.drop_nulls(KEY).iter_rows():
-        yield picture_id(root, file, name), caption, file.relative_to(root).as_posix()
+    return frame.select(pl.col(KEY).cast(pl.String), text=pl.col(column).cast(pl.String))
 
 
-def _sidecars(root: Path, pictures: pl.Series, encoding: str | None) -> Iterator[tuple[str, str | None, str]]:
+def _sidecars(
+    root: Path, pictures: Sequence[str], encoding: str | None
+) -> Iterator[tuple[str, str | None, str]]:
     """Yield `image_id`, text and source of every text file that is named like a picture, with its suffix or without.
 
-    Of several, ``.txt`` comes before ``.caption`` and ``.json``. A line names the text files that belong to no picture.
+    Of several, ``.txt`` comes before ``.caption`` and ``.json``. The same name comes before another spelling, and that
+    before other capital letters. A line names the text files that belong to no picture.
     """
-    kinds = (".txt", ".caption", ".json")
     beside = {
-        path.relative_to(root).as_posix().casefold(): path
+        path.relative_to(root).as_posix(): path
         for path in root.rglob("*.*")
         if path.suffix.lower() in _SIDE_SUFFIXES and not _is_hidden(path, root) and path.is_file()
     }
-    used = {path for path in beside.values() if path.name.lower() in {*METADATA, *_OTHER_SIDE_FILES}}
-    for name in pictures:
-        stem = name.casefold()
-        stems = (stem.rpartition(".")[0] or stem, stem)
-        found = [beside[f"{s}{kind}"] for kind in kinds for s in stems if f"{s}{kind}" in beside]
-        used.update(found)
-        for file in found[:1]:
-            yield name, _read_sidecar(file, encoding), file.name
-    if lost := sorted(path.relative_to(root).as_posix() for path in set(beside.values()) - used):
+    read = {*METADATA, *_OTHER_SIDE_FILES}
+    free = {name for name, path in beside.items() if path.name.lower() not in read}
+    without = list(pictures)
+    for reduce in (str, spelling, letters):
+        files = index_keys((reduce(name), name) for name in sorted(free))
+        found = {picture: _named_like(picture, reduce, files) for picture in without}
+        for picture, names in found.items():
+            if names:
+                yield picture, _read_sidecar(beside[names[0]], encoding), beside[names[0]].name
+        free -= {name for names in found.values() for name in names}
+        without = [picture for picture in without if not found[picture]]
+    if lost := sorted(free):
         named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
         log.warning("%s: %d files beside the pictures are not read as captions: %s", root, len(lost), named)
+
+
+def _named_like(picture: str, reduce: Callable[[str], str], files: Mapping[str, str | None]) -> list[str]:
+    """Find the files that are named like a picture, the first one first."""
+    stem, _, suffix = picture.rpartition(".")
+    stems = (stem, picture) if stem and "/" not in suffix else (picture,)
+    found = (files.get(reduce(f"{s}{kind}")) for kind in _SIDECARS for s in stems)
+    return [name for name in found if name is not None]
 
 
 def _read_sidecar(file: Path, encoding: str | None) -> str | None:

@@ -7,6 +7,7 @@ import posixpath
 import unicodedata
 from collections import Counter
 from difflib import get_close_matches
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
@@ -18,45 +19,87 @@ from facestats.inputs.textfiles import CaptionError
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    _Reduce = Callable[[str], str]
+    _Find = Callable[[str], str | None]
 
 log = logging.getLogger(__name__)
 
 N_EXAMPLES = 3
 
 
-def _spelling(name: str) -> str:
+def spelling(name: str) -> str:
     """Reduce what looks the same or means the same path: Unicode forms, %20, backslashes, ./ and outer spaces."""
     return posixpath.normpath(unicodedata.normalize("NFC", unquote(name)).replace("\\", "/").strip()).lstrip(
         "/"
     )
 
 
-def _letters(name: str) -> str:
-    return _spelling(name).casefold()
+def letters(name: str) -> str:
+    """Reduce also what differs by capital letters alone."""
+    return spelling(name).casefold()
 
 
 def _without_suffix(name: str) -> str:
-    stem, suffix = posixpath.splitext(_letters(name))
+    stem, suffix = posixpath.splitext(letters(name))
     return stem if suffix in SUFFIXES else f"{stem}{suffix}"
 
 
-# from the strictest to the loosest; a rule counts only where it leaves one picture
-_RULES: tuple[tuple[str, Callable[[str], str]], ...] = (
-    ("the spelling", _spelling),
-    ("capital letters", _letters),
-    ("the suffix", _without_suffix),
-    ("the folder", lambda name: posixpath.basename(_letters(name))),
-    ("the folder and the suffix", lambda name: posixpath.basename(_without_suffix(name))),
+def index_keys(keys: Iterable[tuple[str, str]]) -> dict[str, str | None]:
+    """Map each key to its picture, or to None where several pictures have it."""
+    found: dict[str, str | None] = {}
+    for key, picture in keys:
+        found[key] = picture if found.get(key, picture) == picture else None
+    return found
+
+
+def _same(of_name: _Reduce, of_picture: _Reduce, pictures: Sequence[str]) -> _Find:
+    by_key = index_keys((of_picture(picture), picture) for picture in pictures)
+    return lambda name: by_key.get(of_name(name))
+
+
+def _same_end(reduce: _Reduce, pictures: Sequence[str]) -> _Find:
+    """Find a picture whose path ends with the name, or the longest path with which the name ends."""
+    whole = index_keys((reduce(picture), picture) for picture in pictures)
+    ends = index_keys((end, picture) for picture in pictures for end in _ends(reduce(picture)))
+
+    def find(name: str) -> str | None:
+        key = reduce(name)
+        longest = next((end for end in _ends(key) if end in whole), None)
+        return ends.get(key) if longest is None else whole[longest]
+
+    return find
+
+
+def _ends(path: str) -> Iterator[str]:
+    """Yield a path without its first folder, without its first two folders, and so on."""
+    while "/" in path:
+        path = path.partition("/")[2]
+        yield path
+
+
+# From the strictest to the loosest. By a loose one, different names could mean different pictures: a picture is found
+# only by one name, and only if no stricter rule found it.
+_RULES: tuple[tuple[str, Callable[[Sequence[str]], _Find], bool], ...] = (
+    ("the spelling", partial(_same, spelling, spelling), False),
+    ("capital letters", partial(_same, letters, letters), False),
+    ("the suffix", partial(_same, letters, _without_suffix), False),
+    ("another suffix", partial(_same, _without_suffix, _without_suffix), True),
+    ("the folder", partial(_same_end, letters), True),
+    ("the folder and the suffix", partial(_same_end, _without_suffix), True),
 )
 
 
-def match_names(names: Iterable[str], pictures: Sequence[str], *, file: object) -> dict[str, str]:
+def match_names(
+    names: Iterable[str], pictures: Sequence[str], *, file: object, place: str | None = None
+) -> dict[str, str]:
     """Find the picture that each name means.
 
     A name that is no `image_id` is matched by the first of these rules that leaves exactly one picture: another
-    spelling (Unicode form, ``%20``, backslashes, ``./``), capital letters, a lost or other suffix, another folder. A
-    line in the log says how many names were matched by which rule, and which match no picture.
+    spelling (Unicode form, ``%20``, backslashes, ``./``), capital letters, a lost suffix, another suffix, and folders
+    that are missing before the name or before the picture. By the last two rules, a picture is taken only if no other
+    name means it. A line in the log says how many names were matched by which rule, and which match no picture.
 
     Parameters
     ----------
@@ -66,6 +109,8 @@ def match_names(names: Iterable[str], pictures: Sequence[str], *, file: object) 
         The `image_id` of all pictures.
     file
         The side file, for messages.
+    place
+        Folder of the side file below that of the pictures, to which its names are relative; None for other files.
 
     Returns
     -------
@@ -77,21 +122,22 @@ def match_names(names: Iterable[str], pictures: Sequence[str], *, file: object) 
         If there are names and none of them means a picture; the message shows names and the nearest pictures.
     """
     wanted, known = list(dict.fromkeys(names)), set(pictures)
-    found = {name: name for name in wanted if name in known}
+    below = {name: name if place is None else join_path(place, name) for name in wanted}
+    found = {name: path for name, path in below.items() if path in known}
     used: Counter[str] = Counter()
     examples: dict[str, str] = {}
-    for rule, reduce in _RULES:
-        if len(found) == len(wanted):
+    for rule, prepare, is_loose in _RULES:
+        lost = [name for name in wanted if name not in found]
+        if not lost:
             break
-        places = Counter(map(reduce, pictures))
-        by_key = {key: picture for picture in pictures if places[key := reduce(picture)] == 1}
-        if (
-            "folder" in rule
-        ):  # two folders may hold the same name: what another name means already is not taken
-            named = set(found.values())
-            by_key = {key: picture for key, picture in by_key.items() if picture not in named}
-        for name in wanted:
-            if name not in found and (picture := by_key.get(reduce(name))) is not None:
+        find = prepare(pictures)
+        # a file may lie in another folder than its pictures; its names may then lack the folder
+        meant = {name: find(below[name]) or (find(name) if "folder" in rule else None) for name in lost}
+        if is_loose:
+            taken = Counter([*found.values(), *meant.values()])
+            meant = {name: picture for name, picture in meant.items() if taken[picture] == 1}
+        for name, picture in meant.items():
+            if picture is not None:
                 found[name] = picture
                 used[rule] += 1
                 examples.setdefault(rule, f"{name!r} for {picture!r}")
@@ -110,6 +156,11 @@ def match_names(names: Iterable[str], pictures: Sequence[str], *, file: object) 
             "%s: %d of %d names match no picture: %s", file, len(lost), len(wanted), _nearest(lost, pictures)
         )
     return found
+
+
+def join_path(place: str, name: str) -> str:
+    """Return the path below the pictures of what a file in the folder `place` calls `name`."""
+    return posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
 
 
 def match_rows(frame: pl.DataFrame, folder: str | os.PathLike[str] | None, *, file: object) -> pl.DataFrame:
@@ -152,10 +203,10 @@ def list_names(folder: str | os.PathLike[str] | None) -> list[str]:
 
 def _nearest(names: Sequence[str], pictures: Sequence[str]) -> str:
     """Show some names, each with the most similar picture."""
-    by_letters = {_letters(picture): picture for picture in pictures[:20_000]}
+    by_letters = {letters(picture): picture for picture in pictures[:20_000]}
     shown = []
     for name in names[:N_EXAMPLES]:
-        near = get_close_matches(_letters(name), by_letters, n=1, cutoff=0.6)
+        near = get_close_matches(letters(name), by_letters, n=1, cutoff=0.6)
         shown.append(f"{name!r}" + (f" (the nearest is {by_letters[near[0]]!r})" if near else ""))
     more = f" and {len(names) - N_EXAMPLES} more" if len(names) > N_EXAMPLES else ""
     return ", ".join(shown) + more

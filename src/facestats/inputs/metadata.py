@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import posixpath
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
-from facestats.inputs.matching import list_names, match_names
+from facestats.inputs.matching import join_path, list_names, match_names
 from facestats.inputs.textfiles import READERS
 
 if TYPE_CHECKING:
@@ -61,7 +60,9 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
     Raises
     ------
     TableError
-        If there is no such column, or a picture has two rows.
+        If there is no such column, it is empty, or a picture has two persons.
+    CaptionError
+        If a metadata file cannot be read, or none of its names is that of a picture.
 
     Examples
     --------
@@ -78,18 +79,23 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
     if column is None:
         return pl.DataFrame(schema={KEY: pl.String})
     frame = read_metadata(Path(folder))
-    if column not in frame.columns or column == KEY:
+    names = [c for c in frame.columns if c.strip().casefold() == column.strip().casefold() and c != KEY]
+    if column not in names and len(names) != 1:
         found = [c for c in frame.columns if c != KEY] or "no such file, or no column"
         msg = (
             f"the metadata.csv in {folder} has no column {column!r} that names the person; it has {found}. Add the"
             " column, or change ratings.person in the configuration."
         )
         raise TableError(msg)
-    if frame[KEY].is_duplicated().any():
-        twice = frame.filter(pl.col(KEY).is_duplicated())[KEY][0]
-        msg = f"the metadata in {folder} names {twice!r} twice; keep one row per picture"
+    written = column if column in names else names[0]
+    people = merge_rows(frame.select(KEY, pl.col(written).alias(column)), folder)
+    if people[column].null_count() == people.height:
+        msg = (
+            f"the column {written!r} of the metadata in {folder} names no person. Fill it in, or delete ratings.person"
+            " from the configuration."
+        )
         raise TableError(msg)
-    return frame.select(KEY, pl.col(column).str.strip_chars().replace("", None))
+    return people
 
 
 def read_metadata(folder: Path) -> pl.DataFrame:
@@ -99,11 +105,8 @@ def read_metadata(folder: Path) -> pl.DataFrame:
     pictures = list_names(folder) if files else []
     for file in files:
         frame = name_rows(READERS[file.suffix.lower()](file, None), file)
-        ids = [picture_id(folder, file, str(name)) for name in frame[KEY]]
-        if pictures:
-            found = match_names(ids, pictures, file=file)
-            ids = [found.get(name, name) for name in ids]
-        frames.append(frame.with_columns(pl.Series(KEY, ids)).cast(pl.String))
+        ids = name_pictures(folder, file, frame[KEY], pictures=pictures)
+        frames.append(frame.with_columns(ids).cast(pl.String))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={KEY: pl.String})
 
 
@@ -114,10 +117,30 @@ def metadata_files(root: Path) -> list[Path]:
     return sorted(p for p in visible if p.is_file())
 
 
-def picture_id(root: Path, file: Path, name: str) -> str:
-    """Return the `image_id` below `root` of the picture that the metadata `file` calls `name`, relative to itself."""
+def name_pictures(root: Path, file: Path, names: pl.Series, *, pictures: list[str]) -> pl.Series:
+    """Return the `image_id` of each picture that the metadata `file` below `root` names relative to itself."""
     place = file.parent.relative_to(root).as_posix()
-    return posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
+    written = names.cast(pl.String)
+    found = match_names(written.drop_nulls(), pictures, file=file, place=place) if pictures else {}
+    ids = [None if name is None else found.get(name) or join_path(place, name) for name in written]
+    return pl.Series(KEY, ids, dtype=pl.String)
+
+
+def merge_rows(frame: pl.DataFrame, where: object) -> pl.DataFrame:
+    """Merge the rows that several files have of one picture; TableError if they contradict each other."""
+    filled = frame.with_columns(pl.exclude(KEY).str.strip_chars().replace("", None))
+    values = pl.exclude(KEY).drop_nulls()
+    rows = filled.group_by(KEY, maintain_order=True)
+    several = rows.agg(values.n_unique()).filter(pl.any_horizontal(pl.exclude(KEY) > 1))
+    if several.height:
+        twice = several[KEY][0]
+        shown = filled.filter(pl.col(KEY) == twice).drop(KEY).rows()
+        msg = (
+            f"the metadata in {where} names {twice!r} twice, with {shown} as {frame.columns[1:]}; correct one row"
+            f" ({several.height} such pictures)"
+        )
+        raise TableError(msg)
+    return rows.agg(values.first())
 
 
 def name_rows(frame: pl.DataFrame, file: object) -> pl.DataFrame:

@@ -113,31 +113,47 @@ def pick_column(columns: Sequence[str], wanted: str | None, *, usual: Sequence[s
     return found
 
 
-def _read_csv(file: Path, encoding: str | None) -> pl.DataFrame:
-    """Read a CSV with string columns, as spreadsheets of all countries write it.
+def read_csv_rows(
+    file: Path, encoding: str | None = None
+) -> tuple[list[str], list[tuple[int, list[str]]], str]:
+    """Return the header of a CSV, the number and the cells of each later line, and the separator.
 
     A first line such as ``sep=;`` names the separator; else it is the comma, semicolon or tab most frequent in the
-    header. Lines may end with LF, CRLF or CR. Spaces around cells do not count.
+    header. Lines may end with LF, CRLF or CR. Empty lines and spaces around cells do not count.
+
+    Raises
+    ------
+    CaptionError
+        If the file cannot be decoded, or a quote is not closed; the message names the line.
     """
-    content = decode_text(file, encoding).replace("\r\n", "\n").replace("\r", "\n").lstrip("\n")
-    head, _, rest = content.partition("\n")
-    first = 1
+    content = decode_text(file, encoding).replace("\r\n", "\n").replace("\r", "\n")
+    body = content.lstrip("\n")
+    skipped = len(content) - len(body)
+    head, _, rest = body.partition("\n")
     if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
-        separator, content, first = named[1], rest, 2
+        separator, body, skipped = named[1], rest, skipped + 1
     else:
         separator = max(",;\t", key=head.count)
-    reader = csv.reader(io.StringIO(content), delimiter=separator, skipinitialspace=True, strict=True)
+    reader = csv.reader(io.StringIO(body), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num + first - 1, row) for row in reader if any(row)]
+        rows = [(reader.line_num + skipped, [cell.strip() for cell in row]) for row in reader if any(row)]
     except csv.Error as error:
-        msg = f"{file}, line {reader.line_num + first - 1}: not readable as CSV: {error}. Close every quote, and double a quote within a cell."
+        msg = (
+            f"{file}, line {reader.line_num + skipped}: not readable as CSV: {error}. Close every quote, and double a"
+            " quote within a cell."
+        )
         raise CaptionError(msg) from error
+    return names, rows, separator
+
+
+def _read_csv(file: Path, encoding: str | None) -> pl.DataFrame:
+    """Read a CSV with string columns, as spreadsheets of all countries write it; cells missing at the end are empty."""
+    names, rows, separator = read_csv_rows(file, encoding)
     if names and not names[-1]:  # a separator at the end of each line
         names = names[:-1] if all(len(row) < len(names) or not row[-1] for _, row in rows) else names
     _check_csv(file, names, rows, separator)
-    n = len(names)
-    columns = [[(row[i].strip() if i < len(row) else "") for _, row in rows] for i in range(n)]
+    columns = [[row[i] if i < len(row) else "" for _, row in rows] for i in range(len(names))]
     return pl.DataFrame(dict(zip(names, columns, strict=True)), schema=dict.fromkeys(names, pl.String))
 
 
@@ -152,7 +168,7 @@ def _check_csv(file: Path, names: list[str], rows: list[tuple[int, list[str]]], 
         problems.append("it is empty, without a header of column names")
     elif "" in names:
         problems.append(f"its header {names} has a column without a name")
-    long = [(line, row) for line, row in rows if any(cell.strip() for cell in row[len(names) :])]
+    long = [(line, row) for line, row in rows if any(row[len(names) :])]
     if long:
         line, row = long[0]
         problems.append(
@@ -200,8 +216,11 @@ def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(file)
-        listed = [name for name, kind in frame.schema.items() if kind == pl.List(pl.String)]
-        return frame.with_columns(pl.col(listed).list.join(", "))
+        nested = [n for n, kind in frame.schema.items() if kind.is_nested() and "Binary" not in str(kind)]
+        return frame.with_columns(
+            pl.Series(name, [as_text(value) for value in frame[name].to_list()], dtype=pl.String)
+            for name in nested
+        )
     # Polars panics on some broken files; PanicException is not a PolarsError
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         msg = f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}"
@@ -219,13 +238,20 @@ def _lines(file: Path, encoding: str | None) -> list[str]:
 
 
 def as_text(value: Any) -> str | None:
-    """Turn a value from JSON or a data set into text: join lists of tags with commas, write other values as JSON."""
+    """Turn a value from JSON or a data set into text.
+
+    Lists of tags are joined with commas. Of an object, its text or caption counts; without one, it is written as JSON.
+    """
     if value is None or isinstance(value, str):
         # a lone surrogate is valid in JSON, but cannot be encoded as UTF-8
         return value if value is None else value.encode("utf-8", "replace").decode()
     if isinstance(value, list | tuple):
         return ", ".join(str(as_text(v)) for v in value if v is not None)
-    return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        keys = {str(key).casefold(): key for key in value}
+        if (found := next((keys[name] for name in TEXT_COLUMNS if name in keys), None)) is not None:
+            return as_text(value[found])
+    return json.dumps(value, ensure_ascii=False, default=str)
 
 
 READERS: dict[str, Callable[[Path, str | None], pl.DataFrame]] = {

@@ -14,7 +14,7 @@ from facestats.core.tables import KEY, check_columns
 from facestats.text_labels.tag_lexicon import find_tags
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ _MADE_BY = "fs.list_captions (notebooks/04_text_labels.ipynb)"
 
 def label_texts(
     captions: pl.DataFrame,
-    classifier: TextClassifier,
+    classifier: TextClassifier | None,
     attributes: Mapping[str, AttributeSettings],
     *,
     threshold: float = 0.5,
@@ -47,7 +47,7 @@ def label_texts(
     captions
         `image_id` and `text`, as :func:`facestats.list_captions` returns them; equal texts are scored once.
     classifier
-        NLI handle, such as ``fs.models.bart(cfg.text_labels)``.
+        NLI handle, such as ``fs.models.bart(cfg.text_labels)``; None suffices where no picture has a text.
     attributes
         ``cfg.attributes``: options, their hypotheses, questions and tags.
     threshold
@@ -77,7 +77,7 @@ def label_texts(
     TableError
         If `captions` lacks a column.
     ValueError
-        If `threshold` is not between 0 and 1.
+        If `threshold` is not between 0 and 1, or there are texts and no classifier.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def _distinct_texts(captions: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
 def _score_questions(
     distinct: pl.Series,
     open_rows: Mapping[str, NDArray[np.intp]],
-    classifier: TextClassifier,
+    classifier: TextClassifier | None,
     attributes: Mapping[str, AttributeSettings],
     *,
     threshold: float,
@@ -182,7 +182,7 @@ def _score_questions(
     questions = {name: a.text_question for name, a in attributes.items() if a.text_question}
     scores = {name: np.full(len(distinct), threshold) for name in questions}
     for names, rows in _group_by_rows({name: open_rows[name] for name in questions}):
-        logits = classifier.score(distinct.gather(rows).to_list(), [questions[name] for name in names])
+        logits = _score(distinct.gather(rows).to_list(), [questions[name] for name in names], classifier)
         for i, name in enumerate(names):
             scores[name][rows] = _entailment(logits[:, i].astype(np.float64))
     return scores
@@ -191,7 +191,7 @@ def _score_questions(
 def _score_options(
     distinct: pl.Series,
     open_rows: Mapping[str, NDArray[np.intp]],
-    classifier: TextClassifier,
+    classifier: TextClassifier | None,
     attributes: Mapping[str, AttributeSettings],
 ) -> dict[str, NDArray[np.float32]]:
     """Logits (n_open, n_options, 2) of each attribute for the texts that nothing has decided yet."""
@@ -200,11 +200,23 @@ def _score_options(
         groups = {name: attributes[name].hypotheses() for name in names}
         hypotheses = list(dict.fromkeys(h for group in groups.values() for hs in group.values() for h in hs))
         position = {hypothesis: i for i, hypothesis in enumerate(hypotheses)}
-        logits = classifier.score(distinct.gather(rows).to_list(), hypotheses)
+        logits = _score(distinct.gather(rows).to_list(), hypotheses, classifier)
         for name, group in groups.items():
             averaged = [logits[:, [position[h] for h in hs]].mean(axis=1) for hs in group.values()]
             out[name] = np.stack(averaged, axis=1)
     return out
+
+
+def _score(
+    texts: list[str], hypotheses: Sequence[str], classifier: TextClassifier | None
+) -> NDArray[np.float32]:
+    """Score texts, if there are any: without one, no model is needed."""
+    if not texts:
+        return np.zeros((0, len(hypotheses), 2), dtype=np.float32)
+    if classifier is None:
+        msg = "there are texts to label, but classifier is None; give fs.models.bart(cfg.text_labels)"
+        raise ValueError(msg)
+    return classifier.score(texts, hypotheses)
 
 
 def _group_by_rows(open_rows: Mapping[str, NDArray[np.intp]]) -> list[tuple[list[str], NDArray[np.intp]]]:

@@ -10,7 +10,7 @@ import polars as pl
 import facestats as fs
 from facestats.core.display import list_columns
 from facestats.core.tables import KEY, N_LANDMARKS, TABLES
-from facestats.inputs.metadata import RIGHTS, read_metadata
+from facestats.inputs.metadata import RIGHTS, merge_rows, read_metadata
 from facestats.surfaces.spreadsheets import MAX_HEADER, distinct_names
 
 if TYPE_CHECKING:
@@ -163,7 +163,8 @@ def _metadata(config: Config) -> list[tuple[pl.DataFrame, str]]:
     truth = fs.human_labels.read_truth(truth_file, config.attributes, pictures=config.raw_dir)
     people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
     metadata = read_metadata(config.raw_dir)
-    rights = metadata.select(KEY, *(c for c in metadata.columns if any(word in c.lower() for word in RIGHTS)))
+    columns = [c for c in metadata.columns if any(word in c.lower() for word in RIGHTS)]
+    rights = merge_rows(metadata.select(KEY, *columns), config.raw_dir) if columns else metadata.select(KEY)
     origin = config.audit.file.name if config.audit.file else _MADE_BY_METADATA
     return [(truth, origin), (people, _MADE_BY_METADATA), (rights, _MADE_BY_METADATA)]
 

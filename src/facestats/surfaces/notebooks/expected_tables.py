@@ -39,7 +39,8 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     """
     # first of all, because there may be no pictures: importing the libraries of the models takes seconds
     images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
-    clip, bart = _name(fs.models.clip(config.embeddings)), _name(fs.models.bart(config.text_labels))
+    clip = _name(fs.models.clip(config.embeddings))
+    bart = _name(fs.models.bart(config.text_labels)) if captions["text"].count() else None
     mesh = fs.models.landmarker(config.faces)
     human = fs.human_labels.read(config.labels_file, config.attributes, pictures=config.raw_dir)
     prompts, probes = fs.attributes.settings(config), _expected_probes(config, clip)
