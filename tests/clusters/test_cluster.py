@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from threadpoolctl import threadpool_info
 
 import facestats as fs
@@ -194,3 +196,43 @@ def test_one_picture_many_times_is_no_group(embeddings: pl.DataFrame, n_differen
     table = fs.tables.check_table(map_faces(rows, seed=0), CLUSTERS)
     assert table.height == 12 * n_different
     assert (table["cluster"].count() == 0) == (n_different < 3)
+
+
+@st.composite
+def bursts(draw):
+    """Vectors of pictures and of nearly the same pictures; in some of them no face was found."""
+    of = draw(st.lists(st.integers(0, 4), min_size=1, max_size=9))  # fewer than UMAP needs
+    faces = draw(st.lists(st.booleans(), min_size=len(of), max_size=len(of)))
+    rng = np.random.default_rng(draw(st.integers(0, 99)))
+    whole = np.eye(8)[of] + 0.01 * rng.normal(size=(len(of), 8))
+    face = rng.normal(size=(len(of), 8))
+    unit = [v / np.linalg.norm(v, axis=1, keepdims=True) for v in (whole, face)]
+    full, face = (pl.Series(v.astype(np.float32), dtype=pl.Array(pl.Float32, 8)) for v in unit)
+    table = pl.DataFrame({"image_id": [f"{i}.jpg" for i in range(len(of))], "embedding": face})
+    return table.with_columns(
+        embedding=pl.when(pl.Series(faces)).then("embedding"), embedding_full=full
+    ).with_columns(of=pl.Series(of))
+
+
+@given(bursts())
+@settings(max_examples=40)
+def test_every_frame_of_a_burst_has_one_cluster_and_each_burst_counts_once(rows: pl.DataFrame):
+    vectors = rows.drop("of")
+    twins = fs.clusters.near_duplicates(vectors)
+    once = rows.join(twins.drop_nulls(), on="image_id", how="anti")
+    with_face = rows.drop_nulls("embedding")
+    assert once.height == rows["of"].n_unique()
+    assert set(once.drop_nulls("embedding")["of"]) == set(with_face["of"])  # a face stands for the others
+    clusters = map_faces(vectors, seed=0).select("image_id", "cluster").join(rows, on="image_id")
+    found = clusters.drop_nulls("embedding")
+    if found["of"].n_unique() < 3:
+        assert clusters["cluster"].count() == 0
+        return
+    assert found["cluster"].null_count() == 0
+    assert (
+        found.group_by("of").agg(pl.col("cluster").n_unique())["cluster"].to_list()
+        == [1] * found["of"].n_unique()
+    )
+    sizes = found["cluster"].value_counts().sort("cluster")
+    assert sizes["cluster"].to_list() == list(range(sizes.height))  # numbered by size, from 0
+    assert sizes["count"].is_sorted(descending=True)

@@ -47,7 +47,7 @@ def test_groups_are_named_by_size_and_small_ones_said(
     assert "1 of 2 groups of gender has fewer than 9 faces and is left out (male: 8)" in said
     gaps = rows.with_columns(gender=pl.lit(None, dtype=pl.String))
     assert fs.composites.groups(gaps, "gender", min_faces=9) == {}
-    assert "0 of 0 groups of gender" in capsys.readouterr().out
+    assert "there are no groups of gender, since no row has a value" in capsys.readouterr().out
     with pytest.raises(TableError, match="mood"):
         fs.composites.groups(rows, "mood")
     with pytest.raises(TableError, match=r"no column 'gendr' \(did you mean 'gender'\?\)"):
@@ -91,3 +91,11 @@ def test_the_configuration_names_columns_and_combinations(written, read):
     from facestats.core.config import CompositesSettings
 
     assert CompositesSettings(by=written).by == read
+
+
+def test_no_value_at_all_is_said(capsys):
+    table = pl.DataFrame(
+        {"image_id": ["a"], "gender": [None]}, schema={"image_id": pl.String, "gender": pl.String}
+    )
+    assert fs.composites.groups(table, "gender") == {}
+    assert "there are no groups of gender, since no row has a value." in capsys.readouterr().out

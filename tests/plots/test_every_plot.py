@@ -92,10 +92,29 @@ def test_a_table_without_rows_is_drawn_and_says_so(name, table, crops):
     assert any(word in text for text in said for word in ("n = 0", "no ", "0 of 0", "0 clusters")), said
 
 
+@pytest.mark.parametrize("rows", ["one", "alike"])
+@pytest.mark.parametrize("name", sorted(OF_FACES))
+def test_one_face_and_faces_that_are_all_alike_are_drawn(name, rows, table, crops):
+    first = table.drop_nulls("crop").head(1)
+    few = first if rows == "one" or name == "probability_bars" else pl.concat([first] * 5)
+    CALLS[name](few, crops, None).figure.canvas.draw()
+
+
+def test_clusters_of_which_one_is_left_are_drawn():
+    plots.stability_curve(stability().filter("chosen")).figure.canvas.draw()
+    plots.profile_bars(profile().filter(cluster=1), 1).figure.canvas.draw()
+    nothing = relations().with_columns(
+        pl.lit(None, dtype=pl.Float64).alias(c) for c in ("ami", "chance_high")
+    )
+    for rows in (relations().head(1), nothing):
+        plots.relation_bars(rows).figure.canvas.draw()
+
+
 NOTHING = {
     "composite_grid": (lambda: plots.composite_grid({}), "no average faces"),
     "stability_curve": (lambda: plots.stability_curve(stability().clear()), "too few faces"),
     "profile_bars": (lambda: plots.profile_bars(profile().clear(), 0), "no clusters"),
+    "relation_bars": (lambda: plots.relation_bars(relations().clear()), "no columns"),
     "group_bars": (lambda: plots.group_bars(test_audit.audit_table().clear()), "no groups"),
     "gain_bars": (lambda: plots.gain_bars(test_probes.report().clear()), "too few human labels"),
     "flip_bars": (lambda: plots.flip_bars(test_audit.flips().clear()), "no prompt"),

@@ -6,7 +6,7 @@ from facestats.clusters.members import members, near_duplicates
 from facestats.clusters.profile import names, profile, relations
 from facestats.clusters.stability import stability
 
-VERSION = 4  # raise it when the same input would give another table
+VERSION = 5  # raise it when the same input would give another table
 
 __all__ = [
     "cluster_faces",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import polars as pl
 
 from facestats.clusters.algorithms import cluster_hdbscan, cluster_kmeans, number_by_size
@@ -91,16 +90,16 @@ def map_faces(
 ) -> pl.DataFrame:
     """Cluster the faces and lay them out twice: the whole table of this stage in one call.
 
-    A near-duplicate (:func:`near_duplicates`) gets the cluster of the picture that it repeats.
+    Of near-duplicates (:func:`facestats.clusters.near_duplicates`) one is clustered, and the others get its cluster.
     It works for a collection of any size: if there are too few faces for a setting, the setting is lowered, and a
     message says so. Like :func:`project_umap`, it turns on numba's cache for the functions of UMAP in this process.
 
     Parameters
     ----------
     embeddings, n_clusters, seed, method, min_cluster_size, column
-        As in :func:`cluster_faces`; `n_clusters` and `min_cluster_size` are lowered to the number of faces. Without
-        `n_clusters`, the mean cluster has at least twice `min_faces` faces: one cluster for each ``2 * min_faces``
-        faces, from 2 to 12 clusters.
+        As in :func:`cluster_faces`; `n_clusters` and `min_cluster_size` are lowered to the number of different
+        faces. Without `n_clusters`, there is one cluster for each ``2 * min_faces`` different faces, from 2 to 12: most
+        clusters are then large enough to be averaged, though not all are of one size.
     n_neighbors
         As in :func:`project_umap`.
     min_faces
@@ -109,21 +108,25 @@ def map_faces(
     Returns
     -------
     All rows: `image_id`, `cluster` (Int32), `x` and `y` (Float32, UMAP), `pca_x` and `pca_y` (Float32, principal
-    components). They are null in rows without a vector, and in all rows if fewer than 3 faces have a vector.
+    components). They are null in rows without a vector, and in all rows if there are fewer than 3 different faces.
 
     Examples
     --------
+    >>> import numpy as np
+    >>> import polars as pl
     >>> import facestats as fs
-    >>> project = fs.testing.example_project()
-    >>> table = fs.map_faces(project.embeddings, n_clusters=3, n_neighbors=5)
+    >>> vectors = pl.Series(np.eye(12, dtype=np.float32), dtype=pl.Array(pl.Float32, 12))
+    >>> faces = pl.DataFrame({"image_id": [f"{i}.png" for i in range(12)], "embedding": vectors})
+    >>> table = fs.map_faces(faces, n_clusters=3, n_neighbors=5)
     >>> table.columns
     ['image_id', 'cluster', 'x', 'y', 'pca_x', 'pca_y']
     """
-    n = _count_different(embeddings, column)
+    once, twins = _split_repeats(embeddings, column)
+    n, once_each = once.height, " (near-duplicates count once)" if twins.height else ""
     if n < MIN_FACES:
         say(
-            f"map_faces: {count_of(n, 'face is', 'faces are')} too few for clusters and maps, which need {MIN_FACES};"
-            " their columns are empty."
+            f"map_faces: {count_of(n, 'face is', 'faces are')} too few for clusters and maps, which need {MIN_FACES}"
+            f"{once_each}; their columns are empty."
         )
         no_layout = [pl.lit(None, dtype=pl.Float32).alias(name) for name in ("x", "y", "pca_x", "pca_y")]
         return embeddings.select(KEY, pl.lit(None, dtype=pl.Int32).alias("cluster"), *no_layout)
@@ -131,32 +134,29 @@ def map_faces(
     limits = {"n_clusters": wanted} if method == "kmeans" else {"min_cluster_size": min_cluster_size}
     for name, value in limits.items():
         if n < value:
-            say(f"map_faces: {name} lowered from {value} to {n}, since there are {n} faces.")
+            say(f"map_faces: {name} lowered from {value} to {n}, since there are {n} faces{once_each}.")
             limits[name] = n
-    table = cluster_faces(embeddings, seed=seed, method=method, column=column, **limits)
-    table = _join_repeats(table, embeddings, column)
+    found = cluster_faces(once, seed=seed, method=method, column=column, **limits)
+    repeated = twins.join(found.rename({KEY: "duplicate_of"}), on="duplicate_of", how="left", validate="m:1")
+    clusters = pl.concat([found, repeated.select(found.columns)])
+    clusters = clusters.with_columns(cluster=pl.Series(number_by_size(clusters["cluster"].to_numpy())))
     umap = project_umap(embeddings, seed=seed, n_neighbors=n_neighbors, column=column)
     pca = project_pca(embeddings, column=column).rename({"x": "pca_x", "y": "pca_y"})
-    for layout in (umap, pca):
-        table = table.join(layout, on=KEY, how="left", validate="1:1", maintain_order="left")
+    table = embeddings.select(KEY)
+    for part in (clusters, umap, pca):
+        table = table.join(part, on=KEY, how="left", validate="1:1", maintain_order="left")
     return table
 
 
-def _count_different(embeddings: pl.DataFrame, column: str) -> int:
-    """Count the different vectors; copies of one picture are no groups."""
-    vectors = embeddings.drop_nulls(column)[column].to_numpy()
-    return len(np.unique(vectors, axis=0)) if len(vectors) else 0
-
-
-def _join_repeats(table: pl.DataFrame, embeddings: pl.DataFrame, column: str) -> pl.DataFrame:
-    """Give every near-duplicate the cluster of the picture that it repeats, if both have a vector."""
+def _split_repeats(embeddings: pl.DataFrame, column: str) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Split the rows with a vector: each picture once, and a table of its near-duplicates."""
     known = embeddings.drop_nulls(column)
-    compared = "embedding_full" if "embedding_full" in known.columns else column
-    twins = near_duplicates(known, column=compared).drop_nulls().select(KEY, "duplicate_of")
-    firsts = table.select(duplicate_of=KEY, of_first="cluster")
-    twins = twins.join(firsts, on="duplicate_of", how="left", validate="m:1").select(KEY, "of_first")
-    joined = table.join(twins, on=KEY, how="left", validate="1:1", maintain_order="left")
-    return joined.select(KEY, pl.col("of_first").fill_null(pl.col("cluster")).alias("cluster"))
+    compared = "embedding_full" if "embedding_full" in embeddings.columns else column
+    twins = near_duplicates(embeddings, column=compared).drop_nulls()
+    twins = twins.join(known, on=KEY, how="semi").join(
+        known, left_on="duplicate_of", right_on=KEY, how="semi"
+    )
+    return known.join(twins, on=KEY, how="anti", maintain_order="left"), twins
 
 
 def settings(cfg: Config) -> dict[str, Any]:

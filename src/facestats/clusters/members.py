@@ -88,8 +88,9 @@ def near_duplicates(
 
     Returns
     -------
-    All rows: `image_id` and `duplicate_of` (String, the first picture of the group; null for this first picture and for
-    pictures without a near-duplicate, so that the rows without a value hold each picture once).
+    All rows: `image_id` and `duplicate_of` (String, the picture that stands for the group: its first with a vector in
+    `embedding`, or the first if none has one). It is null for this picture and for pictures without a near-duplicate, so
+    that the rows without a value hold each picture once, with a face if any of its copies has one.
 
     Examples
     --------
@@ -108,7 +109,9 @@ def near_duplicates(
             " count as different. Set max_rows=None to compare them."
         )
         return embeddings.select(KEY, duplicate_of=pl.lit(None, dtype=pl.String))
-    first = first_near_duplicate(vectors, min_cosine)
-    repeats = pl.Series(first != np.arange(n), dtype=pl.Boolean)
-    names = pl.select(pl.when(repeats).then(known[KEY].gather(first))).to_series()
-    return join_to_all_rows(embeddings, known, {"duplicate_of": names.cast(pl.String)})
+    group = pl.Series(first_near_duplicate(vectors, min_cosine))
+    faces = embeddings.drop_nulls("embedding")[KEY] if "embedding" in embeddings.columns else known[KEY]
+    rows = known.with_columns(group=group, has_face=pl.col(KEY).is_in(faces.implode()))
+    stands = pl.col(KEY).sort_by("has_face", descending=True, maintain_order=True).first().over("group")
+    names = rows.select(pl.when(stands != pl.col(KEY)).then(stands)).to_series()
+    return join_to_all_rows(embeddings, known, {"duplicate_of": names})

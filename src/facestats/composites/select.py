@@ -13,8 +13,6 @@ from facestats.core.tables import check_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from facestats.core.config import Config
-
 
 def select(master: pl.DataFrame, *, min_faces: int = 1, **conditions: Any) -> pl.DataFrame:
     """Keep the rows that fulfil every condition; if there are too few, raise an error that counts each condition.
@@ -60,7 +58,7 @@ def groups(
         Rows with the column `by`, such as labels or clusters; rows without a value belong to no group.
     by
         Column of groups, or several columns: a group then agrees in all of them. A list of lists, such as
-        ``cfg.composites.by``, gives the groups of each in turn.
+        :func:`facestats.composites.columns`, gives the groups of each in turn.
     min_faces
         Smallest number of faces in a group. Smaller groups are left out, and a message lists them.
 
@@ -85,14 +83,15 @@ def groups(
     check_columns(table, *columns, made_by="the stages before; by names columns")
     counts = table.drop_nulls(columns).group_by(columns).agg(n=pl.len())
     counts = counts.sort("n", *columns, descending=[True, *[False] * len(columns)])
-    small = counts.filter(pl.col("n") < min_faces)
-    if small.height or counts.is_empty():
+    small, title = counts.filter(pl.col("n") < min_faces), " and ".join(columns)
+    if counts.is_empty():
+        say(f"composites.groups: there are no groups of {title}, since no row has a value.")
+    elif small.height:
         sizes = ", ".join(f"{', '.join(map(str, row[:-1]))}: {row[-1]}" for row in small.iter_rows())
-        listed = f" ({sizes})" if small.height else ""
-        share = f"{small.height} of {count_of(counts.height, 'group')} of {' and '.join(columns)}"
+        share = f"{small.height} of {count_of(counts.height, 'group')} of {title}"
         have, are = ("has", "is") if small.height == 1 else ("have", "are")
         say(
-            f"composites.groups: {share} {have} fewer than {count_of(min_faces, 'face')} and {are} left out{listed}."
+            f"composites.groups: {share} {have} fewer than {count_of(min_faces, 'face')} and {are} left out ({sizes})."
         )
     large = counts.filter(pl.col("n") >= min_faces).select(columns)
     rules = [dict(zip(columns, row, strict=True)) for row in large.iter_rows()]
@@ -170,29 +169,3 @@ def _condition(table: pl.DataFrame, name: str, value: Any) -> pl.Expr:
         msg = f"no row has {name} = {absent}; present are {sorted(present, key=str)[:20]}. Use one of them."
         raise ValueError(msg)
     return column.cast(pl.String).is_in(wanted) if isinstance(wanted[0], str) else column.is_in(wanted)
-
-
-def settings(cfg: Config) -> dict[str, Any]:
-    """Turn a configuration into the keywords of :meth:`facestats.Store.write` for table `composites`.
-
-    Parameters
-    ----------
-    cfg
-        From :func:`facestats.load_config`.
-
-    Returns
-    -------
-    `by`, `min_faces` and `seed`, which decide the faces of a composite and are recorded with the table.
-
-    Examples
-    --------
-    >>> import facestats as fs
-    >>> from facestats.core.config import Config
-    >>> cfg = Config(attributes=fs.testing.example_project().attributes)
-    >>> fs.composites.settings(cfg)
-    {'by': 'gender', 'min_faces': 8, 'seed': 0}
-    """
-    # a table of an earlier release names one column
-    listed = [entry[0] if len(entry) == 1 else list(entry) for entry in cfg.composites.by]
-    by = listed[0] if len(listed) == 1 else listed
-    return {"by": by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
@@ -144,10 +144,11 @@ class CompositesSettings(Settings):
     """Stage 08: average the faces of each group of the columns `by`; a group needs `min_faces` or more faces.
 
     `by` is a column or a list of columns. An entry that is a list itself means the groups that agree in all of its
-    columns: ``by: [gender, true_age, [gender, age]]``.
+    columns: ``by: [gender, true_age, [gender, age]]``. By default it is gender, or the first attribute if there is no
+    gender: see :func:`facestats.composites.columns`.
     """
 
-    by: tuple[tuple[str, ...], ...] = Field((("gender",),), min_length=1)
+    by: tuple[Annotated[tuple[str, ...], Field(min_length=1)], ...] | None = Field(None, min_length=1)
     min_faces: int = Field(8, ge=1)
 
     @field_validator("by", mode="before")

@@ -145,6 +145,8 @@ def relation_bars(relations: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     'adjusted mutual information'
     """
     check_columns(relations, "column", "ami", "chance_high", made_by="fs.clusters.relations")
+    if relations.is_empty():
+        return draw_nothing(ax, "no columns to compare the clusters with")
     ax = new_axes(ax, height=1.0 + 0.32 * relations.height)
     known, unknown = relations.drop_nulls("ami"), relations.filter(pl.col("ami").is_null())
     places = np.arange(known.height)

@@ -48,12 +48,16 @@ def test_all_problems_are_listed_at_once(project):
     (raw / "labels.csv").write_text("image_id,attribute,value\na.png,gendr,male\n")
     (raw / "ratings.csv").write_text("image_id,rater_id,rating\na.png,gpt,1\n")
     config = project / "facestats.yaml"
-    config.write_text(config.read_text() + "classifiers: {gender: {model: ./nowhere, labels: {M: male}}}\n")
+    config.write_text(
+        config.read_text()
+        + "classifiers: {gender: {model: ./nowhere, labels: {M: male}}}\n"
+        + "composites: {by: [gender, aeg]}\n"
+    )
     with pytest.raises(PreflightError) as caught:
         check_project(fs.load_config(project))
     text = str(caught.value)
-    assert text.startswith("4 problems before the first picture:")
-    for part in ("robot", "gendr", "gpt", "nowhere"):
+    assert text.startswith("5 problems before the first picture:")
+    for part in ("robot", "gendr", "gpt", "nowhere", "'aeg' (did you mean 'age'?)"):
         assert part in text, text
 
 

@@ -80,6 +80,7 @@ def _checks(config: Config, first: str, last: str) -> Iterator[Callable[[], obje
     yield lambda: fs.human_labels.read_truth(raw, attributes)
     yield lambda: fs.inputs.read_people(raw, config.ratings.person)
     yield lambda: fs.human_labels.read(config.labels_file, attributes, pictures=raw)
+    yield lambda: fs.composites.columns(config)
     if config.ratings_file.is_file() or config.ratings.file is not None:
         yield lambda: fs.ratings.read(
             config.ratings_file, traits=config.ratings.traits, taken=attributes, pictures=raw
