@@ -41,6 +41,8 @@ def test_all_columns_that_will_not_exist_are_named_with_the_nearest(config):
     assert "'agee' (did you mean 'age'?), 'foo', 'true_hair_color' (did you mean 'hair_color'?)" in text
     assert "Groups can be made of age, hair_color, true_age, cluster." in text
     assert "truth metadata.csv gives" in text
+    with pytest.raises(ConfigError, match=r"several columns stand in brackets: \[age, hair_color\]"):
+        fs.composites.columns(config(by="age, hair_color"))
 
 
 def test_the_default_is_gender_or_the_first_attribute(config):

@@ -48,6 +48,7 @@ def test_the_nine_attributes_have_the_agreed_options_and_prompts_of_their_own():
         ("[1, 2]", "expected settings as `key: value`, found list"),
         ("", "found NoneType"),
         ("a: [", "not readable as YAML"),
+        ("seed:\t1\n\tfaces: 2", "A tab cannot begin a line or follow a colon"),
         ("a: !!python/object:os.system {}", "not readable as YAML"),
         (b"seed: 1\ndata_dir: \xff\xfe", "line 2: not UTF-8"),
         ("seed: 1\nseed: 2", "the key 'seed' occurs twice"),
@@ -180,3 +181,9 @@ def test_the_folder_of_a_model_is_relative_to_the_file(tmp_path):
     assert cfg.embeddings.model == f"local-dir:{tmp_path}/models/clip"
     assert cfg.text_labels.model == f"{tmp_path}/models/bart"
     assert cfg.classifiers["gender"].model == f"{tmp_path}/c"
+
+
+def test_a_folder_is_a_model(tmp_path):
+    (tmp_path / "clip").mkdir()
+    cfg = fs.load_config(write(tmp_path, f"embeddings: {{model: {tmp_path}/clip}}"))
+    assert cfg.embeddings.model == f"local-dir:{tmp_path}/clip"

@@ -39,7 +39,7 @@ def test_truth_is_read_from_metadata_and_from_files(tmp_path):
     file.write_text("file_name,gender\na.jpg,female\n")
     assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
     file.write_text("file_name,gender\na.jpg,woman\n")
-    with pytest.raises(fs.tables.TableError, match=r"holds \['woman'\], which are no options"):
+    with pytest.raises(fs.tables.TableError, match=r"holds 'woman', which is no option; the options are"):
         fs.human_labels.read_truth(file, ATTRIBUTES)
     file.write_text("file_name,gender\na.jpg,male\na.jpg,male\n")
     with pytest.raises(fs.tables.TableError, match=r"'a.jpg' is named twice"):
@@ -60,3 +60,19 @@ def test_answers_of_people_are_truth(tmp_path):
     file.write_text("image_id,attribute,value\na.jpg,gender,woman\n")
     with pytest.raises(fs.tables.TableError, match="'woman' is no option of 'gender'"):
         fs.human_labels.read_truth(file, ATTRIBUTES)
+
+
+def test_labels_of_a_model_are_no_truth(tmp_path):
+    file = tmp_path / "export.csv"
+    file.write_text("image_id,gender,gender_score\na.jpg,male,0.9\n")
+    with pytest.raises(fs.tables.TableError, match="labels that a model gave .*gender beside gender_score"):
+        fs.human_labels.read_truth(file, ATTRIBUTES)
+    file.write_text("image_id,gender,gender_score,true_gender\na.jpg,male,0.9,female\n")
+    assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
+
+
+def test_columns_that_look_like_truth_and_are_not_read_are_named(tmp_path, caplog):
+    (tmp_path / "metadata.csv").write_text("file_name,gender,true_sex\na.jpg,male,male\n")
+    assert "true_gender" not in fs.human_labels.read_truth(tmp_path, ATTRIBUTES).columns
+    assert "not read as truth: gender (rename it true_gender)" in caplog.text
+    assert "true_sex belong to no attribute" in caplog.text

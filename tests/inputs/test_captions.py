@@ -248,7 +248,8 @@ def test_texts_that_belong_to_no_picture_are_counted_and_named(tmp_path, caplog)
         (tmp_path / name).write_text("x")
     assert found(tmp_path) == {"a.jpg": None}
     assert (
-        "3 files beside the pictures are not read as captions: all.xlsx, b.caption, notes.txt" in caplog.text
+        "3 files beside the pictures are not read: all.xlsx, b.caption, notes.txt (save a spreadsheet as metadata.csv)"
+        in caplog.text
     )
 
 
@@ -279,3 +280,12 @@ def test_captions_in_objects_and_lists_are_texts(tmp_path, caption):
     (tmp_path / "metadata.jsonl").unlink()
     pl.DataFrame([row]).write_parquet(tmp_path / "metadata.parquet")
     assert found(tmp_path) == {"a.jpg": "hello"}
+
+
+def test_bars_separate_cells_and_a_header_that_is_separated_otherwise_is_refused(tmp_path):
+    pictures(tmp_path, "a.jpg")
+    (tmp_path / "captions.csv").write_text("file_name|text\na.jpg|x, y\n")
+    assert found(tmp_path) == {"a.jpg": "x, y"}
+    (tmp_path / "captions.csv").write_text("file_name,text\na.jpg;x\n")
+    with pytest.raises(CaptionError, match="separated by ',', and its rows are not: line 2 is 'a.jpg;x'"):
+        found(tmp_path)

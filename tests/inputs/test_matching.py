@@ -20,11 +20,15 @@ from facestats.inputs.matching import letters, match_names
         ("agata", "agata.jpg", "the suffix"),
         ("agata.png", "agata.jpg", "another suffix"),
         ("Agata.JPG", "agata.jpg", "capital letters"),
-        ("anna%20b.jpg", "anna b.jpg", "the spelling"),
-        (unicodedata.normalize("NFD", "J\xfcrgen.jpg"), "J\xfcrgen.jpg", "the spelling"),
-        ("a\\b.jpg", "a/b.jpg", "the spelling"),
-        ("./a/b.jpg", "a/b.jpg", "the spelling"),
-        (" b.jpg ", "b.jpg", "the spelling"),
+        ("anna%20b.jpg", "anna b.jpg", "the form of letters, blanks or slashes"),
+        (
+            unicodedata.normalize("NFD", "J\xfcrgen.jpg"),
+            "J\xfcrgen.jpg",
+            "the form of letters, blanks or slashes",
+        ),
+        ("a\\b.jpg", "a/b.jpg", "the form of letters, blanks or slashes"),
+        ("./a/b.jpg", "a/b.jpg", "the form of letters, blanks or slashes"),
+        (" b.jpg ", "b.jpg", "the form of letters, blanks or slashes"),
         ("/home/me/data/raw/b.jpg", "b.jpg", "the folder"),
         ("b.jpg", "women/b.jpg", "the folder"),
         ("b", "women/b.jpg", "the folder and the suffix"),
@@ -48,6 +52,13 @@ def test_nothing_matched_is_an_error_with_the_nearest_names():
         CaptionError, match=r"f.csv: none of its 1 names.*'agatha.jpg' .the nearest is 'agata.jpg'"
     ):
         match_names(["agatha.jpg"], ["agata.jpg", "x.jpg"], file="f.csv")
+
+
+def test_a_name_that_two_pictures_have_names_both():
+    with pytest.raises(
+        CaptionError, match=r"'1' \(it may be 'f/1.jpg' or 'm/1.jpg'; write the folder or the"
+    ):
+        match_names(["1"], ["f/1.jpg", "m/1.jpg"], file="f.csv")
 
 
 def test_exact_names_say_nothing(caplog):

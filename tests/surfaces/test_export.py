@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import unicodedata
 import zipfile
 
 import polars as pl
@@ -15,7 +16,6 @@ from typer.testing import CliRunner
 
 import facestats as fs
 from facestats.core.config import Config, ConfigError
-from facestats.core.tables import TableError
 from facestats.surfaces.cli.commands import app
 from facestats.surfaces.export.spss import MAX_NAME, spss_names, write_spss
 from tests.conftest import ROOT
@@ -73,7 +73,7 @@ def test_labels_numbers_and_umlauts_come_back(made, tmp_path, suffix):
     assert set(table["licence"]) == {"CC0"}
     score = table["age_score"].cast(pl.Float64)
     assert score.to_list() == pytest.approx(master["age_score"].to_list(), abs=1e-6)
-    first = table["age_prob_child"].cast(pl.Float64)[0]
+    first = table["image_age_prob_child"].cast(pl.Float64)[0]
     assert first == pytest.approx(master["age_probs"][0][0], abs=1e-6)
     assert float(table["lm_477_y"][0]) == pytest.approx(master["landmarks"][0][477][1], abs=1e-4)
     assert {"cluster", "x", "yaw", "sharpness", "age_source"} <= set(table.columns)
@@ -85,7 +85,7 @@ def test_what_was_not_asked_for_or_cannot_be_a_cell_is_left_out_and_said(made, t
     columns = pl.read_csv(file).columns
     assert not [c for c in columns if c.startswith("lm_") or "_prob_" in c]
     said = capsys.readouterr().out
-    assert "left out, because a cell holds one value: 'box', 'matrix'" in said
+    assert "left out, because they hold several values in each row: 'box', 'matrix'" in said
     assert "there is no table ratings, so its columns are left out" in said
     assert "1 texts begin like a formula" in said
 
@@ -98,7 +98,7 @@ def test_the_guide_names_every_column_with_what_made_it(made, tmp_path):
     told = {row["column"]: row for row in guide.iter_rows(named=True)}
     assert told["age"]["options"] == "child; elderly"
     assert told["age"]["prompts"].startswith("child: ")
-    assert told["age_prob_child"]["made_by"] == "03_attributes"
+    assert told["image_age_prob_child"]["made_by"] == "03_attributes"
     assert told["yaw"]["unit"] == "degrees"
     assert told["cluster"]["made_by"] == "07_clusters"
     assert told["image_age"]["meaning"] == "perceived age, by the prompts"
@@ -130,8 +130,12 @@ def test_a_missing_table_names_the_command(tmp_path):
 def test_all_that_is_wrong_is_said_at_once(made, tmp_path):
     with pytest.raises(ConfigError, match=r"use one of \.csv.*; there is no table 'nix'.*; landmarks and"):
         fs.export(made, tmp_path / "a.doc", table="nix", landmarks=True)
-    with pytest.raises(TableError, match=r"no column 'agee' \(did you mean 'age'"):
-        fs.export(made, tmp_path / "a.csv", columns=["agee"])
+    with pytest.raises(
+        ConfigError, match=r"no column 'agee' \(did you mean 'age'\?\), 'age;gender' \(separate names by"
+    ):
+        fs.export(made, tmp_path / "a.csv", columns=["agee", "age;gender"])
+    with pytest.raises(FileNotFoundError, match=r"no table ratings .*It needs ratings\.csv"):
+        fs.export(made, tmp_path / "a.csv", table="ratings")
 
 
 def test_a_text_that_is_too_long_is_an_error_that_names_its_column_and_no_file(tmp_path):
@@ -205,3 +209,13 @@ def test_the_command_writes_and_its_errors_have_codes(made, tmp_path):
     absent = CliRunner().invoke(app, ["export", "--out", str(tmp_path / "a.csv"), "--config", str(config)])
     assert absent.exit_code == 4
     assert "run --config" in absent.output
+
+
+def test_names_are_written_with_composed_letters(made, tmp_path):
+    folder = tmp_path / "project"
+    shutil.copytree(made.data_dir, folder)
+    store = fs.Store(folder)
+    names = [unicodedata.normalize("NFD", "Jürgen.jpg"), *store.read("master")["image_id"][1:]]
+    store.write("master", store.read("master").with_columns(image_id=pl.Series(names)))
+    file = fs.export(made.model_copy(update={"data_dir": folder}), tmp_path / "a.csv", columns=["image_id"])
+    assert pl.read_csv(file)["image_id"][0] == "Jürgen.jpg"

@@ -134,7 +134,7 @@ def _check_options(options: pl.DataFrame) -> Iterator[Finding]:
             if row["recall"] is not None and row["recall_high"] < 0.5:
                 level = "alarm" if row["recall_high"] < chance else "warning"
                 text = (
-                    f"{option} is found for {row['recall']:.0%} of the"
+                    f"By the prompts for pictures, {option[0].lower()}{option[1:]} is found for {row['recall']:.0%} of the"
                     f" {count_of(row['n_true'], 'face that has it', 'faces that have it')}"
                     f" ({_interval(row, 'recall_')}). Random guessing would find {chance:.0%}."
                 )

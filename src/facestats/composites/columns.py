@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +46,17 @@ def columns(cfg: Config) -> tuple[tuple[str, ...], ...]:
         truth = [f"{TRUE_PREFIX}{a}" for a in cfg.attributes]
     offered = [*cfg.attributes, *truth, "cluster"]
     known = {*offered, *merged, "status"}
-    sources = tuple(f"_{a}" for a in cfg.attributes)  # labels of one source, such as image_gender
+    # labels of one source, such as image_gender
+    source = re.compile(rf"[a-z][a-z0-9_]*_({'|'.join(map(re.escape, cfg.attributes))})")
     names = dict.fromkeys(name for entry in chosen for name in entry)
-    absent = [n for n in names if n not in known and (n.startswith(TRUE_PREFIX) or not n.endswith(sources))]
+    absent = [n for n in names if n not in known and (n.startswith(TRUE_PREFIX) or not source.fullmatch(n))]
     if not absent:
         return chosen
     listed = []
     for name in absent:
+        if "," in name:
+            listed.append(f"{name!r} (several columns stand in brackets: [{name}])")
+            continue
         near = get_close_matches(name.casefold(), offered, n=1, cutoff=0.6)
         listed.append(f"{name!r}{f' (did you mean {near[0]!r}?)' if near else ''}")
     msg = (

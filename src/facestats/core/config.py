@@ -59,6 +59,11 @@ class EmbeddingsSettings(Settings):
     chunk_size: int = Field(1000, ge=1)
     workers: int = Field(0, ge=0)
 
+    @field_validator("model")
+    @classmethod
+    def _accept_a_folder(cls, model: str) -> str:
+        return f"local-dir:{model}" if Path(model).is_absolute() and Path(model).is_dir() else model
+
 
 class TextLabelsSettings(Settings):
     """Stage 04: label texts. `model` is a Hugging Face sequence classifier trained for NLI, by name or folder.
@@ -323,7 +328,9 @@ def _parse(
     try:
         values = parse_yaml(text)
     except (ValueError, yaml.YAMLError, RecursionError) as error:
-        msg = f"{file}: not readable as YAML: {error}"
+        told = str(error).replace('in "<unicode string>", ', "")
+        tabs = " A tab cannot begin a line or follow a colon: use blanks." if "'\\t'" in told else ""
+        msg = f"{file}: not readable as YAML: {told}{tabs}"
         raise ConfigError(msg) from error
     if not isinstance(values, dict):
         msg = f"{file}: expected settings as `key: value`, found {type(values).__name__}. {fix}"
@@ -348,7 +355,8 @@ def _describe_errors(file: Path, attributes: Path, texts: dict[Path, str], error
         quotes = ""
         if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
             quotes = "; put it in quotes if it is a text"
-        lines.append(f"{place}{name}: {problem['msg']}{shown}{quotes}")
+        text = problem["msg"].removeprefix("Value error, ")
+        lines.append(f"{place}{name}: {text}{shown}{quotes}")
     return f"{file}:\n  - " + "\n  - ".join(lines)
 
 
@@ -363,5 +371,5 @@ def _suggest_key(loc: tuple[int | str, ...]) -> str:
             model = OptionSettings if "options" in loc else models.get(str(loc[0]), Config)
     valid = sorted(getattr(model, "model_fields", {}))
     close = difflib.get_close_matches(str(loc[-1]), valid, n=1, cutoff=0.5)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
+    hint = f"; did you mean {close[0]!r}?" if close else "."
     return f"{hint} Valid here are {', '.join(valid)}."

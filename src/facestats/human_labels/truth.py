@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.display import list_columns
 from facestats.core.tables import KEY, TRUE_PREFIX, TableError
 from facestats.human_labels.answers_file import LabelError
 from facestats.human_labels.labels import find_option
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from facestats.core.attribute_settings import AttributeSettings
+
+log = logging.getLogger(__name__)
 
 
 def read_truth(
@@ -85,6 +89,8 @@ def read_truth(
             f" {list(attributes)}, with or without the prefix {TRUE_PREFIX!r}. Rename its columns."
         )
         raise TableError(msg)
+    if path.is_dir():
+        _say_what_is_not_read(frame.columns, found, attributes, path)
     if found and path.is_dir():
         frame = merge_rows(frame.select(KEY, *dict.fromkeys(found.values())), path)
     columns = {KEY: pl.col(KEY).cast(pl.String)}
@@ -105,7 +111,15 @@ def _read_truth_file(path: Path, attributes: Mapping[str, AttributeSettings]) ->
     """Read a file of truth; a file with one answer per row gets one column per attribute."""
     frame = read_table(path)
     if not {"attribute", "value"} <= {c.casefold() for c in frame.columns}:
-        return name_rows(frame, path)
+        # in a table of labels made by a model, as `facestats export` writes it, only the columns true_... are truth
+        made = [a for a in attributes if {f"{a}_score", f"{a}_source"} & set(frame.columns)]
+        if made and not any(c.casefold().startswith(TRUE_PREFIX) for c in frame.columns):
+            msg = (
+                f"{path} holds labels that a model gave (such as {made[0]} beside {made[0]}_score), and no column"
+                f" {TRUE_PREFIX}... Labels cannot be tested against themselves: give what people know."
+            )
+            raise TableError(msg)
+        return name_rows(frame.drop(made, strict=False), path)
     if path.suffix.lower() not in (".csv", ".tsv"):
         msg = (
             f"{path} has one row per answer, which is supported for CSV only. Save it as CSV, or with one column per"
@@ -119,6 +133,24 @@ def _read_truth_file(path: Path, attributes: Mapping[str, AttributeSettings]) ->
     if labels.is_empty():
         return pl.DataFrame(schema={KEY: pl.String, **dict.fromkeys(attributes, pl.String)})
     return labels.pivot("attribute", index=KEY, values="value", maintain_order=True)
+
+
+def _say_what_is_not_read(
+    columns: list[str], found: Mapping[str, str], attributes: Mapping[str, AttributeSettings], path: Path
+) -> None:
+    """Name the columns of the metadata that look like truth and are not called so."""
+    missed = {}
+    for name, attribute in attributes.items():
+        bare = _find_column(columns, name, attribute.title, allow_bare=True)
+        if bare is not None and name not in found:
+            missed[bare] = f"{TRUE_PREFIX}{name}"
+    unknown = [c for c in columns if c.casefold().startswith(TRUE_PREFIX) and c not in found.values()]
+    if missed:
+        renamed = ", ".join(f"{bare} (rename it {true})" for bare, true in missed.items())
+        log.warning("%s: these columns of the metadata are not read as truth: %s", path, renamed)
+    if unknown:
+        known = ", ".join(attributes)
+        log.warning("%s: %s belong to no attribute; the attributes are %s", path, ", ".join(unknown), known)
 
 
 def _find_column(columns: list[str], name: str, title: str, *, allow_bare: bool) -> str | None:
@@ -135,9 +167,10 @@ def _to_enum(values: pl.Series, options: list[str], where: str) -> pl.Expr:
     text = values.cast(pl.String).str.strip_chars().replace("", None)
     text = text.replace({t: find_option(t, options) or t for t in text.drop_nulls().unique()})
     if unknown := sorted(set(text.drop_nulls()) - set(options)):
+        more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         msg = (
-            f"{where} holds {unknown[:5]}, which are no options; the options are {options}."
-            " Replace these values by options, or leave them empty."
+            f"{where} holds {list_columns(unknown[:5])}{more}, which {'is no option' if len(unknown) == 1 else 'are no options'};"
+            f" the options are {', '.join(options)}. Replace these values by options, or leave them empty."
         )
         raise TableError(msg)
     return pl.lit(text.cast(pl.Enum(options)))

@@ -169,7 +169,13 @@ def _sidecars(
         without = [picture for picture in without if not found[picture]]
     if lost := sorted(free):
         named = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
-        log.warning("%s: %d files beside the pictures are not read as captions: %s", root, len(lost), named)
+        books = (
+            " (save a spreadsheet as metadata.csv)"
+            if any(name.lower().endswith(".xlsx") for name in lost)
+            else ""
+        )
+        n = f"{len(lost)} files beside the pictures are" if len(lost) > 1 else "1 file beside the pictures is"
+        log.warning("%s: %s not read: %s%s", root, n, named, books)
 
 
 def _named_like(picture: str, reduce: Callable[[str], str], files: Mapping[str, str | None]) -> list[str]:

@@ -82,7 +82,7 @@ def _ends(path: str) -> Iterator[str]:
 # From the strictest to the loosest. By a loose one, different names could mean different pictures: a picture is found
 # only by one name, and only if no stricter rule found it.
 _RULES: tuple[tuple[str, Callable[[Sequence[str]], _Find], bool], ...] = (
-    ("the spelling", partial(_same, spelling, spelling), False),
+    ("the form of letters, blanks or slashes", partial(_same, spelling, spelling), False),
     ("capital letters", partial(_same, letters, letters), False),
     ("the suffix", partial(_same, letters, _without_suffix), False),
     ("another suffix", partial(_same, _without_suffix, _without_suffix), True),
@@ -206,6 +206,12 @@ def _nearest(names: Sequence[str], pictures: Sequence[str]) -> str:
     by_letters = {letters(picture): picture for picture in pictures[:20_000]}
     shown = []
     for name in names[:N_EXAMPLES]:
+        base = posixpath.basename(_without_suffix(name))
+        same = [p for p in pictures if posixpath.basename(_without_suffix(p)) == base]
+        if len(same) > 1:
+            several = " or ".join(map(repr, same[:N_EXAMPLES]))
+            shown.append(f"{name!r} (it may be {several}; write the folder or the suffix)")
+            continue
         near = get_close_matches(letters(name), by_letters, n=1, cutoff=0.6)
         shown.append(f"{name!r}" + (f" (the nearest is {by_letters[near[0]]!r})" if near else ""))
     more = f" and {len(names) - N_EXAMPLES} more" if len(names) > N_EXAMPLES else ""

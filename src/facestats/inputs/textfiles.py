@@ -118,8 +118,8 @@ def read_csv_rows(
 ) -> tuple[list[str], list[tuple[int, list[str]]], str]:
     """Return the header of a CSV, the number and the cells of each later line, and the separator.
 
-    A first line such as ``sep=;`` names the separator; else it is the comma, semicolon or tab most frequent in the
-    header. Lines may end with LF, CRLF or CR. Empty lines and spaces around cells do not count.
+    A first line such as ``sep=;`` names the separator; else it is the comma, semicolon, tab or bar most frequent in
+    the header. Lines may end with LF, CRLF or CR. Empty lines and spaces around cells do not count.
 
     Raises
     ------
@@ -133,7 +133,7 @@ def read_csv_rows(
     if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
         separator, body, skipped = named[1], rest, skipped + 1
     else:
-        separator = max(",;\t", key=head.count)
+        separator = max(",;\t|", key=head.count)
     reader = csv.reader(io.StringIO(body), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]
@@ -168,6 +168,10 @@ def _check_csv(file: Path, names: list[str], rows: list[tuple[int, list[str]]], 
         problems.append("it is empty, without a header of column names")
     elif "" in names:
         problems.append(f"its header {names} has a column without a name")
+    if len(names) > 1 and rows and all(len(row) == 1 for _, row in rows):
+        problems.append(
+            f"its header is separated by {separator!r}, and its rows are not: line {rows[0][0]} is {rows[0][1][0][:80]!r}"
+        )
     long = [(line, row) for line, row in rows if any(row[len(names) :])]
     if long:
         line, row = long[0]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from facestats.composites.results import ALPHA
+from facestats.plots.fitting import wrap_text
 from facestats.plots.style import DIVERGING, SEQUENTIAL, TEXT, WIDTH, draw_nothing, finish_picture, new_axes
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def composite_grid(
         )
         raise ValueError(msg)
     inches = min(MOST_INCHES, WIDTH / min(n_columns, len(pictures)))  # a few faces are drawn larger
+    texts = [wrap_text(text, points=72 * inches * 0.98, size=TEXT - 1, n_lines=8) for text in texts]
     return _grid(pictures, texts, n_columns=n_columns, inches=inches, ax=ax)
 
 

@@ -60,7 +60,10 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
         files = TableFiles(folder, name)
         index = index_parts(files.parts(), table.key)
         if not files.parts():
-            state, why = "missing", [("optional; " if table.optional else "") + f"run {table.made_by}"]
+            state, why = (
+                "missing",
+                ["optional; not made in this project" if table.optional else f"run {table.made_by}"],
+            )
         else:
             why = _reasons(folder, table, index, expected=expected.get(name))
             why += [f"{read} is stale" for read in table.reads if read in stale]

@@ -118,6 +118,8 @@ def flatten(
             flat = [pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)]
         elif name == "landmarks" and landmarks:
             flat = _landmarks()
+        elif name.endswith("_margin") and f"image_{name.removesuffix('_margin')}" in table.columns:
+            flat = [pl.col(name).alias(f"image_{name}")]  # the merged label may come from another source
         elif name.endswith(_PROBS) and isinstance(kind, pl.Array):
             flat = _probabilities(table, name) if probabilities else []
         elif name not in left:
@@ -126,7 +128,7 @@ def flatten(
         kept |= {column.meta.output_name(): origins[name] for column in flat}
     said = [*(notes or [])]
     if dropped:
-        said.append(f"left out, because a cell holds one value: {list_columns(dropped)}")
+        said.append(f"left out, because they hold several values in each row: {list_columns(dropped)}")
     return Collected(table.select(columns), kept, said)
 
 
@@ -134,7 +136,15 @@ def _read(config: Config, name: str) -> pl.DataFrame:
     try:
         return fs.Store(config.data_dir).read(name)
     except FileNotFoundError:
-        msg = f"there is no table {name} in {config.data_dir} yet. To make it, type: {config.command('run')}"
+        needs = {
+            "ratings": "ratings.csv",
+            "reliability": "ratings.csv",
+            "classifications": "classifiers: in the configuration",
+        }
+        first = f" It needs {needs[name]}." if name in needs else ""
+        msg = (
+            f"there is no table {name} in {config.data_dir}.{first} To make it, type: {config.command('run')}"
+        )
         raise FileNotFoundError(msg) from None
 
 
@@ -188,8 +198,10 @@ def _landmarks() -> list[pl.Expr]:
 def _probabilities(table: pl.DataFrame, name: str) -> list[pl.Expr]:
     """Name each probability after its option, which the column of the label knows."""
     label = name.removesuffix(_PROBS)
+    # the merged label may come from another source, such as a probe
+    by = "image_" if f"image_{label}" in table.columns else ""
     kind, array = table.schema.get(label), table.schema[name]
     size = array.size if isinstance(array, pl.Array) else 0
     options = kind.categories.to_list() if isinstance(kind, pl.Enum) else [str(i) for i in range(size)]
-    names = distinct_names([f"{label}_prob_{option.replace(' ', '_')}" for option in options], MAX_HEADER)
+    names = distinct_names([f"{by}{label}_prob_{option.replace(' ', '_')}" for option in options], MAX_HEADER)
     return [pl.col(name).arr.get(i).alias(column) for i, column in enumerate(names)]

@@ -47,7 +47,7 @@ _KNOWN = {
 # end of a column of an attribute -> meaning, unit
 _PARTS = {
     "_score": ("how sure it is: {who}", "0 to 1"),
-    "_margin": ("probability of the first option minus that of the second: {who}", "0 to 1"),
+    "_margin": ("probability of the likeliest option minus that of the next: {who}", "0 to 1"),
     "_source": ("which source gave the merged label for {title}", ""),
     "_conflict": ("whether picture and text differ in {title}", "yes or no"),
     "_prob_": ("probability of the option {option}: {who}", "0 to 1"),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import unicodedata
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
+import facestats as fs
 from facestats.core.atomic_write import replacing
 from facestats.core.config import ConfigError
 from facestats.core.progress import say
-from facestats.core.tables import TABLES, TableError, check_columns
+from facestats.core.tables import KEY, TABLES, TableError
 from facestats.surfaces.export.flat import collect_pictures, collect_table
 from facestats.surfaces.export.guide import column_guide
 from facestats.surfaces.export.spss import write_spss
@@ -88,7 +91,7 @@ def export(
     ...     print(pl.read_csv(file).row(0))
     there is no table clusters, so its columns are left out
     there is no table ratings, so its columns are left out
-    left out, because a cell holds one value: 'box', 'matrix'
+    left out, because they hold several values in each row: 'box', 'matrix'
     wrote 12 rows and 2 columns to labels.csv; labels_columns.csv says what they mean
     ('face_000.png', 'child')
     """
@@ -99,11 +102,9 @@ def export(
         found = collect_pictures(config, landmarks=landmarks, probabilities=probabilities)
     else:
         found = collect_table(config, table)
-    flat = found.table
+    flat = _compose_names(found.table)
     if columns is not None:
-        check_columns(
-            flat, *columns, made_by="`facestats run`; landmarks and probabilities must be asked for"
-        )
+        _check_columns(flat, columns)
         flat = flat.select(list(dict.fromkeys(columns)))
     guide = column_guide(flat, found.origins, config)
     try:
@@ -111,8 +112,12 @@ def export(
     except ValueError as error:
         raise TableError(str(error)) from error
     write_csv(guide, guide_file, decimal=decimal, bom=True)
-    for note in found.notes:
-        say(note)
+    toys = {
+        fs.models.describe_domain(m)
+        for m in (fs.models.clip(config.embeddings), fs.models.bart(config.text_labels))
+    }
+    for note in (*found.notes, *sorted(toys - {None}, key=str)):
+        say(str(note))
     if path.suffix.lower() == ".csv" and (n := _count_formulas(flat)):
         say(f"{n:,} texts begin like a formula and got an apostrophe in front")
     say(
@@ -120,6 +125,31 @@ def export(
         f" {guide_file.name} says what they mean"
     )
     return path
+
+
+def _compose_names(flat: pl.DataFrame) -> pl.DataFrame:
+    """Write the names of pictures with composed letters (NFC), as R and SPSS compare them; not if two would be equal."""
+    if KEY not in flat.columns:
+        return flat
+    names = pl.Series(KEY, [unicodedata.normalize("NFC", name) for name in flat[KEY]], dtype=pl.String)
+    return flat if names.n_unique() < flat[KEY].n_unique() else flat.with_columns(names)
+
+
+def _check_columns(flat: pl.DataFrame, columns: Sequence[str]) -> None:
+    """Raise one ConfigError that names all columns that there are not."""
+    listed = []
+    for name in (c for c in columns if c not in flat.columns):
+        near = get_close_matches(name.casefold(), flat.columns, n=1, cutoff=0.6)
+        hint = (
+            " (separate names by commas)" if ";" in name else f" (did you mean {near[0]!r}?)" if near else ""
+        )
+        listed.append(f"{name!r}{hint}")
+    if listed:
+        msg = (
+            f"there is no column {', '.join(listed)}. Without --columns, all columns are written, and the guide lists"
+            " them; landmarks and probabilities must be asked for"
+        )
+        raise ConfigError(msg)
 
 
 def _check(path: Path, table: str, *, landmarks: bool, probabilities: bool) -> None:

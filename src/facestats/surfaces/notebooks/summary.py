@@ -67,6 +67,7 @@ def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
         *_or_why_not(_pictures, store, states),
         *_not_made(executed),
         *_or_why_not(_labels, store, states),
+        *_toy_models(executed),
         *(part for one in executed for part in _tagged(one)),
         *_links(executed, store, states),
     ]
@@ -149,6 +150,13 @@ def _labels(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
     else:
         note += " In brackets is the 95 % interval."
     yield _say(note)
+
+
+def _toy_models(executed: Sequence[Executed]) -> Iterator[str]:
+    """Repeat what the notebooks say of toy models."""
+    outputs = [o for one in executed for cell in one.notebook.cells for o in cell.get("outputs", [])]
+    lines = [line for o in outputs for line in str(o.get("text", "")).splitlines()]
+    yield from (_say(line) for line in dict.fromkeys(lines) if line.startswith("Toy model:"))
 
 
 def _commonest(labels: pl.Series) -> str:
