@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import html
 import logging
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from facestats.core.atomic_write import write_atomically
@@ -74,7 +75,7 @@ def write_report(folder: Path, *, last: str = "") -> Path:
         failed = any(o.output_type == "error" for c in one.notebook.cells for o in c.get("outputs", []))
         kind = ' class="failed"' if failed else ""
         note = _EARLIER.format(html.escape(last.removesuffix(".ipynb"))) if one.is_earlier else ""
-        sections.append(f'<section id="{one.file.stem}"{kind}>\n{note}{_body(one.notebook)}\n</section>')
+        sections.append(f'<section id="{one.file.stem}"{kind}>\n{note}{render(one.file)}\n</section>')
         title = html.escape(one.name) + " (earlier run)" * one.is_earlier
         links.append(f'<a href="#{one.file.stem}">{title}</a>')
     page = (
@@ -90,10 +91,19 @@ def flow_order(name: str) -> tuple[bool, str]:
     return name.startswith(_MAP), name
 
 
-def _body(notebook: NotebookNode) -> str:
+def render(file: Path) -> str:
+    """Turn an executed notebook into HTML; a file that has not changed since is not rendered again."""
+    about = file.stat()
+    return _render(file, about.st_mtime_ns, about.st_size)
+
+
+@lru_cache(maxsize=32)
+def _render(file: Path, _time: int, _size: int) -> str:
+    import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
+    notebook = nbformat.read(file, as_version=4)
     notebook.metadata.pop("widgets", None)  # the state of widgets would load scripts from the network
     for cell in notebook.cells:
         # progress bars tell a reader nothing, and widgets need their kernel

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from facestats.core.config import ConfigError, load_config
 from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
 from facestats.surfaces.notebooks.early_end import accept_early_end
-from facestats.surfaces.notebooks.report import flow_order, write_report
+from facestats.surfaces.notebooks.report import flow_order, render, write_report
 from facestats.surfaces.notebooks.run_progress import KERNEL_VARIABLES, show_stage_progress
 from facestats.surfaces.project.load import draw_demo
 from facestats.surfaces.project.preflight import check_project
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 START_TIMEOUT = 120  # seconds for a kernel to answer
+# Jupyter reads a grammar of web addresses with it at every start, for seconds, and uses it for none of its files
+_URI_GRAMMAR = "rfc3987_syntax"
 KILLED = "Python was killed from outside; the system does this when memory runs out."
 # removes what a notebook leaves behind: its names, its cell numbers, and the memory that the allocator keeps
 RESET = """
@@ -137,11 +140,17 @@ def _execute(
 ) -> Path:
     """Execute the notebooks in the kernel, and write the report also if a cell fails."""
     # they take seconds, in which the kernel starts
-    from nbclient.exceptions import DeadKernelError
-    from papermill import execute_notebook, inspect_notebook
-    from papermill.exceptions import PapermillExecutionError
+    with _without(_URI_GRAMMAR):
+        from nbclient.exceptions import DeadKernelError
+        from papermill import execute_notebook, inspect_notebook
+        from papermill.exceptions import PapermillExecutionError
 
     notebook = notebooks[0]
+    # the parts of the report are rendered while the kernel works
+    renderer = ThreadPoolExecutor(1)
+    for path in sorted(report.glob("[0-9][0-9]_*.ipynb")):
+        if path.name not in {n.name for n in notebooks}:
+            renderer.submit(render, path)
     try:
         for notebook in notebooks:
             known = inspect_notebook(notebook)  # papermill warns about other parameters
@@ -157,6 +166,7 @@ def _execute(
                     stderr_file=stage,
                     km=kernel.manager,
                 )
+            renderer.submit(render, report / notebook.name)
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         again = source.command("run", "--from", notebook.name[:2])
@@ -168,14 +178,30 @@ def _execute(
         )
         raise NotebookError(notebook, cell, KILLED, again=again) from None
     finally:
+        renderer.shutdown()
         page = write_report(report, last=notebook.name)
     return page
+
+
+@contextlib.contextmanager
+def _without(module: str) -> Iterator[None]:
+    """Let imports of `module` fail inside the block, as if it was not installed."""
+    if module in sys.modules:
+        yield
+        return
+    sys.modules[module] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[module]
 
 
 def _needed_libraries(notebooks: list[Path]) -> str:
     """Write the statement that imports what takes seconds to import, if a notebook will need it."""
     code = "".join(notebook.read_text(encoding="utf-8") for notebook in notebooks)
-    return "import torch, open_clip" if "fs.models.clip(" in code else "import facestats"
+    needed = "torch, open_clip" if "fs.models.clip(" in code else "facestats"
+    # what a library keeps for ever need not be searched for garbage after every notebook
+    return f"import gc, {needed}; gc.freeze()"
 
 
 def find_notebooks(source: ConfigSource) -> list[Path]:
