@@ -159,4 +159,7 @@ def test_the_vector_of_a_text_is_scored_where_there_is_a_text_and_raises_no_alar
 
 
 def test_settings_are_the_keywords_of_accuracy(config):
-    assert fs.audit.settings(config.model_copy(update={"seed": 5})) == {"by": config.audit.by, "seed": 5}
+    truth = pl.DataFrame({"image_id": ["a"], "true_age": ["child"]})
+    found = fs.audit.settings(config.model_copy(update={"seed": 5}), truth)
+    assert (found["by"], found["seed"]) == (config.audit.by, 5)
+    assert fs.audit.settings(config, truth.with_columns(true_age=pl.lit("teen")))["truth"] != found["truth"]

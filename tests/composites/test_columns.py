@@ -48,6 +48,11 @@ def test_all_columns_that_will_not_exist_are_named_with_the_nearest(config):
 def test_the_default_is_gender_or_the_first_attribute(config):
     assert fs.composites.columns(config()) == (("age",),)
     assert fs.composites.settings(config())["by"] == "age"
+    truth = fs.testing.example_project().truth
+    assert "truth" not in fs.composites.settings(config(), truth)
+    other = truth.with_columns(true_age=truth["true_age"].reverse())
+    hashes = {fs.composites.settings(config(by=["true_age"]), t)["truth"] for t in (truth, other)}
+    assert len(hashes) == 2
     assert fs.composites.columns(fs.load_config(demo=True)) == (("gender",),)
 
 

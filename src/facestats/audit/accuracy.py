@@ -14,6 +14,7 @@ from facestats.audit.label_sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.audit.match_truth import match_truth
 from facestats.core.stats import smallest_gap, wilson_interval
 from facestats.core.tables import AUDIT, KEY, TRUE_PREFIX, check_columns, check_table
+from facestats.store.fingerprint import frame_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -120,27 +121,30 @@ def accuracy(
     return check_table(_audit_table(rows), AUDIT)
 
 
-def settings(cfg: Config) -> dict[str, Any]:
+def settings(cfg: Config, truth: pl.DataFrame) -> dict[str, Any]:
     """Turn a configuration into the keywords of :func:`facestats.audit.accuracy`.
 
     Parameters
     ----------
     cfg
         From :func:`facestats.load_config`.
+    truth
+        From :func:`facestats.human_labels.read_truth`.
 
     Returns
     -------
-    `by` (tuple of attribute names) and `seed` (int).
+    `by` (tuple of attribute names), `seed` (int) and a hash of the truth (str), which are recorded with the table.
 
     Examples
     --------
     >>> import facestats as fs
     >>> from facestats.core.config import Config
-    >>> cfg = Config(attributes=fs.testing.example_project().attributes, seed=3)
-    >>> fs.audit.settings(cfg)
-    {'by': ('gender', 'ethnicity'), 'seed': 3}
+    >>> project = fs.testing.example_project()
+    >>> found = fs.audit.settings(Config(attributes=project.attributes, seed=3), project.truth)
+    >>> found["by"], found["seed"], list(found)
+    (('gender', 'ethnicity'), 3, ['by', 'seed', 'truth'])
     """
-    return {"by": cfg.audit.by, "seed": cfg.seed}
+    return {"by": cfg.audit.by, "seed": cfg.seed, "truth": frame_digest(truth)}
 
 
 def _scored_faces(

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Any
 from facestats.core.config import ConfigError
 from facestats.core.tables import TRUE_PREFIX
 from facestats.human_labels import read_truth
+from facestats.store.fingerprint import frame_digest
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from facestats.core.config import Config
 
 
@@ -71,17 +74,19 @@ def _chosen(cfg: Config) -> tuple[tuple[str, ...], ...]:
     return cfg.composites.by or (("gender" if "gender" in cfg.attributes else next(iter(cfg.attributes)),),)
 
 
-def settings(cfg: Config) -> dict[str, Any]:
+def settings(cfg: Config, truth: pl.DataFrame | None = None) -> dict[str, Any]:
     """Turn a configuration into the keywords of :meth:`facestats.Store.write` for table `composites`.
 
     Parameters
     ----------
     cfg
         From :func:`facestats.load_config`.
+    truth
+        From :func:`facestats.human_labels.read_truth`; it counts if it defines groups.
 
     Returns
     -------
-    `by`, `min_faces` and `seed`, which decide the faces of a composite and are recorded with the table.
+    `by`, `min_faces`, `seed` and, if truth defines groups, a hash of the truth: they decide the faces of a composite and are recorded with the table.
 
     Examples
     --------
@@ -92,4 +97,6 @@ def settings(cfg: Config) -> dict[str, Any]:
     # a table of an earlier release names one column
     listed = [entry[0] if len(entry) == 1 else list(entry) for entry in _chosen(cfg)]
     by = listed[0] if len(listed) == 1 else listed
-    return {"by": by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}
+    found = {"by": by, "min_faces": cfg.composites.min_faces, "seed": cfg.seed}
+    is_read = any(name.startswith(TRUE_PREFIX) for entry in _chosen(cfg) for name in entry)
+    return found | ({"truth": frame_digest(truth)} if is_read and truth is not None else {})

@@ -23,6 +23,18 @@ def facestats(*args, cwd=ROOT):
     )
 
 
+def test_a_warning_is_written_once(tmp_path):
+    code = """
+import logging
+from facestats.surfaces.cli.commands import _warn_once
+_warn_once()
+for text in ("one", "one", "two"):
+    logging.getLogger("facestats.x").warning(text)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["one", "two"]
+
+
 def test_help_names_the_commands():
     out = facestats("--help")
     assert out.returncode == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import shlex
 import shutil
@@ -213,4 +214,20 @@ def main() -> None:
     This is the entry point of a process of its own: when it has returned, the process ends at once.
     """
     with end_without_teardown(), signals_as_exceptions():
+        _warn_once()
         app()
+
+
+def _warn_once() -> None:
+    """Write each warning once, on stderr: several tables read the same side files."""
+    said: set[str] = set()
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+
+    def is_new(record: logging.LogRecord) -> bool:
+        text, n_said = record.getMessage(), len(said)
+        said.add(text)
+        return len(said) > n_said
+
+    handler.addFilter(is_new)
+    logging.getLogger().addHandler(handler)

@@ -43,6 +43,9 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     bart = _name(fs.models.bart(config.text_labels)) if captions["text"].count() else None
     mesh = fs.models.landmarker(config.faces)
     human = fs.human_labels.read(config.labels_file, config.attributes, pictures=config.raw_dir)
+    truth = fs.human_labels.read_truth(
+        config.audit.file or config.raw_dir, config.attributes, pictures=config.raw_dir
+    )
     prompts, probes = fs.attributes.settings(config), _expected_probes(config, clip)
     tables = {
         "faces": _stage(fs.align_faces, images, landmarker=mesh, **fs.faces.settings(config)),
@@ -51,8 +54,8 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         "text_labels": _stage(fs.label_texts, captions, classifier=bart, **fs.text_labels.settings(config)),
         "master": _stage(fs.merge_master, human=human, captions=captions),
         "clusters": _stage(fs.map_faces, **fs.clusters.settings(config)),
-        "composites": Expected(describe_write(fs.composites.tabulate, fs.composites.settings(config))),
-        "audit": Expected(describe_write(fs.audit.accuracy, fs.audit.settings(config))),
+        "composites": Expected(describe_write(fs.composites.tabulate, fs.composites.settings(config, truth))),
+        "audit": Expected(describe_write(fs.audit.accuracy, fs.audit.settings(config, truth))),
     }
     if config.text_labels.vectors:
         tables["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
