@@ -178,7 +178,8 @@ def save(results: Mapping[str, PictureWithMembers], folder: str | os.PathLike[st
     target.mkdir(parents=True, exist_ok=True)
     files: dict[str, str] = {}
     for name, result in results.items():
-        stem = _as_file_name(f"{name}_{result.method}_n{len(result.members)}")
+        parts = dict.fromkeys([name, result.method])  # some results are named after their method
+        stem = _as_file_name(f"{'_'.join(parts)}_n{len(result.members)}")
         taken = {file.casefold() for file in files.values()}
         numbered = (f"{stem}{f'_{i}' if i > 1 else ''}.png" for i in itertools.count(1))
         files[name] = next(file for file in numbered if file.casefold() not in taken)

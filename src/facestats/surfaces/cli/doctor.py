@@ -31,6 +31,7 @@ EXTRAS = {
     "python-multipart": "service",
     "prometheus_client": "service",
     "jupyter-scatter": "explore",
+    "pillow-heif": "heic",
 }
 # the package of an imported module, where their names differ
 _PACKAGES_OF = {"cv2": "opencv-contrib-python", "open_clip": "open_clip_torch", "PIL": "pillow"}
