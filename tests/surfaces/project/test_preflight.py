@@ -71,3 +71,10 @@ def test_means_without_raters_and_traits_that_nobody_rated_are_said_before_the_f
     config.write_text(config.read_text() + "ratings: {traits: [clam]}\n")
     with pytest.raises(PreflightError, match="no ratings of the trait 'clam'.*Did you mean 'calm'"):
         check_project(fs.load_config(project))
+
+
+def test_a_file_that_several_checks_read_is_one_problem(project):
+    draw(project, "a.png")
+    (project / "data/raw/metadata.csv").write_text("file_name,true_gender\na.png,male,x\n")
+    with pytest.raises(PreflightError, match="^1 problem before the first picture:"):
+        check_project(fs.load_config(project / "facestats.yaml"), first="01", last="01")

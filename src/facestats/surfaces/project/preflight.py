@@ -51,7 +51,8 @@ def check_project(config: Config, *, first: str = "", last: str = "") -> None:
     except FileNotFoundError as error:
         raise NoPicturesError(_no_pictures(config)) from error
     tried = (_try(check) for check in _checks(config, first or "00", last or "99"))
-    found = [error for error in tried if error is not None]
+    # captions, truth and persons may stand in one file, whose fault is one problem
+    found = list({str(error): error for error in tried if error is not None}.values())
     if not found:
         return
     if all(isinstance(error, ModelError) for error in found):
