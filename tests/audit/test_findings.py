@@ -103,7 +103,7 @@ def option_row(n, n_true=None, recall=None, high=None):
             ),
         ),
         (option_row(4, 40, 0.5, 0.6), None),
-        (option_row(1), ("warning", 0.99, "is almost never given: 1 of 200 labels. Check its prompts.")),
+        (option_row(1), ("warning", 0.99, "is almost never given: 1 of 200 labels. Check its wording.")),
         (option_row(20), None),
     ],
 )
@@ -177,7 +177,7 @@ def test_attributes_that_are_associated_more_strongly_than_the_truth():
             "cross-talk",
             "hair_color",
             0.4,
-            "Labels of hair color and age are associated more strongly than the truth (Cramer's V is 0.50 for the labels"
+            "Labels of hair color and age from prompts are associated more strongly than the truth (Cramer's V is 0.50 for the labels"
             " and 0.10 for the truth). The largest difference: 30 faces are labelled black and old; 9 are so in truth.",
         )
     ]

@@ -43,3 +43,22 @@ def test_repeats_and_missing_columns_are_named(ratings):
         fs.ratings.read(pl.concat([ratings, ratings.head(1)]))
     with pytest.raises(fs.tables.TableError, match=r"no column \['rater_id'\]"):
         fs.ratings.read(ratings.drop("rater_id"))
+
+
+def test_ratings_without_a_picture_do_not_count_and_empty_ones_are_none(tmp_path):
+    (tmp_path / "a.png").touch()
+    frame = pl.DataFrame(
+        {"image_id": ["a.png", "a.png", "b.png"], "rater_id": ["r1", "r2", "r1"], "rating": ["1", "NA", "2"]}
+    )
+    assert fs.ratings.read(frame, pictures=tmp_path).rows() == [("a.png", "r1", "attractiveness", 1.0)]
+    with pytest.raises(fs.tables.TableError, match="1 rows have no usable rating"):
+        fs.ratings.read(frame.with_columns(rating=pl.Series(["1", "much", "2"])), pictures=tmp_path)
+
+
+def test_codes_for_no_rating_are_named(caplog):
+    ids = [f"{i}.png" for i in range(50)]
+    frame = pl.DataFrame({"image_id": ids, "rater_id": "r", "rating": [i % 7 + 1 for i in range(50)]})
+    fs.ratings.read(frame)
+    assert caplog.text == ""
+    fs.ratings.read(frame.with_columns(rating=pl.Series([999, -9, *frame["rating"][2:]])))
+    assert "2 ratings of attractiveness lie far from the others, such as 999" in caplog.text

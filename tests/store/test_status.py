@@ -182,3 +182,31 @@ def test_the_notebook_that_mends_a_table_is_the_first_one_that_is_not_fresh(stor
     embeddings(store, n=7)
     run_from = dict(store.status().select("table", "run_from").iter_rows())
     assert (run_from["embeddings"], run_from["attributes"], run_from["clusters"]) == (None, "03", "07")
+
+
+def join_ratings(chunk, *, ratings=None):
+    """A stage with an optional table."""
+    rated = False if ratings is None else chunk["image_id"].is_in(ratings["image_id"].implode())
+    return chunk.select("image_id").with_columns(rated=rated)
+
+
+def test_an_optional_table_that_goes_or_comes_is_a_change(store):
+    rows = pictures(ids(3))
+    rate = partial(store.build, "ratings", rows, attribute_stage, attributes={}, progress=False)
+    join = partial(store.build, "attributes", rows, join_ratings, progress=False)
+    join(ratings=rate())
+    assert states(store)["attributes"] == ("fresh", "")
+    store.drop("ratings")
+    assert states(store)["attributes"] == ("stale", "there is no ratings any more")
+    join()
+    assert states(store)["attributes"] == ("fresh", "")
+    rate()
+    expected = {"ratings": Expected(describe_stage(attribute_stage, {"attributes": {}}))}
+    assert states(store, expected)["attributes"][1] == "ratings is new"
+    assert states(store)["attributes"] == ("fresh", "")  # nothing says that it belongs to the project
+
+
+def test_an_optional_table_that_nothing_would_make_needs_no_mending(store):
+    found = {row["table"]: row["run_from"] for row in store.status({}).iter_rows(named=True)}
+    assert found["faces"] == "01"
+    assert found["ratings"] is None

@@ -77,7 +77,8 @@ def test_labels_numbers_and_umlauts_come_back(made, tmp_path, suffix):
     assert first == pytest.approx(master["age_probs"][0][0], abs=1e-6)
     assert float(table["lm_477_y"][0]) == pytest.approx(master["landmarks"][0][477][1], abs=1e-4)
     assert {"cluster", "x", "yaw", "sharpness", "age_source"} <= set(table.columns)
-    assert not {"landmarks", "box", "age_probs", "fingerprint"} & set(table.columns)
+    assert "image_age_margin" in table.columns
+    assert not {"landmarks", "box", "age_probs", "age_margin", "fingerprint"} & set(table.columns)
 
 
 def test_what_was_not_asked_for_or_cannot_be_a_cell_is_left_out_and_said(made, tmp_path, capsys):

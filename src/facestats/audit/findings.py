@@ -140,7 +140,8 @@ def _check_options(options: pl.DataFrame) -> Iterator[Finding]:
                 )
                 yield Finding(level, "option", str(name), 1 - row["recall"], text)
             elif row["recall"] is None and total >= MIN_LABELS and row["share"] < 0.1 * chance:
-                text = f"{option} is almost never given: {row['n']} of {total} labels. Check its prompts."
+                given = f"{option[0].lower()}{option[1:]} is almost never given: {row['n']} of {total} labels"
+                text = f"By the prompts for pictures, {given}. Check its wording."
                 yield Finding("warning", "option", str(name), 1 - row["share"] / chance, text)
 
 
@@ -184,7 +185,7 @@ def _check_prompts(prompts: pl.DataFrame) -> Iterator[Finding]:
 def _check_crosstalk(crosstalk: pl.DataFrame) -> Iterator[Finding]:
     for row in crosstalk.filter(pl.col("low") > ASSOCIATED).iter_rows(named=True):
         text = (
-            f"Labels of {_name(row['a'])} and {_name(row['b'])} are associated more strongly than the truth (Cramer's V"
+            f"Labels of {_name(row['a'])} and {_name(row['b'])} from prompts are associated more strongly than the truth (Cramer's V"
             f" is {row['labels']:.2f} for the labels and {row['truth']:.2f} for the truth). The largest difference:"
             f" {row['example']}."
         )

@@ -103,7 +103,7 @@ def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.
     ids = frame[names].cast(pl.String)
     if ids.null_count() or ids.is_duplicated().any():
         found = "an empty name" if ids.null_count() else f"{ids.filter(ids.is_duplicated())[0]!r} twice"
-        msg = f"{file}: the column {names!r} must give every text its own name; it holds {found}"
+        msg = f"{file}: the column {names!r} must give every text its own name; it holds {found}. Name another column by --id-column"
         raise CaptionError(msg)
     return texts.select(ids.alias(KEY), "text")
 

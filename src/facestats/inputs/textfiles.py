@@ -232,7 +232,8 @@ def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
 
 
 def _read_lines(file: Path, encoding: str | None) -> pl.DataFrame:
-    return pl.DataFrame({"text": _lines(file, encoding)}, schema={"text": pl.String})
+    texts = [line for line in _lines(file, encoding) if line.strip()]
+    return pl.DataFrame({"text": texts}, schema={"text": pl.String})
 
 
 def _lines(file: Path, encoding: str | None) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,15 +10,16 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
-from facestats.inputs.matching import match_rows
+from facestats.inputs.matching import list_names, match_rows
 from facestats.inputs.metadata import name_rows
 from facestats.inputs.textfiles import CaptionError, read_table
-from facestats.ratings.layout import as_numbers, choose_traits, to_long
+from facestats.ratings.layout import as_numbers, choose_traits, is_missing, to_long
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Collection, Sequence
 
+log = logging.getLogger(__name__)
 TRAIT = "attractiveness"
 # names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
@@ -75,7 +77,7 @@ def read(
     source
         A file (CSV, TSV, JSON Lines or Parquet) or a frame, with `image_id` (or `file_name`), `rater_id` (or `rater`,
         `participant`, `judge`), `rating` (a number) and, if several traits were rated, `trait`. Instead of `rating`,
-        there may be one column of numbers per trait, where an empty cell was not rated; numbers that describe the rater
+        there may be one column of numbers per trait; an empty rating is none; numbers that describe the rater
         or the picture are told from ratings because they never vary within it. Other columns are kept.
     trait
         Name of the trait, used if there is neither a column `trait` nor one column per trait.
@@ -84,7 +86,8 @@ def read(
     taken
         Names that no trait may have, because other columns of the tables have them: ``cfg.attributes``.
     pictures
-        Folder of the pictures that the file names, ``cfg.raw_dir``; by default its names are taken as they are.
+        Folder of the pictures that the file names, ``cfg.raw_dir``; by default its names are taken as they are. Ratings of
+        other pictures are left out.
 
     Returns
     -------
@@ -118,14 +121,17 @@ def read(
         pl.col(KEY).cast(pl.String),
         pl.col("rater_id", "trait").cast(pl.String).str.strip_chars(),
         as_numbers(frame["rating"]),
-    ).filter(pl.col(KEY).fill_null("") != "")
+    ).filter(pl.col(KEY).fill_null("") != "", ~is_missing(frame["rating"]))
     try:
         frame = match_rows(frame, pictures, file=where)
     except CaptionError as error:
         raise TableError(str(error)) from error
+    if names := list_names(pictures):  # a message has named the others
+        frame = frame.filter(pl.col(KEY).is_in(names))
     _refuse_models(frame["rater_id"], where)
     _check_rows(frame, keys, where)
     frame = choose_traits(frame, traits, taken=taken, where=where)
+    _warn_of_outliers(frame, where)
     others = [c for c in frame.columns if c not in {*keys, "rating"}]
     return frame.select(*keys, "rating", *others).sort(keys)
 
@@ -160,6 +166,30 @@ def _refuse_models(raters: pl.Series, where: str) -> None:
                 " Leave these rows out, or rename the rater if it is a person."
             )
             raise TableError(msg)
+
+
+def _warn_of_outliers(frame: pl.DataFrame, where: str) -> None:
+    """Name ratings far from the others: 999 or -9 usually stand for no rating."""
+    low, high = pl.col("rating").quantile(0.05), pl.col("rating").quantile(0.95)
+    reach = 1.5 * (high - low)
+    ends = frame.group_by("trait", maintain_order=True).agg(
+        far=pl.col("rating").filter(~pl.col("rating").is_between(low - reach, high + reach)),
+        low=low,
+        high=high,
+    )
+    for row in ends.filter(pl.col("far").list.len() > 0, pl.col("low") < pl.col("high")).iter_rows(
+        named=True
+    ):
+        log.warning(
+            "%s: %d ratings of %s lie far from the others, such as %g (most lie between %g and %g). If such numbers stand"
+            " for no rating, delete them: as ratings, they spoil every measure.",
+            where,
+            len(row["far"]),
+            row["trait"],
+            row["far"][0],
+            row["low"],
+            row["high"],
+        )
 
 
 def _check_rows(frame: pl.DataFrame, keys: tuple[str, ...], where: str) -> None:

@@ -74,7 +74,7 @@ def _melt(frame: pl.DataFrame, where: str) -> pl.DataFrame:
         elif 2 * as_numbers(frame[name]).count() > frame.height:
             mixed.append(name)
     if mixed:
-        bad = frame.filter(as_numbers(frame[mixed[0]]).is_null() & ~_is_missing(frame[mixed[0]]))
+        bad = frame.filter(as_numbers(frame[mixed[0]]).is_null() & ~is_missing(frame[mixed[0]]))
         msg = (
             f"{where}: column {mixed[0]!r} holds numbers and {bad[mixed[0]][0]!r}, in {bad.height} rows. Correct these"
             " cells, or leave them empty."
@@ -108,7 +108,8 @@ def as_numbers(values: pl.Series) -> pl.Series:
     return values.cast(pl.Float64, strict=False).fill_nan(None)
 
 
-def _is_missing(values: pl.Series) -> pl.Series:
+def is_missing(values: pl.Series) -> pl.Series:
+    """Return which cells are empty, or hold a usual word for nothing, such as NA."""
     return values.cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("").is_in(_MISSING)
 
 
@@ -116,7 +117,7 @@ def _is_numeric(values: pl.Series) -> bool:
     if values.dtype.is_nested():
         return False
     numbers = as_numbers(values)
-    return bool(numbers.count() and (numbers.is_not_null() | _is_missing(values)).all())
+    return bool(numbers.count() and (numbers.is_not_null() | is_missing(values)).all())
 
 
 def name_of(trait: str) -> str:

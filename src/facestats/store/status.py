@@ -65,15 +65,15 @@ def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame
                 ["optional; not made in this project" if table.optional else f"run {table.made_by}"],
             )
         else:
-            why = _reasons(folder, table, index, expected=expected.get(name))
+            why = _reasons(folder, table, index, expected=expected)
             why += [f"{read} is stale" for read in table.reads if read in stale]
             state = "stale" if why else "fresh"
             stale |= {name} if why else set()
         first = min([Path(table.made_by).name[:2], *(mend[read] for read in table.reads if read in mend)])
         if state == "stale" or (state == "missing" and (not table.optional or name in expected)):
             mend[name] = first
-        run_from = None if state == "fresh" else first
-        found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why), run_from))
+        # an optional table that nothing would make now needs no mending
+        found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why), mend.get(name)))
     return pl.DataFrame(found, schema=STATES, orient="row")
 
 
@@ -103,20 +103,27 @@ def table_digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     return {name: frame_digest(rows) for name, rows in found.items() if rows is not None and _is_marked(rows)}
 
 
-def _reasons(folder: Path, table: Table, index: pl.DataFrame, *, expected: Expected | None) -> list[str]:
+def _reasons(
+    folder: Path, table: Table, index: pl.DataFrame, *, expected: Mapping[str, Expected]
+) -> list[str]:
     meta = TableFiles(folder, table.name).metadata()
     if not meta:
         return ["its footer cannot be read; delete it and build it again"]
     stage = translate_stage(meta["stage"], table.name)
-    why = explain_change(_without_tables(stage), _without_tables(expected.stage)) if expected else []
+    own = expected.get(table.name)
+    why = explain_change(_without_tables(stage), _without_tables(own.stage)) if own else []
     for name, value in stage["params"].items():
         now = _stored_rows(folder, name) if name in TABLES else None
         if now is not None and is_frame_digest(value) and frame_digest(now) != value["digest"]:
             why.append(f"{name} changed")
+        elif now is None and name in TABLES and is_frame_digest(value) and value["rows"]:
+            why.append(f"there is no {name} any more")
+        elif now is not None and value is None and name in expected:
+            why.append(f"{name} is new")
     reads = meta.get("reads", {})  # of a table that Store.write wrote
     now_read = table_digests(folder, reads)
     why += [f"{name} changed" for name in now_read if now_read[name] != reads[name]]
-    rows = expected.rows if expected and expected.rows is not None else _input_rows(folder, table, meta)
+    rows = own.rows if own and own.rows is not None else _input_rows(folder, table, meta)
     if rows is not None and table.key in rows.columns and _is_marked(rows):
         why += _row_changes(index, rows, table, meta=meta)
     return why

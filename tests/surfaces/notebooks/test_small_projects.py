@@ -114,7 +114,7 @@ def test_two_pictures(run, portraits):
 def test_one_picture_twelve_times(run, portraits):
     _, store, said = run(portraits[:1] * 12, known=metadata("true_gender", ["female"] * 12))
     assert "1 face is too few for clusters and maps, which need 3 (near-duplicates count once)" in said
-    assert "1 of 12 pictures have a face that can be averaged" in said
+    assert "1 of 12 pictures are averaged; 11 repeat another picture" in said
     assert store.read("composites").is_empty()
 
 

@@ -145,7 +145,7 @@ def test_equal_names_in_a_batch_get_ids_of_their_own(client, face):
         ({"data": {"text": " "}}, 422),
         ({"data": {"text": "x" * (schemas.MAX_TEXT + 1)}}, 422),
         ({"data": {"text": "a man", "score": "true"}}, 422),
-        ({"json": {"image": "http://169.254.169.254/"}}, 422),
+        ({"json": {"image": "http://169.254.169.254/"}}, 415),
         ({"files": {"image": ("big.png", b"\0" * (schemas.MAX_BODY + 1))}}, 413),
         ({"content": b"garbage", "headers": {"Content-Type": "multipart/form-data; boundary=x"}}, 400),
     ],

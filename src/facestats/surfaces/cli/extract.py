@@ -205,7 +205,10 @@ def list_texts(file: Path, *, id_column: str | None = None, text_column: str | N
         if empty or twice.len():
             found = [f"{empty:,} rows without a name"] if empty else []
             found += [f"{twice.n_unique():,} names twice, such as {twice[0]!r}"] if twice.len() else []
-            msg = f"{file}: the column {id_column!r} must give every text its own name; it has {' and '.join(found)}"
+            msg = (
+                f"{file}: the column {id_column!r} must give every text its own name; it has {' and '.join(found)}."
+                " Name another column by --id-column; without it, texts are named by their content."
+            )
             raise CaptionError(msg)
     if frame.is_empty():
         msg = f"--texts {file}: there is no text in this file"

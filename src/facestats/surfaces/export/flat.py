@@ -9,7 +9,7 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.display import list_columns
-from facestats.core.tables import KEY, N_LANDMARKS, TABLES
+from facestats.core.tables import KEY, N_LANDMARKS
 from facestats.inputs.metadata import RIGHTS, merge_rows, read_metadata
 from facestats.surfaces.spreadsheets import MAX_HEADER, distinct_names
 
@@ -55,7 +55,7 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
         If there is no table master; the message is a command that makes it.
     """
     store, notes = fs.Store(config.data_dir), []
-    state = {row["table"]: (row["state"], row["why"]) for row in store.status().iter_rows(named=True)}
+    state = {row[0]: row[1:] for row in store.status().select("table", "state", "why", "run_from").rows()}
     table = _read(config, "master")
     origins = _master_origins(store, table)
     for name in ("clusters", "ratings"):
@@ -65,7 +65,7 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
         table = _add(table, store.read(name), origins, name)
     for name in ("master", "clusters", "ratings"):
         if state[name][0] == "stale":
-            again = config.command("run", "--from", TABLES[name].made_by[10:12])
+            again = config.command("run", "--from", state[name][2])
             notes.append(f"table {name} is stale ({state[name][1]}); to make it again, type: {again}")
     for frame, origin in _metadata(config):
         table = _add(table, frame, origins, origin)
@@ -114,12 +114,12 @@ def flatten(
     dropped = []
     for name, kind in table.schema.items():
         flat: list[pl.Expr] = []
-        if not kind.is_nested() and kind != pl.Binary:
+        if name.endswith("_margin") and f"image_{name.removesuffix('_margin')}" in table.columns:
+            flat = [pl.col(name).alias(f"image_{name}")]  # the merged label may come from another source
+        elif not kind.is_nested() and kind != pl.Binary:
             flat = [pl.col(name).fill_nan(None) if kind.is_float() else pl.col(name)]
         elif name == "landmarks" and landmarks:
             flat = _landmarks()
-        elif name.endswith("_margin") and f"image_{name.removesuffix('_margin')}" in table.columns:
-            flat = [pl.col(name).alias(f"image_{name}")]  # the merged label may come from another source
         elif name.endswith(_PROBS) and isinstance(kind, pl.Array):
             flat = _probabilities(table, name) if probabilities else []
         elif name not in left:

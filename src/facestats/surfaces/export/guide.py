@@ -66,8 +66,24 @@ _RATED = {
     "_low": ("lower end of the prediction interval: {}", True),
     "_high": ("upper end of the prediction interval: {}", True),
     "_ood": ("whether the face is unlike those that the model was trained on: {}", False),
-    "": ("the rating that these raters would give, predicted: {}", True),
+    "": (
+        "the rating that these raters would give, predicted: {}. For faces that they rated, the model knows their"
+        " ratings: it is nearer to them than to other faces (reliability: held_out_r)",
+        True,
+    ),
 }
+# columns of table reliability
+_RELIABILITY = {
+    "trait": "what was rated",
+    "n_faces": "number of faces that were rated",
+    "n_raters": "number of raters",
+    "n_ratings": "number of ratings",
+    "model": "name of the model that is applied; empty if none is",
+    "why_not": "why no model is applied",
+    "held_out_r": "correlation of predicted and mean ratings, of faces that the model had not seen",
+    "skill": "share by which the model's squared error is smaller than that of the mean rating, of unseen faces",
+}
+_ENDS = {"_low": "lower end of the 95 % interval: ", "_high": "upper end of the 95 % interval: "}
 
 
 def column_guide(table: pl.DataFrame, origins: Mapping[str, str], config: Config) -> pl.DataFrame:
@@ -131,6 +147,11 @@ def _parse_label(column: str, config: Config) -> _Label | None:
 
 
 def _describe(column: str, label: _Label | None, origin: str, config: Config) -> tuple[str, str]:
+    if origin == "reliability":
+        end = next((e for e in _ENDS if column.endswith(e)), "")
+        name = column.removesuffix(end)
+        agreement = f"agreement of the raters: {name} (fs.ratings.reliability)"
+        return _ENDS.get(end, "") + _RELIABILITY.get(name, agreement), ""
     if column in _KNOWN:
         return _KNOWN[column]
     if origin == "ratings":

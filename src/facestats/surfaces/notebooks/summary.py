@@ -67,6 +67,7 @@ def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
         *_or_why_not(_pictures, store, states),
         *_not_made(executed),
         *_or_why_not(_labels, store, states),
+        *_or_why_not(_ratings, store, states),
         *_toy_models(executed),
         *(part for one in executed for part in _tagged(one)),
         *_links(executed, store, states),
@@ -150,6 +151,23 @@ def _labels(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
     else:
         note += " In brackets is the 95 % interval."
     yield _say(note)
+
+
+def _ratings(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
+    """Say for each rated trait how well its model predicts it, or why there is none."""
+    if states["reliability"] == "missing":
+        return
+    table = store.read("reliability")
+    rows = [
+        (
+            row["trait"],
+            f"{row['n_ratings']:,} of {count_of(row['n_faces'], 'face')} by {count_of(row['n_raters'], 'rater')}",
+            row["why_not"] or f"predicted; correlation with people, of unseen faces: {row['held_out_r']:.2f}",
+        )
+        for row in table.iter_rows(named=True)
+    ]
+    yield "<h2>What did people rate?</h2>"
+    yield _table(pl.DataFrame(rows, schema=["trait", "ratings", "model"], orient="row"))
 
 
 def _toy_models(executed: Sequence[Executed]) -> Iterator[str]:

@@ -52,7 +52,7 @@ def _launch(pipeline: CharacterPipeline, host: str, port: int, password: str | N
         from facestats.surfaces.page.app import launch
     except ImportError as error:
         msg = f"the page needs a package that is not installed ({error.name}): pip install 'facestats[app]'"
-        raise ConfigError(msg) from error
+        raise ImportError(msg) from error
     say(f"http://{host}:{port}  (Ctrl-C ends it)")
     try:
         launch(pipeline, host=host, port=port, password=password)

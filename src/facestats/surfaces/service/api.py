@@ -168,6 +168,12 @@ def _only(*fields: str) -> Callable[[Request], Coroutine[Any, Any, None]]:
     """Make a check that a form holds no other fields, so that a misspelt field is an error."""
 
     async def check(request: Request) -> None:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind not in {"", "multipart/form-data", "application/x-www-form-urlencoded"}:
+            raise HTTPException(
+                415,
+                f"send a form (multipart/form-data) with the fields {', '.join(fields)}, not {kind[:_NAME_LENGTH]}",
+            )
         unknown = sorted(set(await request.form()) - set(fields))
         if unknown:
             raise HTTPException(

@@ -8,7 +8,6 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
-from facestats.core.config import ConfigError
 from facestats.core.worker_pool import end_workers
 from facestats.surfaces.listening import read_secret, stopped_by
 from facestats.surfaces.service.batching import SECONDS
@@ -52,8 +51,9 @@ def serve(
     Raises
     ------
     ConfigError
-        If other machines could reach the service without a key and `open_to_all` does not allow it, or if a package
-        is missing.
+        If other machines could reach the service without a key and `open_to_all` does not allow it.
+    ImportError
+        If a package is missing.
     """
     key = read_secret(KEY_VARIABLE, host, open_to_all=open_to_all)
     try:
@@ -63,7 +63,7 @@ def serve(
             f"the service needs a package that is not installed ({error.name}): pip install"
             " 'facestats[service]'"
         )
-        raise ConfigError(msg) from error
+        raise ImportError(msg) from error
     app = api.create_app(pipeline, api_key=key, batch_size=batch_size, seconds=seconds)
     with stopped_by(_terminate):  # once uvicorn has stopped, it raises the signal that stopped it again
         code = 128 + signal.SIGINT
