@@ -34,6 +34,8 @@ def project(tmp_path, monkeypatch):
     ids = [f"{i:02d}.jpg" for i in range(N)]
     store, config = fs.Store(tmp_path), tmp_path / "facestats.yaml"
     (tmp_path / "raw").mkdir()
+    for name in ids:
+        (tmp_path / "raw" / name).touch()
     write_tables(store, ids, vectors)
 
     def run(ratings, more=""):
@@ -137,8 +139,11 @@ ENDINGS = {
     "twelve faces": (lambda p: rated(p, 8, n=12), "Only 12 of 12 rated faces have"),
     "one face": (lambda p: rated(p, 8, n=1), "1 faces by 6 raters cannot be split"),
     "other pictures": (
-        lambda p: rated(p, 8).with_columns(image_id=pl.lit("x/") + pl.col("image_id")),
-        "Only 0 of 40 rated faces have all of embedding; 20 are needed",
+        lambda p: rated(p, 8).with_columns(
+            image_id=pl.when(pl.col("image_id") > "04.jpg").then(pl.lit("x_")).otherwise(pl.lit(""))
+            + pl.col("image_id")
+        ),
+        "Only 5 of 5 rated faces have all of embedding; 20 are needed",
     ),
     "one rating for all": (constant, "All rated faces have the same mean rating"),
     "mere noise": (lambda p: rated(p, 0), "The model is no better than the mean rating"),

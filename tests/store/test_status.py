@@ -198,7 +198,7 @@ def test_an_optional_table_that_goes_or_comes_is_a_change(store):
     assert states(store)["attributes"] == ("fresh", "")
     store.drop("ratings")
     assert states(store)["attributes"] == ("stale", "there is no ratings any more")
-    join()
+    join(ratings=None)
     assert states(store)["attributes"] == ("fresh", "")
     rate()
     expected = {"ratings": Expected(describe_stage(attribute_stage, {"attributes": {}}))}
