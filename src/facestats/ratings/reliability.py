@@ -243,7 +243,8 @@ def _measures(matrix: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArr
     """Values of `_MEASURES` for one matrix."""
     components = split_variance(matrix)
     halves = split_half(matrix, n_splits=n_splits, seed=seed)
-    spearman_brown = 2 * halves / (1 + halves)
+    # halves of few faces can be exactly opposite, for which the formula has no value
+    spearman_brown = 2 * halves / np.where(halves > -1, 1 + halves, np.nan)
     return np.array(
         [
             components.icc(),
