@@ -156,3 +156,21 @@ def test_a_file_of_answers_is_read_as_people_write_it(tmp_path, content):
         ("a.jpg", "gender", "male")
     ]
     assert fs.human_labels.read_truth(file, ATTRIBUTES).rows() == [("a.jpg", "male")]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "image_id,attribute,value,labeller\nJürgen.png,age,child,anna\n".encode("cp1252"),
+        b"image_id,attribute,value,labeller\rJ.png,age,child,anna\r",
+        b"sep=;\nImage_ID;Attribute;Value;Labeller\nJ.png;age;child;anna\n",
+    ],
+)
+def test_labels_are_added_to_files_as_people_have_them(tmp_path, content):
+    file, attributes = tmp_path / "labels.csv", fs.testing.example_project().attributes
+    file.write_bytes(content)
+    before = fs.human_labels.read(file, attributes)["image_id"].to_list()
+    fs.human_labels.write(file, "Árpád Zoë.png", attribute="age", value="child", labeller="anna")
+    assert fs.human_labels.read(file, attributes)["image_id"].sort().to_list() == sorted(
+        [*before, "Árpád Zoë.png"]
+    )

@@ -65,7 +65,7 @@ def test_answers_of_people_are_truth(tmp_path):
 def test_labels_of_a_model_are_no_truth(tmp_path):
     file = tmp_path / "export.csv"
     file.write_text("image_id,gender,gender_score\na.jpg,male,0.9\n")
-    with pytest.raises(fs.tables.TableError, match="labels that a model gave .*gender beside gender_score"):
+    with pytest.raises(fs.tables.TableError, match="labels that a model gave .it has 'gender_score'."):
         fs.human_labels.read_truth(file, ATTRIBUTES)
     file.write_text("image_id,gender,gender_score,true_gender\na.jpg,male,0.9,female\n")
     assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == ["female"]
@@ -76,3 +76,23 @@ def test_columns_that_look_like_truth_and_are_not_read_are_named(tmp_path, caplo
     assert "true_gender" not in fs.human_labels.read_truth(tmp_path, ATTRIBUTES).columns
     assert "not read as truth: gender (rename it true_gender)" in caplog.text
     assert "true_sex belong to no attribute" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "known"),
+    [
+        ("image_id,gender,True_Gender", "a.jpg,male,female", "female"),
+        ("image_id,age,age_score,gender,true_gender", "a.jpg,child,0.9,male,female", "female"),
+        ("id,file_name,Gender,error,warning", "a,a.jpg,male,,toy model", None),
+    ],
+)
+def test_only_what_people_know_is_truth(tmp_path, header, row, known):
+    file = tmp_path / "t.csv"
+    file.write_text(f"{header}\n{row}\n")
+    if known is None:
+        with pytest.raises(
+            fs.tables.TableError, match="'error', 'warning'.*labels that a model gave|labels that a model"
+        ):
+            fs.human_labels.read_truth(file, ATTRIBUTES)
+    else:
+        assert fs.human_labels.read_truth(file, ATTRIBUTES)["true_gender"].to_list() == [known]

@@ -289,3 +289,15 @@ def test_bars_separate_cells_and_a_header_that_is_separated_otherwise_is_refused
     (tmp_path / "captions.csv").write_text("file_name,text\na.jpg;x\n")
     with pytest.raises(CaptionError, match="separated by ',', and its rows are not: line 2 is 'a.jpg;x'"):
         found(tmp_path)
+
+
+def test_one_object_is_one_row_and_zero_bytes_are_no_text(tmp_path):
+    pictures(tmp_path, "a.jpg", "b.jpg")
+    (tmp_path / "metadata.json").write_text('{"file_name": "a.jpg", "text": "A woman."}')
+    assert found(tmp_path) == {"a.jpg": "A woman.", "b.jpg": None}
+    (tmp_path / "metadata.json").write_text('{"a.jpg": {"caption": "x"}, "b.jpg": "plain"}')
+    assert found(tmp_path) == {"a.jpg": "x", "b.jpg": "plain"}
+    (tmp_path / "metadata.json").unlink()
+    (tmp_path / "captions.csv").write_bytes("file_name,text\na.jpg,x\n".encode("utf-16-le"))
+    with pytest.raises(CaptionError, match="holds zero bytes, as UTF-16 without its mark"):
+        found(tmp_path)

@@ -325,3 +325,26 @@ def test_every_row_has_a_name_of_its_own(names, size):
     made = [name for frame in frames for name in frame["image_id"]]
     assert len(set(made)) == len(made) == len(names)
     assert all(frame.height <= size for frame in frames)
+
+
+def test_a_text_of_a_tar_belongs_to_the_picture_of_the_same_stem(tmp_path):
+    members = {
+        "Mr. X.png": jpeg(1), "Mr. Y.png": jpeg(2), "Mr. Y.txt": "I am Y", "img.001.jpg": jpeg(3), "img.001.txt": "one",
+        "img.002.jpg": jpeg(4), "img.002.txt": "two", "anna.left.jpg": jpeg(5), "anna.txt": "Anna", "u.jpg": jpeg(6),
+        "u.caption.txt": "U", "Dr. A.jpg": jpeg(7), "Dr. B.txt": "B",
+    }  # fmt: skip
+    rows, said = read(make_tar(tmp_path / "a.TAR", **members))
+    assert texts(rows) == {
+        "Mr. X.png": None, "Mr. Y.png": "I am Y", "img.001.jpg": "one", "img.002.jpg": "two", "anna.left.jpg": "Anna",
+        "u.jpg": "U", "Dr. A.jpg": None,
+    }  # fmt: skip
+    assert "1 a text of no picture" in said
+
+
+def test_the_name_column_of_a_parquet_names_the_rows_and_other_values_are_no_pictures(tmp_path):
+    image = [{"bytes": jpeg(i), "path": "image.jpg"} for i in range(2)]
+    pl.DataFrame({"image": image, "image_id": ["p1", "p2"]}).write_parquet(tmp_path / "a.parquet")
+    assert [*read(tmp_path / "a.parquet")[0]] == ["p1", "p2"]
+    pl.DataFrame({"n": [1], "image_id": ["p1"]}).write_parquet(tmp_path / "b.parquet")
+    (row,) = read(tmp_path / "b.parquet", image="n")[0].values()
+    assert (row["status"], "holds int instead of a picture" in row["error"]) == ("not_image", True)

@@ -145,6 +145,7 @@ def test_equal_names_in_two_folders_are_told_apart_by_their_paths():
         (["raw/f/1.jpg", "raw/m/1.jpg", "z.jpg"], ["f/1.jpg", "z.jpg"]),  # m is another folder than f
         (["f/1.jpg", "raw/f/1.jpg"], ["f/1.jpg"]),  # its own name means the picture already
         (["f/1.jpg", "f/1.png"], ["f/1.jpg"]),
+        (["set2/a.jpg", "b.jpg"], ["a.jpg", "set2/b.jpg"]),  # set2 is there, without an a.jpg
         (["raw/f/1.jpg", "old/f/1.jpg", "z.jpg"], ["f/1.jpg", "z.jpg"]),  # either may be meant
     ],
 )
@@ -159,7 +160,7 @@ def test_names_are_relative_to_their_file_or_to_the_folder_of_pictures():
     pictures = ["images/1.jpg", "lists/2.jpg"]
     names = ["../images/1.jpg", "2.jpg"]
     assert match_names(names, pictures, file="f", place="lists") == dict(zip(names, pictures, strict=True))
-    assert match_names(["1.jpg"], pictures, file="f", place="lists") == {"1.jpg": "images/1.jpg"}
+    assert match_names(["1.jpg"], pictures[:1], file="f", place="lists") == {"1.jpg": "images/1.jpg"}
 
 
 @given(st.lists(st.text("ab/", min_size=1, max_size=6), min_size=1, unique=True), NAMES)
@@ -191,3 +192,23 @@ def test_a_column_of_persons_without_a_person_is_an_error(raw):
     (raw / "metadata.csv").write_text("file_name,person\nagata.jpg,\nben.jpg, \n")
     with pytest.raises(TableError, match="names no person"):
         fs.inputs.read_people(raw, "person")
+
+
+def test_a_file_in_a_folder_of_pictures_names_those(tmp_path):
+    for name in ("train/0.png", "test/0.png", "test/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "train/metadata.csv").write_text("file_name,text\n0.png,a\n1.png,b\n")
+    assert dict(fs.list_captions(tmp_path).select("image_id", "text").drop_nulls().rows()) == {
+        "train/0.png": "a"
+    }
+
+
+def test_columns_of_several_files_are_one_in_any_capitals_and_file_name_names_the_pictures(tmp_path):
+    for folder, header in (("a", "image,file_name,true_age"), ("b", "file_name,True_Age,image")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "1.png").touch()
+        row = "3,1.png,child" if folder == "a" else "1.png,child,3"
+        (tmp_path / folder / "metadata.csv").write_text(f"{header}\n{row}\n")
+    truth = fs.human_labels.read_truth(tmp_path, fs.testing.example_project().attributes)
+    assert truth.rows() == [("a/1.png", "child"), ("b/1.png", "child")]

@@ -111,3 +111,31 @@ def test_a_name_is_safe_for_folders_and_does_not_change_again(text):
     name = name_of(text)
     assert not set(name) & set('/\\:. \n\t"*?<>|')
     assert name_of(name) == name
+
+
+def test_one_picture_rated_twice_alike_does_not_make_a_trait_a_description(caplog):
+    rows = [(f"{i}.png", f"r{i % 3}", 1 + i % 5, 1 + (i * 2) % 7, 20 + i % 3) for i in range(30)]
+    frame = pl.DataFrame(
+        [*rows, ("0.png", "r1", 1, 4, 21)],
+        schema=["image_id", "rater_id", "trust", "kind", "age"],
+        orient="row",
+    )
+    assert fs.ratings.read(frame)["trait"].unique().sort().to_list() == ["kind", "trust"]
+    assert "one value per rater or per picture: age" in caplog.text
+
+
+def test_dates_and_truth_values_are_no_traits():
+    frame = pl.DataFrame(
+        {"image_id": ["a", "b"], "rater_id": ["r", "s"], "kind": [1, 2], "seen": [True, False]}
+    )
+    frame = frame.with_columns(when=pl.date(2024, 1, 1), long=pl.duration(days=1))
+    assert fs.ratings.read(frame)["trait"].unique().to_list() == ["kind"]
+
+
+@pytest.mark.parametrize("columns", [["Rating", "rating"], ["Rater ID", "rating"], ["trait", "score1"]])
+def test_columns_that_mean_the_same_are_refused(columns):
+    frame = pl.DataFrame({"image_id": ["a"], "rater_id": ["r"], **{c: [1] for c in columns}})
+    with pytest.raises(
+        fs.tables.TableError, match="which mean the same|has a column 'trait' and no column 'rating'"
+    ):
+        fs.ratings.read(frame)

@@ -1,5 +1,6 @@
 """`Store.remember` reads a result again only if everything that it depends on is the same."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -207,3 +208,32 @@ def test_what_cannot_be_recorded_or_kept_is_refused(store):
 
 class Thing:
     pass
+
+
+def total(x):
+    return sum(map(str, x), "") if isinstance(x, (dict, list)) else int(x.sum())
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pl.Series("v", [1, 2]), pl.Series("v", [10, 20])),
+        ([Path("x/a.txt")], [Path("y/a.txt")]),
+        ({1: 2}, {"1": 2}),
+    ],
+)
+def test_another_content_is_another_call(tmp_path, one, other):
+    assert call_key(total, [one], {}) != call_key(total, [other], {})
+    assert call_key(total, [one], {}) == call_key(total, [one], {})
+
+
+def test_frames_inside_lists_count_with_their_rows():
+    frame = pl.DataFrame({"a": [1, 2], "fingerprint": [1, 1]})
+    assert call_key(total, [[frame]], {}) != call_key(total, [[frame.with_columns(a=pl.Series([2, 1]))]], {})
+
+
+def test_a_function_with_hidden_values_is_refused(tmp_path):
+    n = 2
+    for func in (lambda x: x + n, partial(total), str.upper):
+        with pytest.raises(TypeError, match="only the results of plain functions can be kept"):
+            fs.Store(tmp_path).remember("a", func, "x")

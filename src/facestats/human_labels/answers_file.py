@@ -7,6 +7,7 @@ import errno
 import io
 import logging
 import os
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from facestats.core.atomic_write import write_atomically
 from facestats.core.tables import KEY
-from facestats.inputs.textfiles import CaptionError, read_csv_rows
+from facestats.inputs.textfiles import CaptionError, decode_text, read_csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -95,6 +97,7 @@ def write(
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with _lock(path):
+            _to_utf8(path)
             _repair_last_line(path)
             head, separator = _header(path)
             text = "" if head else _format_line(COLUMNS, ",")
@@ -140,6 +143,24 @@ def parse_time(text: str) -> datetime | None:
         return None
     time = datetime.fromisoformat(text)
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+
+
+def _to_utf8(path: Path) -> None:
+    """Write a file of another encoding, or with the line ends of old Macs, again in UTF-8, so that lines can be added."""
+    data = path.read_bytes() if path.is_file() else b""
+    if data[:2] in _UTF16:
+        return
+    try:
+        data.decode()
+        if b"\n" in data or b"\r" not in data:
+            return
+    except UnicodeDecodeError:
+        log.warning("%s is written again in UTF-8, because labels are added in UTF-8", path)
+    try:
+        text = decode_text(path)
+    except CaptionError as error:
+        raise LabelError(str(error)) from error
+    write_atomically(path, text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 def _repair_last_line(path: Path) -> None:
@@ -188,13 +209,16 @@ def _header(path: Path) -> tuple[list[str], str]:
     if not path.is_file() or path.stat().st_size == 0:
         return [], ","
     with path.open("rb") as file:
-        first = file.readline()
+        first, second = file.readline(), file.readline()
     if first[:2] in _UTF16:
         msg = f"{path} is UTF-16, and labels can be added to UTF-8 only. Save it as UTF-8."
         raise LabelError(msg)
     head = first.decode("utf-8-sig", "replace").rstrip("\r\n")
     separator = _separator(head)
-    names = [name.strip() for name in next(csv.reader([head], delimiter=separator), [])]
+    if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
+        separator, head = named[1], second.decode("utf-8", "replace").rstrip("\r\n")
+    written = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
+    names = [KEY if name == "file_name" else name for name in written]
     if missing := [name for name in (*REQUIRED, "labeller") if name not in names]:
         msg = f"{path} has the columns {names}; labels cannot be added without {missing}. Add them, or give another file."
         raise LabelError(msg)

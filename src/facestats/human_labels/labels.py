@@ -117,7 +117,10 @@ def answered(file: str | os.PathLike[str], attribute: str, *, labeller: str) -> 
     path, latest = Path(file), {}
     if path.is_file():
         for _, row in read_lines(path):
-            if row["attribute"] == attribute and row.get("labeller", "") == labeller:
+            if (
+                row["attribute"].strip().casefold() == attribute.casefold()
+                and row.get("labeller", "") == labeller
+            ):
                 latest[row[KEY]] = row["value"]
     return {image_id for image_id, value in latest.items() if value}
 

@@ -19,7 +19,7 @@ from facestats.inputs.textfiles import CaptionError, read_table
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from facestats.core.attribute_settings import AttributeSettings
 
@@ -111,15 +111,19 @@ def _read_truth_file(path: Path, attributes: Mapping[str, AttributeSettings]) ->
     """Read a file of truth; a file with one answer per row gets one column per attribute."""
     frame = read_table(path)
     if not {"attribute", "value"} <= {c.casefold() for c in frame.columns}:
-        # in a table of labels made by a model, as `facestats export` writes it, only the columns true_... are truth
-        made = [a for a in attributes if {f"{a}_score", f"{a}_source"} & set(frame.columns)]
-        if made and not any(c.casefold().startswith(TRUE_PREFIX) for c in frame.columns):
+        frame = name_rows(frame, path)
+        # in a table of labels that a model gave, only the columns true_... are truth
+        made = _marks_of_a_model(frame.columns, attributes)
+        if not made:
+            return frame
+        known = [c for c in frame.columns if c.strip().casefold().startswith(TRUE_PREFIX)]
+        if not known:
             msg = (
-                f"{path} holds labels that a model gave (such as {made[0]} beside {made[0]}_score), and no column"
+                f"{path} holds labels that a model gave (it has {list_columns(made[:2])}), and no column"
                 f" {TRUE_PREFIX}... Labels cannot be tested against themselves: give what people know."
             )
             raise TableError(msg)
-        return name_rows(frame.drop(made, strict=False), path)
+        return frame.select(KEY, *known)
     if path.suffix.lower() not in (".csv", ".tsv"):
         msg = (
             f"{path} has one row per answer, which is supported for CSV only. Save it as CSV, or with one column per"
@@ -133,6 +137,14 @@ def _read_truth_file(path: Path, attributes: Mapping[str, AttributeSettings]) ->
     if labels.is_empty():
         return pl.DataFrame(schema={KEY: pl.String, **dict.fromkeys(attributes, pl.String)})
     return labels.pivot("attribute", index=KEY, values="value", maintain_order=True)
+
+
+def _marks_of_a_model(columns: list[str], attributes: Iterable[str]) -> list[str]:
+    """Columns that `facestats export` or `facestats extract` writes beside labels, and that people have no use for."""
+    if {"error", "warning"} <= {*columns}:
+        return ["error", "warning"]
+    ends = ("_score", "_source", "_margin", "_conflict", "_probs")
+    return [c for c in columns if c in {f"{a}{end}" for a in attributes for end in ends}]
 
 
 def _say_what_is_not_read(
@@ -155,11 +167,13 @@ def _say_what_is_not_read(
 
 def _find_column(columns: list[str], name: str, title: str, *, allow_bare: bool) -> str | None:
     """Return the column of an attribute: the exact name first, then any case, spaces or the title."""
-    exact = [f"{TRUE_PREFIX}{name}", *([name] if allow_bare else [])]
-    if known := next((c for c in exact if c in columns), None):
-        return known
-    loose = {n.casefold() for n in (*exact, f"{TRUE_PREFIX}{title}", *([title] if allow_bare else []))}
-    return next((c for c in columns if c.strip().replace(" ", "_").casefold() in loose), None)
+    for prefix in (TRUE_PREFIX, "") if allow_bare else (TRUE_PREFIX,):
+        if f"{prefix}{name}" in columns:
+            return f"{prefix}{name}"
+        loose = {f"{prefix}{n}".replace(" ", "_").casefold() for n in (name, title)}
+        if found := [c for c in columns if c.strip().replace(" ", "_").casefold() in loose]:
+            return found[0]
+    return None
 
 
 def _to_enum(values: pl.Series, options: list[str], where: str) -> pl.Expr:

@@ -96,7 +96,11 @@ def list_captions(
 def _texts_of_file(file: Path, *, text: str | None, encoding: str | None) -> pl.DataFrame:
     frame = read_table(file, encoding=encoding)
     column = pick_column(frame.columns, text, usual=TEXT_COLUMNS, where=file)
-    texts = frame.select(text=pl.col(column).cast(pl.String))
+    try:
+        texts = frame.select(text=pl.col(column).cast(pl.String))
+    except pl.exceptions.PolarsError as error:
+        msg = f"{file}: the column {column!r} holds {frame.schema[column]} that is no text"
+        raise CaptionError(msg) from error
     names = next((name for name in _IDS if name in frame.columns and name != column), None)
     if names is None:
         return texts.select(content_ids(texts["text"]).alias(KEY), "text")

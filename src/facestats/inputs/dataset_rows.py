@@ -84,18 +84,25 @@ def make_row(values: Mapping[str, Any], columns: Columns, read: Callable[[str], 
     name = values[columns.name] if columns.name else None
     value: Any = values[columns.image] if columns.image else None
     path: str | None = None
+    is_named = name is not None and name != ""
     if isinstance(value, dict):
         value, path = value.get("bytes"), value.get("path")
+        if value is not None and is_named:
+            path = None  # the name column says more than the file that the bytes came from
     elif isinstance(value, str):
         value, path = None, value
     row = Row(path or None)
     if value is None and path:
         row = read(path)
+    elif value is not None and not isinstance(value, bytes):
+        kind = type(value).__name__
+        text_of = f"the column {columns.image!r} holds {kind} instead of a picture; name another column"
+        row = Row(None, problem=PictureError(status="not_image", text=text_of))
     elif value is not None:
         row = row._replace(image=value)
         if len(value) > MAX_BYTES:
             row = Row(row.name, problem=too_large(len(value)))
-    return row._replace(name=row.name or (str(name) if name not in {None, ""} else None), text=text)
+    return row._replace(name=row.name or (str(name) if is_named else None), text=text)
 
 
 def read_file(name: str, path: str | Path) -> Row:

@@ -14,6 +14,7 @@ import polars as pl
 from facestats.core.tables import KEY
 from facestats.inputs.dataset_rows import Row, read_file
 from facestats.inputs.listing import SCHEMA, SUFFIXES, list_images
+from facestats.inputs.matching import index_keys, letters
 from facestats.inputs.splits import ALL, choose_split, split_files, take_split
 from facestats.inputs.stored_datasets import PARQUET, TAR, has_pictures, read_files
 from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, read_table
@@ -67,7 +68,9 @@ def find_files(root: Path) -> LocalFiles:
     pictures, files = _list(root)
     tars = [file for file in files if file.suffix.lower() == TAR]
     tables = [
-        file for file in files if file.suffix.lower() in _TABLES or (file == root and file.suffix in READERS)
+        file
+        for file in files
+        if file.suffix.lower() in _TABLES or (file == root and file.suffix.lower() in READERS)
     ]
     stored = tars + [file for file in tables if file.suffix.lower() == PARQUET and has_pictures(file)]
     if pictures.is_empty() and not stored:
@@ -177,8 +180,9 @@ def _captions_in(table: Path, files: LocalFiles, text: str | None) -> dict[str, 
     known |= {
         PurePosixPath(name).relative_to(folder).as_posix(): name for name in names if _lies_in(name, folder)
     }
+    alike = index_keys((letters(written), name) for written, name in known.items())
     found = {
-        column: [known.get(str(value).removeprefix("./")) for value in frame[column]]
+        column: [known.get(str(value)) or alike.get(letters(str(value))) for value in frame[column]]
         for column in frame.columns
     }
     column = max(found, key=lambda c: sum(name is not None for name in found[c]), default=None)
@@ -188,7 +192,11 @@ def _captions_in(table: Path, files: LocalFiles, text: str | None) -> dict[str, 
     if words is None or words == column:
         return {}
     log.info("%s: column %r names pictures, column %r holds captions", table, column, words)
-    said = zip(found[column], frame[words].cast(pl.String), strict=True)
+    said = [*zip(found[column], frame[words].cast(pl.String), strict=True)]
+    counts = Counter(name for name, value in said if name is not None and (value or "").strip())
+    if twice := [name for name, n in counts.items() if n > 1]:
+        msg = f"{table}: {len(twice)} pictures have two captions, such as {twice[0]!r}. Keep one row of each."
+        raise CaptionError(msg)
     return {name: value for name, value in said if name is not None and (value or "").strip()}
 
 

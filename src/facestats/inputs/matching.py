@@ -63,9 +63,12 @@ def _same_end(reduce: _Reduce, pictures: Sequence[str]) -> _Find:
     """Find a picture whose path ends with the name, or the longest path with which the name ends."""
     whole = index_keys((reduce(picture), picture) for picture in pictures)
     ends = index_keys((end, picture) for picture in pictures for end in _ends(reduce(picture)))
+    folders = {posixpath.dirname(key) for key in whole} - {""}
 
     def find(name: str) -> str | None:
         key = reduce(name)
+        if posixpath.dirname(key) in folders:  # the folder is there, and the picture is not in it
+            return None
         longest = next((end for end in _ends(key) if end in whole), None)
         return ends.get(key) if longest is None else whole[longest]
 
@@ -124,6 +127,8 @@ def match_names(
     wanted, known = list(dict.fromkeys(names)), set(pictures)
     below = {name: name if place is None else join_path(place, name) for name in wanted}
     found = {name: path for name, path in below.items() if path in known}
+    # names in a folder of pictures mean those; a file in another folder, or above all, may name pictures anywhere
+    is_elsewhere = place in {None, "."} or not any(picture.startswith(f"{place}/") for picture in pictures)
     used: Counter[str] = Counter()
     examples: dict[str, str] = {}
     for rule, prepare, is_loose in _RULES:
@@ -131,8 +136,8 @@ def match_names(
         if not lost:
             break
         find = prepare(pictures)
-        # a file may lie in another folder than its pictures; its names may then lack the folder
-        meant = {name: find(below[name]) or (find(name) if "folder" in rule else None) for name in lost}
+        anywhere = is_elsewhere and "folder" in rule
+        meant = {name: find(below[name]) or (find(name) if anywhere else None) for name in lost}
         if is_loose:
             taken = Counter([*found.values(), *meant.values()])
             meant = {name: picture for name, picture in meant.items() if taken[picture] == 1}

@@ -101,11 +101,15 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
 def read_metadata(folder: Path) -> pl.DataFrame:
     """Concatenate all metadata files below a folder; `image_id` is that of the picture, all columns are String."""
     frames = []
+    written: dict[str, str] = {}  # a column has the spelling of the first file that has it
     files = metadata_files(folder)
     pictures = list_names(folder) if files else []
     for file in files:
         frame = name_rows(READERS[file.suffix.lower()](file, None), file)
         ids = name_pictures(folder, file, frame[KEY], pictures=pictures)
+        spelt = {c: written.setdefault(c.strip().casefold(), c) for c in frame.columns if c != KEY}
+        if len({*spelt.values()}) == len(spelt):
+            frame = frame.rename(spelt)
         frames.append(frame.with_columns(ids).cast(pl.String))
     return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema={KEY: pl.String})
 
@@ -147,7 +151,8 @@ def name_rows(frame: pl.DataFrame, file: object) -> pl.DataFrame:
     """Rename the column `file_name` to `image_id`; raise TableError if the frame has neither."""
     if KEY in frame.columns:
         return frame
-    written = next((c for c in frame.columns if c.strip().replace(" ", "_").casefold() in _NAMES), None)
+    reduced = {c.strip().replace(" ", "_").casefold(): c for c in reversed(frame.columns)}
+    written = next((reduced[name] for name in _NAMES if name in reduced), None)
     if written is not None:
         return frame.rename({written: KEY})
     msg = f"{file} has neither the column {KEY} nor file_name; it has {frame.columns}"

@@ -70,7 +70,7 @@ def read_files(
     left_out: Counter[str],
 ) -> Iterator[Row]:
     """Read tars and tables one after another; the columns of every table are chosen before the first row is read."""
-    chosen = [(file, None if file.suffix == TAR else _choose(file, image, text)) for file in files]
+    chosen = [(file, None if file.suffix.lower() == TAR else _choose(file, image, text)) for file in files]
 
     def rows() -> Iterator[Row]:
         for file, columns in chosen:

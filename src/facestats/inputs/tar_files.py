@@ -1,7 +1,8 @@
 """Read pictures and captions from tars that are named as WebDataset names them; nothing is unpacked to the disk.
 
 The members of one sample share a key: their path up to the first dot of the file name. So ``00/anna.jpg``,
-``00/anna.txt`` and ``00/anna.json`` are one sample, whatever their order in the tar.
+``00/anna.txt`` and ``00/anna.json`` are one sample, whatever their order in the tar. Where names hold more dots, a text
+belongs to the picture of the same stem.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ def read_tar(file: Path, *, prefix: str = "", left_out: Counter[str]) -> Iterato
         with file.open("rb") as opened:
             problem = _index(opened, samples, left_out)
             for key, members in samples.items():
-                yield from _read_sample(opened, prefix + key, members, prefix=prefix, left_out=left_out)
+                yield from _read_sample(opened, key, members, prefix=prefix, left_out=left_out)
     except OSError as error:
         problem = PictureError(status="unreadable", text=f"the tar cannot be read: {error.strerror}")
     if problem is not None:
@@ -100,23 +101,43 @@ def _index(
 def _read_sample(
     opened: BinaryIO, key: str, members: list[_Member], *, prefix: str, left_out: Counter[str]
 ) -> Iterator[Row]:
-    """Yield a row for each picture of a sample, each with the text of the sample."""
-    by_suffix = {member.suffix: member for member in reversed(members)}
-    found = (_read_text(opened, by_suffix[suffix]) for suffix in _TEXTS if suffix in by_suffix)
-    text = next((said for said in found if said is not None), None)
+    """Yield a row for each picture of a sample: with the text of the same stem, or else with that of the key.
+
+    Names may hold dots: ``Mr. X.png`` and ``Mr. Y.txt`` have one key, and are no picture with its text.
+    """
+    by_stem: dict[str, list[_Member]] = {}
+    for member in members:
+        by_stem.setdefault(_stem(member), []).append(member)
+    texts = {stem: _first_text(opened, alike) for stem, alike in by_stem.items()}
     pictures = [member for member in members if member.suffix in SUFFIXES]
+    if {_stem(member) for member in pictures} == {key} and not texts[key]:
+        texts[key] = next((text for text in texts.values() if text), None)
     for member in members:
         if member not in pictures and member.suffix not in _TEXTS:
             left_out[member.suffix or "no suffix"] += 1
+    if pictures and not texts.get(key):
+        lost = [stem for stem, text in texts.items() if text and stem not in map(_stem, pictures)]
+        left_out.update({"a text of no picture": len(lost)} if lost else {})
     for member in pictures:
-        name = prefix + member.name
+        name, text = prefix + member.name, texts[_stem(member)] or texts.get(key)
         if member.size > MAX_BYTES:
             yield Row(name, text, problem=too_large(member.size))
             continue
         opened.seek(member.start)
         yield Row(name, text, opened.read(member.size))
-    if not pictures and text is not None:
-        yield Row(key, text)
+    if not pictures:
+        yield from (Row(prefix + stem, text) for stem, text in texts.items() if text)
+
+
+def _stem(member: _Member) -> str:
+    return member.name[: len(member.name) - len(member.suffix)]
+
+
+def _first_text(opened: BinaryIO, members: list[_Member]) -> str | None:
+    """Read the first of the usual kinds of captions that holds a text."""
+    by_suffix = {member.suffix: member for member in reversed(members)}
+    found = (_read_text(opened, by_suffix[suffix]) for suffix in _TEXTS if suffix in by_suffix)
+    return next((text for text in found if text is not None), None)
 
 
 def _read_text(opened: BinaryIO, member: _Member) -> str | None:

@@ -60,6 +60,9 @@ def decode_text(file: Path, encoding: str | None = None) -> str:
         msg = f"{file} cannot be read: {error.strerror}"
         raise CaptionError(msg) from error
     chosen = encoding or next((name for mark, name in _BOMS if data.startswith(mark)), "utf-8")
+    if chosen == "utf-8" and b"\0" in data:
+        msg = f"{file} holds zero bytes, as UTF-16 without its mark does, and as no text does. Save it as UTF-8."
+        raise CaptionError(msg)
     try:
         return data.decode(chosen)
     except UnicodeDecodeError as error:
@@ -205,9 +208,13 @@ def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
     except (ValueError, RecursionError) as error:
         msg = f"{file}: not JSON ({error})"
         raise CaptionError(msg) from error
+    if isinstance(found, dict) and {"file_name", "image_id"} & found.keys():
+        found = [found]  # one row
     if isinstance(found, dict):
+        keys = [key for value in found.values() if isinstance(value, dict) for key in value]
+        words = next((key for key in keys if key.casefold() in TEXT_COLUMNS), "text")
         found = [
-            {"file_name": name, **(value if isinstance(value, dict) else {"text": value})}
+            {"file_name": name, **(value if isinstance(value, dict) else {words: value})}
             for name, value in found.items()
         ]
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):

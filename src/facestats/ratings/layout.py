@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import unicodedata
 from difflib import get_close_matches
@@ -19,6 +20,8 @@ SHAPE_TO_USE = (
     "Give one row per picture and rater, with the columns image_id, rater_id and rating (and trait, if several were"
     " rated), or with image_id, rater_id and one column per trait."
 )
+log = logging.getLogger(__name__)
+MIN_REPEATED = 2  # raters or pictures with several equal values, from which on a column describes them
 MAX_NAME = 100  # characters of a trait: it names columns and a folder
 _RATERS = ("rater_id", "rater", "participant_id", "participant", "judge_id", "judge")
 _MISSING = ("", "na", "n/a", "nan", "null", "none", ".", "-")
@@ -30,8 +33,14 @@ def to_long(frame: pl.DataFrame, *, where: str, trait: str) -> pl.DataFrame:
     if KEY not in frame.columns:
         msg = f"{where} has no column ['{KEY}']; it has {frame.columns}. {SHAPE_TO_USE}"
         raise TableError(msg)
-    names = {re.sub(r"[ -]+", "_", c.strip().casefold()): c for c in reversed(frame.columns)}
+    reduced = {c: re.sub(r"[ -]+", "_", c.strip().casefold()) for c in frame.columns}
+    names = {short: c for c, short in reversed(reduced.items())}
     rater = next((names[r] for r in _RATERS if r in names), None)
+    for wanted in ("rating", "trait", *_RATERS):
+        alike = [c for c, short in reduced.items() if short == wanted]
+        if len(alike) > 1:
+            msg = f"{where} has the columns {alike}, which mean the same. Keep one of them."
+            raise TableError(msg)
     frame = frame.rename({names[c]: c for c in ("rating", "trait") if c in names})
     if rater is None:
         msg = f"{where} {_without_raters(frame)} {SHAPE_TO_USE}"
@@ -64,7 +73,10 @@ def _melt(frame: pl.DataFrame, where: str) -> pl.DataFrame:
 
     A number that never varies within a rater, or never within a picture, describes the rater or the picture.
     """
-    fixed = {KEY, "rater_id", "trait"}
+    if "trait" in frame.columns:
+        msg = f"{where} has a column 'trait' and no column 'rating'; it has {frame.columns}. {SHAPE_TO_USE}"
+        raise TableError(msg)
+    fixed = {KEY, "rater_id"}
     found, mixed = [], []
     for name in frame.columns:
         if name in fixed:
@@ -81,7 +93,13 @@ def _melt(frame: pl.DataFrame, where: str) -> pl.DataFrame:
         )
         raise TableError(msg)
     traits = [c for c in found if not (_describes(frame, c, by="rater_id") or _describes(frame, c, by=KEY))]
-    traits = traits or found
+    if left := [c for c in found if c not in traits]:
+        log.warning(
+            "%s: no traits, because they have one value per rater or per picture: %s. To rate such a column, give one row"
+            " per rating, with the columns trait and rating.",
+            where,
+            ", ".join(left),
+        )
     if not traits:
         msg = f"{where} has neither a column 'rating' nor columns of numbers; it has {frame.columns}. {SHAPE_TO_USE}"
         raise TableError(msg)
@@ -89,20 +107,24 @@ def _melt(frame: pl.DataFrame, where: str) -> pl.DataFrame:
     if twice := values.filter(values.select(KEY, "rater_id").is_duplicated()).rows(named=True):
         msg = f"{where}: {twice[0]['rater_id']!r} rates {twice[0][KEY]!r} in two rows. Keep one of them."
         raise TableError(msg)
-    others = [c for c in frame.columns if c not in {*traits, "trait"}]
+    others = [c for c in frame.columns if c not in traits]
     long = values.unpivot(traits, index=others, variable_name="trait", value_name="rating")
     return long.drop_nulls("rating")
 
 
 def _describes(frame: pl.DataFrame, column: str, *, by: str) -> bool:
-    """Whether a column has one value for each value of `by`, of which some have several rows."""
+    """Whether a column has one value for each value of `by`; it shows only if many rows repeat one."""
     values = frame.select(by, value=as_numbers(frame[column])).drop_nulls()
     counts = values.group_by(by).agg(pl.col("value").n_unique(), n=pl.len())
-    return bool((counts["value"] == 1).all() and (counts["n"] > 1).any())
+    several = counts.filter(pl.col("n") > 1)
+    shows = several.height >= MIN_REPEATED and 2 * several["n"].sum() >= values.height
+    return bool((counts["value"] == 1).all() and shows)
 
 
 def as_numbers(values: pl.Series) -> pl.Series:
     """Turn a column into Float64; a comma may stand for the decimal point; null where there is no number."""
+    if not (values.dtype.is_numeric() or values.dtype == pl.String):  # dates and truth values are no numbers
+        return pl.Series(values.name, [None] * len(values), dtype=pl.Float64)
     if values.dtype == pl.String:
         values = values.str.strip_chars().str.replace(",", ".", literal=True)
     return values.cast(pl.Float64, strict=False).fill_nan(None)

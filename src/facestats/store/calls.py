@@ -6,6 +6,7 @@ import hashlib
 import inspect
 import json
 from io import BytesIO
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
@@ -25,15 +26,30 @@ def call_key(func: Callable[..., Any], args: Sequence[Any], params: Mapping[str,
     Arguments count as they do for a stage, and a default counts like a given value. A frame counts with its rows,
     their order and its types, because the result of a random choice depends on all of them.
     """
+    if not (inspect.isfunction(func) or inspect.isclass(func)) or getattr(func, "__closure__", None):
+        msg = f"only the results of plain functions can be kept, and {func!r} is none. Give its values as parameters."
+        raise TypeError(msg)
     bound = inspect.signature(func).bind(*args, **params)
     bound.apply_defaults()
     given: dict[str, Any] = {}
     for name, parameter in inspect.signature(func).parameters.items():
         value = bound.arguments[name]
         given |= value if parameter.kind is parameter.VAR_KEYWORD else {name: value}
-    frames = {n: _digest(v) for n, v in given.items() if isinstance(v, (pl.DataFrame, pl.LazyFrame))}
-    stage = describe_stage(func, {**given, **frames})
+    stage = describe_stage(func, {name: _with_digests(value) for name, value in given.items()})
     return hashlib.blake2b(json.dumps(stage).encode(), digest_size=16).hexdigest()
+
+
+def _with_digests(value: Any) -> Any:
+    """Replace frames and series by their hashes, also inside lists and dictionaries, whose keys count with their types."""
+    if isinstance(value, pl.Series):
+        return [value.name, _digest(value.to_frame("values"))]
+    if isinstance(value, (pl.DataFrame, pl.LazyFrame)):
+        return _digest(value)
+    if isinstance(value, (list, tuple)):
+        return [str(v) if isinstance(v, PurePath) else _with_digests(v) for v in value]
+    if isinstance(value, dict):
+        return [[type(k).__name__, str(k), _with_digests(v)] for k, v in value.items()]
+    return value
 
 
 def _digest(frame: pl.DataFrame | pl.LazyFrame) -> str:

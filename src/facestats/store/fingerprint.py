@@ -119,7 +119,8 @@ def describe_value(value: Any, *, unread: Collection[str] = ()) -> Any:
     if hasattr(value, "model_dump"):
         fields = {name: getattr(value, name) for name in type(value).model_fields if name not in unread}
         return describe_value(fields, unread=unread)
-    if isinstance(getattr(value, "name", None), str):
+    # the name of a path or a series does not say what it holds
+    if isinstance(getattr(value, "name", None), str) and not isinstance(value, (Path, pl.Series)):
         return value.name
     if isinstance(value, Mapping):
         return {str(k): describe_value(v, unread=unread) for k, v in value.items()}

@@ -14,6 +14,7 @@ from facestats import human_labels
 from facestats.core.tables import KEY, check_columns
 from facestats.human_labels.answers_file import LabelError
 from facestats.human_labels.labels import answered
+from facestats.inputs.matching import letters
 from facestats.pictures.decode import PictureError, open_picture
 
 if TYPE_CHECKING:
@@ -85,10 +86,10 @@ def label_by_hand(
             " got nothing"
         )
         raise ValueError(msg)
-    done = answered(file, attribute, labeller=labeller)
+    done = {letters(name) for name in answered(file, attribute, labeller=labeller)}
     columns = [KEY, "crop", *(["reason"] if "reason" in faces.columns else [])]
     rows = faces.select(columns).drop_nulls("crop").unique(KEY, maintain_order=True).to_dicts()
-    todo = [row for row in rows if row[KEY] not in done]
+    todo = [row for row in rows if letters(row[KEY]) not in done]
     return Labelling(
         todo, Path(crops_dir), attribute, options=tuple(options), labeller=labeller, file=Path(file)
     )
