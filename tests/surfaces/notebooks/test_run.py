@@ -214,7 +214,7 @@ SMALL = {
         [
             "6 faces are too few for UMAP (it needs 10)",
             "numbers above 3 are left out, since there are 6 faces",
-            "No difference is shown: it needs two groups of gender with 3 faces or more, found: gender male.",
+            "No difference is shown: it needs two groups of gender with 3 faces or more, found: male.",
             "groups of cluster have fewer than 3 faces and are left out",
         ],
         {"mean", "warp", "eigenfaces"},
