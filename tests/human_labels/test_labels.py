@@ -174,3 +174,13 @@ def test_labels_are_added_to_files_as_people_have_them(tmp_path, content):
     assert fs.human_labels.read(file, attributes)["image_id"].sort().to_list() == sorted(
         [*before, "Árpád Zoë.png"]
     )
+
+
+def test_a_last_line_that_ends_within_a_letter_does_not_make_the_file_another_encoding(tmp_path):
+    file, attributes = tmp_path / "labels.csv", fs.testing.example_project().attributes
+    for name in ("Zoë.png", "ë"):
+        fs.human_labels.write(file, name, attribute="age", value="child", labeller="anna")
+    data = file.read_bytes()
+    file.write_bytes(data[: data.rindex("ë".encode()) + 1])
+    fs.human_labels.write(file, "a.png", attribute="age", value="child", labeller="anna")
+    assert fs.human_labels.read(file, attributes)["image_id"].to_list() == ["Zoë.png", "a.png"]

@@ -150,8 +150,9 @@ def _to_utf8(path: Path) -> None:
     data = path.read_bytes() if path.is_file() else b""
     if data[:2] in _UTF16:
         return
+    whole, end, _ = data.rpartition(b"\n")  # the last line may be half written, and end within a letter
     try:
-        data.decode()
+        (whole if end else data).decode()
         if b"\n" in data or b"\r" not in data:
             return
     except UnicodeDecodeError:
