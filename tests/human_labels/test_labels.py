@@ -164,6 +164,8 @@ def test_a_file_of_answers_is_read_as_people_write_it(tmp_path, content):
         "image_id,attribute,value,labeller\nJürgen.png,age,child,anna\n".encode("cp1252"),
         b"image_id,attribute,value,labeller\rJ.png,age,child,anna\r",
         b"sep=;\nImage_ID;Attribute;Value;Labeller\nJ.png;age;child;anna\n",
+        b"sep=;\nImage_ID;Attribute;Value;Labeller\nJ.png;age;child;anna",
+        b"File_Name|Attribute|Value|Labeller\r\nJ.png|age|child|anna",
     ],
 )
 def test_labels_are_added_to_files_as_people_have_them(tmp_path, content):

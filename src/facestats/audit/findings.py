@@ -130,18 +130,17 @@ def _check_options(options: pl.DataFrame) -> Iterator[Finding]:
     for (name,), part in options.group_by("attribute", maintain_order=True):
         chance, total = 1 / part.height, part["n"].sum()
         for row in part.iter_rows(named=True):
-            option = f"The option {row['option']} of {_name(str(name))}"
+            option = f"By the prompts for pictures, the option {row['option']} of {_name(str(name))}"
             if row["recall"] is not None and row["recall_high"] < 0.5:
                 level = "alarm" if row["recall_high"] < chance else "warning"
                 text = (
-                    f"By the prompts for pictures, {option[0].lower()}{option[1:]} is found for {row['recall']:.0%} of the"
+                    f"{option} is found for {row['recall']:.0%} of the"
                     f" {count_of(row['n_true'], 'face that has it', 'faces that have it')}"
                     f" ({_interval(row, 'recall_')}). Random guessing would find {chance:.0%}."
                 )
                 yield Finding(level, "option", str(name), 1 - row["recall"], text)
             elif row["recall"] is None and total >= MIN_LABELS and row["share"] < 0.1 * chance:
-                given = f"{option[0].lower()}{option[1:]} is almost never given: {row['n']} of {total} labels"
-                text = f"By the prompts for pictures, {given}. Check its wording."
+                text = f"{option} is almost never given: {row['n']} of {total} labels. Check its wording."
                 yield Finding("warning", "option", str(name), 1 - row["share"] / chance, text)
 
 

@@ -86,7 +86,8 @@ def settings(cfg: Config, truth: pl.DataFrame | None = None) -> dict[str, Any]:
 
     Returns
     -------
-    `by`, `min_faces`, `seed` and, if truth defines groups, a hash of the truth: they decide the faces of a composite and are recorded with the table.
+    `by`, `min_faces`, `seed` and, if truth defines groups, a hash of the truth: they decide the faces of a composite
+    and are recorded with the table.
 
     Examples
     --------

@@ -7,7 +7,6 @@ import errno
 import io
 import logging
 import os
-import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +16,7 @@ from filelock import FileLock
 
 from facestats.core.atomic_write import write_atomically
 from facestats.core.tables import KEY
-from facestats.inputs.textfiles import CaptionError, decode_text, read_csv_rows
+from facestats.inputs.textfiles import CaptionError, decode_text, find_separator, read_csv_rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -177,7 +176,7 @@ def _repair_last_line(path: Path) -> None:
     is_ours = _has_columns(before) if end else _format_line(COLUMNS, ",").encode().startswith(last)
     if not is_ours:
         return  # not a file of labels: it stays as it is, and the reader reports what is wrong
-    if end and _is_complete(before.decode(errors="replace"), last.decode(errors="replace")):
+    if end and _is_complete(before, last.decode(errors="replace")):
         _append(path, b"\n")
         return
     log.warning("%s: the last line was only half written and is removed: %r", path, last)
@@ -187,17 +186,25 @@ def _repair_last_line(path: Path) -> None:
 
 
 def _has_columns(data: bytes) -> bool:
-    """Return whether the first line names the required columns."""
-    head = data.partition(b"\n")[0].decode("utf-8-sig", "replace")
-    return all(name in head for name in REQUIRED)
+    """Return whether the header names the required columns."""
+    names, _ = _columns(data)
+    return all(name in names for name in REQUIRED)
 
 
-def _is_complete(before: str, last: str) -> bool:
+def _columns(data: bytes) -> tuple[list[str], str]:
+    """Return the columns, as `read_lines` names them, and the separator of a file that begins with `data`."""
+    first, _, rest = data.decode("utf-8-sig", "replace").partition("\n")
+    separator, is_only_named = find_separator(first)
+    head = (rest.partition("\n")[0] if is_only_named else first).rstrip("\r")
+    names = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
+    return [KEY if name == "file_name" else name for name in names], separator
+
+
+def _is_complete(before: bytes, last: str) -> bool:
     """Return whether `last`, a line without a line end, has a valid field for each column of the file."""
-    separator = _separator(before)
-    head = next(csv.reader([before.partition("\n")[0]], delimiter=separator), [])
+    head, separator = _columns(before)
     fields = next(csv.reader([last], delimiter=separator), [])
-    row = dict(zip((name.strip() for name in head), fields, strict=False))
+    row = dict(zip(head, fields, strict=False))
     try:
         parse_time(row.get("time", ""))
     except ValueError:
@@ -210,24 +217,15 @@ def _header(path: Path) -> tuple[list[str], str]:
     if not path.is_file() or path.stat().st_size == 0:
         return [], ","
     with path.open("rb") as file:
-        first, second = file.readline(), file.readline()
+        first = file.readline() + file.readline()
     if first[:2] in _UTF16:
         msg = f"{path} is UTF-16, and labels can be added to UTF-8 only. Save it as UTF-8."
         raise LabelError(msg)
-    head = first.decode("utf-8-sig", "replace").rstrip("\r\n")
-    separator = _separator(head)
-    if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
-        separator, head = named[1], second.decode("utf-8", "replace").rstrip("\r\n")
-    written = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
-    names = [KEY if name == "file_name" else name for name in written]
+    names, separator = _columns(first)
     if missing := [name for name in (*REQUIRED, "labeller") if name not in names]:
         msg = f"{path} has the columns {names}; labels cannot be added without {missing}. Add them, or give another file."
         raise LabelError(msg)
     return names, separator
-
-
-def _separator(text: str) -> str:
-    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 def _format_line(fields: Sequence[str], separator: str) -> str:

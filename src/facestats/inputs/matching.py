@@ -168,7 +168,9 @@ def join_path(place: str, name: str) -> str:
     return posixpath.normpath(posixpath.join(place, name.replace("\\", "/")))
 
 
-def match_rows(frame: pl.DataFrame, folder: str | os.PathLike[str] | None, *, file: object) -> pl.DataFrame:
+def match_rows(
+    frame: pl.DataFrame, folder: str | os.PathLike[str] | None, *, file: object, only_known: bool = False
+) -> pl.DataFrame:
     """Write the `image_id` of the pictures below a folder into a table of a side file.
 
     Parameters
@@ -179,6 +181,8 @@ def match_rows(frame: pl.DataFrame, folder: str | os.PathLike[str] | None, *, fi
         Folder of pictures; None, or a folder without pictures, leaves the names as they are.
     file
         The side file, for messages.
+    only_known
+        Whether to leave out the rows whose name matches no picture.
 
     Returns
     -------
@@ -193,6 +197,8 @@ def match_rows(frame: pl.DataFrame, folder: str | os.PathLike[str] | None, *, fi
     if not pictures or frame.is_empty():
         return frame
     found = match_names(frame[KEY].drop_nulls().cast(pl.String), pictures, file=file)
+    if only_known:
+        frame = frame.filter(pl.col(KEY).cast(pl.String).is_in([*found]))
     return frame.with_columns(pl.col(KEY).cast(pl.String).replace(found))
 
 

@@ -116,6 +116,12 @@ def pick_column(columns: Sequence[str], wanted: str | None, *, usual: Sequence[s
     return found
 
 
+def find_separator(head: str) -> tuple[str, bool]:
+    """Return the separator of a CSV by its first line, and whether that line is no header, such as ``sep=;``."""
+    named = re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE)
+    return (named[1], True) if named else (max(",;\t|", key=head.count), False)
+
+
 def read_csv_rows(
     file: Path, encoding: str | None = None
 ) -> tuple[list[str], list[tuple[int, list[str]]], str]:
@@ -133,10 +139,9 @@ def read_csv_rows(
     body = content.lstrip("\n")
     skipped = len(content) - len(body)
     head, _, rest = body.partition("\n")
-    if named := re.fullmatch(r"\"?sep=(.)\"?", head.strip(), re.IGNORECASE):
-        separator, body, skipped = named[1], rest, skipped + 1
-    else:
-        separator = max(",;\t|", key=head.count)
+    separator, is_only_named = find_separator(head)
+    if is_only_named:
+        body, skipped = rest, skipped + 1
     reader = csv.reader(io.StringIO(body), delimiter=separator, skipinitialspace=True, strict=True)
     try:
         names = [name.strip() for name in next(reader, [])]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, TableError
-from facestats.inputs.matching import list_names, match_rows
+from facestats.inputs.matching import match_rows
 from facestats.inputs.metadata import name_rows
 from facestats.inputs.textfiles import CaptionError, read_table
 from facestats.ratings.layout import as_numbers, choose_traits, is_missing, to_long
@@ -123,11 +123,9 @@ def read(
         as_numbers(frame["rating"]),
     ).filter(pl.col(KEY).fill_null("") != "", ~is_missing(frame["rating"]))
     try:
-        frame = match_rows(frame, pictures, file=where)
+        frame = match_rows(frame, pictures, file=where, only_known=True)
     except CaptionError as error:
         raise TableError(str(error)) from error
-    if names := list_names(pictures):  # a message has named the others
-        frame = frame.filter(pl.col(KEY).is_in(names))
     _refuse_models(frame["rater_id"], where)
     _check_rows(frame, keys, where)
     frame = choose_traits(frame, traits, taken=taken, where=where)

@@ -101,7 +101,10 @@ def _melt(frame: pl.DataFrame, where: str) -> pl.DataFrame:
             ", ".join(left),
         )
     if not traits:
-        msg = f"{where} has neither a column 'rating' nor columns of numbers; it has {frame.columns}. {SHAPE_TO_USE}"
+        numbers = (
+            "columns of numbers that differ within raters and pictures" if left else "columns of numbers"
+        )
+        msg = f"{where} has neither a column 'rating' nor {numbers}; it has {frame.columns}. {SHAPE_TO_USE}"
         raise TableError(msg)
     values = frame.with_columns(as_numbers(frame[c]) for c in traits)
     if twice := values.filter(values.select(KEY, "rater_id").is_duplicated()).rows(named=True):
