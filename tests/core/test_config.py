@@ -183,6 +183,32 @@ def test_the_folder_of_a_model_is_relative_to_the_file(tmp_path):
     assert cfg.classifiers["gender"].model == f"{tmp_path}/c"
 
 
+@pytest.mark.parametrize("model", ["local-dir:models/clip", "./c", "models/bart"])
+@pytest.mark.parametrize("section", ["embeddings", "text_labels", "classifiers.gender"])
+def test_a_folder_has_no_revision(tmp_path, section, model):
+    (tmp_path / "models" / "bart").mkdir(parents=True)
+    first, _, attribute = section.partition(".")
+    settings = f"{{model: {model}, revision: v1, labels: {{m: male}}}}"
+    settings = f"{{{attribute}: {settings}}}" if attribute else settings.replace(", labels: {m: male}", "")
+    with pytest.raises(ConfigError) as error:
+        fs.load_config(write(tmp_path, f"seed: 1\n{first}: {settings}"))
+    said = str(error.value)
+    assert f"line 2: {section}.revision: only models of the Hugging Face hub have revisions, and " in said
+    assert "is a folder. Remove the revision" in said
+
+
+def test_a_model_of_the_hub_may_have_a_revision(tmp_path):
+    text = (
+        "embeddings: {revision: 0f3c}\nclassifiers: {gender: {model: m, revision: v1, labels: {man: male}}}"
+    )
+    cfg = fs.load_config(write(tmp_path, text))
+    assert "  embeddings.model: ViT-B-32-quickgelu/openai@0f3c\n" in f"{cfg}\n"
+    assert "  classifiers.gender.model: m@v1\n" in f"{cfg}\n"
+    assert "  text_labels.model: facebook/bart-large-mnli\n" in f"{cfg}\n"
+    with pytest.raises(ConfigError, match=r"text_labels.revision: .*found 1234567; put it in quotes"):
+        fs.load_config(write(tmp_path, "text_labels: {revision: 1234567}"))
+
+
 def test_a_folder_is_a_model(tmp_path):
     (tmp_path / "clip").mkdir()
     cfg = fs.load_config(write(tmp_path, f"embeddings: {{model: {tmp_path}/clip}}"))

@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+def is_folder(model: str) -> bool:
+    """Return whether `model` names a folder of this machine, rather than a model of the Hugging Face hub or of open_clip."""
+    name = model.removeprefix("local-dir:")
+    path = Path(name).expanduser()
+    return name != model or path.is_absolute() or name.startswith(".") or path.is_dir()
+
+
 def _resolve_path(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder", Path())
     return Path(os.path.normpath(folder / path.expanduser()))
@@ -36,6 +43,36 @@ class Settings(BaseModel):
     """Base class of all settings: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ModelSettings(Settings):
+    """Which model, and how it runs.
+
+    `revision` is a commit, tag or branch of a model of the Hugging Face hub. By default its newest files are
+    downloaded once, and used from then on. Only a commit means the same files on every machine.
+    """
+
+    model: ModelName
+    revision: str | None = Field(None, min_length=1)
+    device: str = "auto"
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
+
+    @property
+    def full_name(self) -> str:
+        """The model, with its revision if one is set."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
+
+    @field_validator("revision")
+    @classmethod
+    def _is_of_the_hub(cls, revision: str | None, info: ValidationInfo) -> str | None:
+        model = info.data.get("model", "")
+        if revision is not None and is_folder(model):
+            msg = (
+                f"only models of the Hugging Face hub have revisions, and {model} is a folder. Remove the revision, or"
+                " set the model to a name on the hub"
+            )
+            raise ValueError(msg)
+        return revision
 
 
 class OptionSettings(Settings):
@@ -83,18 +120,15 @@ class AttributeSettings(Settings):
         }
 
 
-class ClassifierSettings(Settings):
+class ClassifierSettings(ModelSettings):
     """A Hugging Face image classifier for one attribute (stage 03); its labels are stored beside those from prompts.
 
     `model` is a name on the hub or a folder. `labels` maps each label of the model to an option of the attribute,
     or to null if it corresponds to none. The columns are named `prefix`_attribute.
     """
 
-    model: ModelName
     labels: dict[str, str | None] = Field(min_length=1)
     prefix: str = Field("classifier", pattern="^[a-z][a-z0-9_]*$")
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = Field(32, ge=1)
 
 

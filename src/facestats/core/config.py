@@ -16,6 +16,7 @@ from facestats.core.attribute_settings import (
     AttributeSettings,
     ClassifierSettings,
     ModelName,
+    ModelSettings,
     OptionSettings,
     ProjectPath,
     Settings,
@@ -49,12 +50,10 @@ class FacesSettings(Settings):
     workers: int = Field(0, ge=0)
 
 
-class EmbeddingsSettings(Settings):
+class EmbeddingsSettings(ModelSettings):
     """Stage 02: encode faces. `model` is ``model/pretrained``, ``hf-hub:org/name`` or ``local-dir:folder`` (open_clip)."""
 
     model: ModelName = "ViT-B-32-quickgelu/openai"
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = Field(64, ge=1)
     chunk_size: int = Field(1000, ge=1)
     workers: int = Field(0, ge=0)
@@ -65,7 +64,7 @@ class EmbeddingsSettings(Settings):
         return f"local-dir:{model}" if Path(model).is_absolute() and Path(model).is_dir() else model
 
 
-class TextLabelsSettings(Settings):
+class TextLabelsSettings(ModelSettings):
     """Stage 04: label texts. `model` is a Hugging Face sequence classifier trained for NLI, by name or folder.
 
     `window_tokens`: longer texts are split at sentence ends into windows of this many tokens, the length such models
@@ -76,8 +75,6 @@ class TextLabelsSettings(Settings):
     """
 
     model: ModelName = "facebook/bart-large-mnli"
-    device: str = "auto"
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     batch_size: int = Field(0, ge=0)
     window_tokens: int = Field(128, ge=8)
     threshold: float = Field(0.5, ge=0, le=1)
@@ -196,9 +193,9 @@ class Config(Settings):
         rows = {
             "data_dir": self.data_dir,
             "raw_dir": self.raw_dir,
-            "embeddings.model": self.embeddings.model,
-            "text_labels.model": self.text_labels.model,
-            **{f"classifiers.{name}.model": c.model for name, c in self.classifiers.items()},
+            "embeddings.model": self.embeddings.full_name,
+            "text_labels.model": self.text_labels.full_name,
+            **{f"classifiers.{name}.model": c.full_name for name, c in self.classifiers.items()},
             "attributes": len(self.attributes),
             "seed": self.seed,
         }

@@ -15,6 +15,7 @@ from facestats.inputs.dataset_sources import is_dataset, read_source
 from facestats.inputs.listing import list_images
 from facestats.inputs.matching import index_keys, letters, spelling
 from facestats.inputs.metadata import METADATA, metadata_files, name_pictures, name_rows
+from facestats.inputs.stored_datasets import check_revision
 from facestats.inputs.textfiles import (
     READERS,
     TEXT_COLUMNS,
@@ -45,6 +46,7 @@ def list_captions(
     *,
     text: str | None = None,
     split: str | None = None,
+    revision: str | None = None,
     encoding: str | None = None,
 ) -> pl.DataFrame:
     """List texts: the caption of every picture below a folder, a table of texts, or a data set.
@@ -63,6 +65,8 @@ def list_captions(
         Column of the texts; by default the first existing one of `text`, `caption`, `description`, ...
     split
         Split of a data set, such as ``train``; by default the first.
+    revision
+        Commit, tag or branch of a data set of the Hugging Face hub; by default its newest files.
     encoding
         Encoding of files that are neither UTF-8 nor UTF-16 with a byte order mark, such as ``latin-1``.
 
@@ -85,10 +89,14 @@ def list_captions(
     [('face_000.png', 'A child with black hair.'), ('face_001.png', 'A elderly with red hair.')]
     """
     path = Path(source).expanduser()
+    check_revision(source, revision)
     if path.is_file():
         return _texts_of_file(path, text=text, encoding=encoding)
     if is_dataset(source):
-        batches = [batch.select(KEY, "text") for batch in read_source(str(source), split=split, text=text)]
+        batches = [
+            batch.select(KEY, "text")
+            for batch in read_source(str(source), split=split, revision=revision, text=text)
+        ]
         return pl.concat(batches) if batches else pl.DataFrame(schema={KEY: pl.String, "text": pl.String})
     return _captions_of_pictures(path, text=text, encoding=encoding)
 

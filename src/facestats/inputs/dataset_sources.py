@@ -16,6 +16,7 @@ from facestats.inputs.stored_datasets import (
     PARQUET,
     TAR,
     check_exists,
+    check_revision,
     is_hub_name,
     open_arrow,
     open_hub,
@@ -52,10 +53,11 @@ def is_dataset(source: str | os.PathLike[str]) -> bool:
         return True
 
 
-def read_source(
+def read_source(  # noqa: PLR0913 - each is an option
     source: str,
     *,
     split: str | None = None,
+    revision: str | None = None,
     text: str | None = None,
     image: str | None = None,
     n_rows: int | None = None,
@@ -64,10 +66,11 @@ def read_source(
     captions_of: CaptionsOf | None = None,
 ) -> Iterator[pl.DataFrame]:
     """Read a data set as :func:`facestats.read_dataset` does; `captions_of` reads the captions of a folder of pictures."""
+    check_revision(source, revision)
     left_out: Counter[str] = Counter()
     path = Path(source).expanduser()
     if is_hub_name(source):
-        rows, chosen, others = open_hub(source, split=split, image=image, text=text)
+        rows, chosen, others = open_hub(source, revision=revision, split=split, image=image, text=text)
         report(f"reading split {chosen!r}{_left_splits(others)}")
     else:
         check_exists(path, source)

@@ -20,6 +20,7 @@ def read_dataset(
     source: str,
     *,
     split: str | None = None,
+    revision: str | None = None,
     text: str | None = None,
     image: str | None = None,
     n_rows: int | None = None,
@@ -41,6 +42,8 @@ def read_dataset(
     split
         Split to read, such as ``train``, or ``all``; by default the first one. In a folder, the first folder of a path
         is its split if each path has one; tables and tars also have one by the first word of their name.
+    revision
+        Commit, tag or branch of a data set of the Hugging Face hub; by default its newest files.
     text, image
         Columns of the texts and the pictures; by default guessed by name and type, which is then logged. A data set
         may have only one of the two.
@@ -64,7 +67,7 @@ def read_dataset(
         If there is no such file or folder, or nothing in it to read.
     CaptionError
         If the data set cannot be opened, or lacks a split or column that was asked for; the message lists those that
-        exist.
+        exist. Also if a local file or folder is to have a revision.
 
     Examples
     --------
@@ -78,6 +81,7 @@ def read_dataset(
     return read_source(
         source,
         split=split,
+        revision=revision,
         text=text,
         image=image,
         n_rows=n_rows,

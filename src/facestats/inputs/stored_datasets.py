@@ -47,6 +47,16 @@ def is_hub_name(source: str | os.PathLike[str]) -> bool:
     )
 
 
+def check_revision(source: object, revision: str | None) -> None:
+    """Raise CaptionError if a revision of a local file or folder is asked for."""
+    if revision is not None and not is_hub_name(str(source)):
+        msg = (
+            f"only data sets of the Hugging Face hub (org/name) have revisions; leave the revision {revision!r} of"
+            f" {str(source)!r} out"
+        )
+        raise CaptionError(msg)
+
+
 def check_exists(path: Path, source: object) -> None:
     """Raise FileNotFoundError if there is no such path."""
     if path.exists():
@@ -102,14 +112,16 @@ def open_arrow(
 
 
 def open_hub(
-    name: str, *, split: str | None, image: str | None, text: str | None
+    name: str, *, revision: str | None, split: str | None, image: str | None, text: str | None
 ) -> tuple[Iterator[Row], str, list[str]]:
     """Open a data set of the Hugging Face hub as a stream: its rows, the split that is read, and the others."""
     datasets = _library()
+    from huggingface_hub.errors import HTTPError
+
     try:
-        opened = datasets.load_dataset(name, streaming=True)
-    except (OSError, ValueError, RuntimeError, ImportError) as error:
-        raise _cannot_open(name, error) from error
+        opened = datasets.load_dataset(name, streaming=True, revision=revision)
+    except (OSError, HTTPError, ValueError, RuntimeError, ImportError) as error:
+        raise _cannot_open(f"{name}@{revision}" if revision else name, error) from error
     splits = dict(opened) if isinstance(opened, dict) else {"": opened}
     chosen = choose_split(splits, split, where=name)
     parts = list(splits.values()) if chosen == ALL else [splits[chosen]]
@@ -187,8 +199,9 @@ def _library() -> Any:
 def _cannot_open(source: object, error: Exception) -> CaptionError:
     first = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return CaptionError(
-        f"the data set {str(source)!r} cannot be opened: {first}. Give its name on the Hugging Face hub (org/name), or a"
-        " local folder; without network, only data sets that are already in HF_HOME can be read."
+        f"the data set {str(source)!r} cannot be opened: {first.rstrip('.')}. Give its name on the Hugging Face hub"
+        " (org/name) and a revision that it has there, or a local folder; without network, only data sets that are"
+        " already in HF_HOME can be read."
     )
 
 
@@ -204,13 +217,15 @@ def _chain(parts: list[Any], source: object, image: str | None, text: str | None
         chosen.append((_undecoded(part, found), found))
 
     def rows() -> Iterator[Row]:
+        from huggingface_hub.errors import HTTPError
+
         n = 0
         try:
             for part, columns in chosen:
                 for values in part:
                     yield make_row(values, columns, lambda path: read_file(_inside(path), path))
                     n += 1
-        except (OSError, ValueError, RuntimeError) as error:
+        except (OSError, HTTPError, ValueError, RuntimeError) as error:
             msg = f"the data set {str(source)!r} could not be read after {n} rows: {error}. Run again to continue."
             raise CaptionError(msg) from error
 

@@ -177,7 +177,9 @@ class Bart:
 
     def _find(self) -> tuple[Path, str]:
         if self._source is None:
-            self._source = find_pretrained(self.settings.model, needed=("config.json",))
+            self._source = find_pretrained(
+                self.settings.model, needed=("config.json",), revision=self.settings.revision
+            )
         return self._source
 
     def _pick(self) -> tuple[str, str]:

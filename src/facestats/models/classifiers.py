@@ -154,7 +154,9 @@ class HfClassifier:
 
     def _find(self) -> tuple[Path, str]:
         if self._source is None:
-            self._source = find_pretrained(self.settings.model, needed=NEEDED)
+            self._source = find_pretrained(
+                self.settings.model, needed=NEEDED, revision=self.settings.revision
+            )
         return self._source
 
     def _pick(self) -> tuple[str, str]:

@@ -188,7 +188,7 @@ class Clip:
 
     def _find(self) -> Source:
         if self._source is None:
-            self._source = find_source(self.settings.model)
+            self._source = find_source(self.settings.model, self.settings.revision)
         return self._source
 
     def _pick(self) -> tuple[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 from facestats.core.protocols import ModelError
 from facestats.models.clip_preprocess import Preprocess
 from facestats.models.runtime import undo_side_effects
-from facestats.models.weights import hash_files, hub_folder
+from facestats.models.weights import SMALL_FILES, hash_files, hub_folder
 
 CONFIG = "open_clip_config.json"
 # file names under which open_clip looks for weights; it reads pickles with weights_only
@@ -49,15 +49,15 @@ class Source:
     quick_gelu: bool = False
 
 
-def find_source(model: str) -> Source:
-    """Find the files of a model; the form of its name says where."""
+def find_source(model: str, revision: str | None = None) -> Source:
+    """Find the files of a model; the form of its name says where. `revision` is a commit, tag or branch of the hub."""
     scheme, _, rest = model.partition(":")
     if scheme == "local-dir":
         return _from_folder(Path(rest).expanduser(), model)
     if scheme == "hf-hub":
-        folder, revision = hub_folder(rest, required=(CONFIG,), weights=WEIGHTS, setting=model)
-        return Source(str(folder), revision[:12], _read_config(folder / CONFIG, model))
-    return _from_tag(model)
+        folder = hub_folder(rest, required=(CONFIG,), weights=WEIGHTS, setting=model, revision=revision)
+        return Source(str(folder), folder.name[:12], _read_config(folder / CONFIG, model))
+    return _from_tag(model, revision)
 
 
 def _from_folder(folder: Path, model: str) -> Source:
@@ -72,11 +72,11 @@ def _from_folder(folder: Path, model: str) -> Source:
     if not weights:
         msg = f"the model {model!r} has no weights. Put {WEIGHTS[0]} into {folder.absolute()}."
         raise ModelError(msg)
-    others = [p for s in ("*.json", "*.txt", "*.model") for p in folder.glob(s)]
+    others = [p for s in SMALL_FILES for p in folder.glob(s)]
     return Source(str(folder), hash_files([*weights, *others]), _read_config(folder / CONFIG, model))
 
 
-def _from_tag(model: str) -> Source:
+def _from_tag(model: str, revision: str | None) -> Source:
     """Find the weights of a `model/pretrained` pair of open_clip; all of them are on the Hugging Face hub."""
     import open_clip
 
@@ -94,7 +94,7 @@ def _from_tag(model: str) -> Source:
     entry = open_clip.get_pretrained_cfg(architecture, tag)
     repo, _, file = entry["hf_hub"].rpartition("/")
     names = (file.rsplit(".", 1)[0] + ".safetensors", file) if file else WEIGHTS
-    folder, revision = hub_folder(repo, required=(), weights=names, setting=model)
+    folder = hub_folder(repo, required=(), weights=names, setting=model, revision=revision)
     weights = next(folder / n for n in names if (folder / n).is_file())
     size = open_clip.get_model_config(architecture)["vision_cfg"]["image_size"]
     keys: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _from_tag(model: str) -> Source:
     }
     return Source(
         str(folder),
-        revision[:12],
+        folder.name[:12],
         Preprocess(_pair(size), **keys),
         architecture=architecture,
         weights=str(weights),

@@ -7,19 +7,19 @@ from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from facestats.core.attribute_settings import is_folder
 from facestats.core.protocols import ModelError
 from facestats.models.runtime import check_finite, torch_dtype, undo_side_effects
-from facestats.models.weights import hash_files, hub_folder
+from facestats.models.weights import SMALL_FILES, hash_files, hub_folder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 HEADS = ("classification_head", "classifier", "score")  # names that transformers gives to the last layers
-CONFIG_FILES = ("*.json", "*.txt", "*.model")  # configuration and vocabulary change the results too
 
 
-def find_pretrained(model: str, *, needed: Sequence[str]) -> tuple[Path, str]:
+def find_pretrained(model: str, *, needed: Sequence[str], revision: str | None = None) -> tuple[Path, str]:
     """Find the folder of a model, and the revision of its files.
 
     Parameters
@@ -28,6 +28,8 @@ def find_pretrained(model: str, *, needed: Sequence[str]) -> tuple[Path, str]:
         Name on the Hugging Face hub, or a folder, with or without ``local-dir:`` before it.
     needed
         Files that must be beside the weights.
+    revision
+        Commit, tag or branch of a model of the hub; None for the one that is on this machine, else the newest.
 
     Returns
     -------
@@ -38,9 +40,8 @@ def find_pretrained(model: str, *, needed: Sequence[str]) -> tuple[Path, str]:
     ModelError
         If files are missing; the message names the folder and the files that it needs.
     """
-    name = model.removeprefix("local-dir:")
-    folder = Path(name).expanduser()
-    if folder.is_dir() or name != model or folder.is_absolute() or name.startswith("."):
+    if is_folder(model):
+        folder = Path(model.removeprefix("local-dir:")).expanduser()
         weights = list(folder.glob("*.safetensors"))
         if not weights or any(not (folder / file).is_file() for file in needed):
             msg = (
@@ -48,9 +49,9 @@ def find_pretrained(model: str, *, needed: Sequence[str]) -> tuple[Path, str]:
                 f" {', '.join(needed)} and the other files that save_pretrained of transformers writes."
             )
             raise ModelError(msg)
-        return folder, hash_files({*weights, *(p for kind in CONFIG_FILES for p in folder.glob(kind))})
-    folder, revision = hub_folder(model, required=tuple(needed), weights=WEIGHTS, setting=model)
-    return folder, revision[:12]
+        return folder, hash_files({*weights, *(p for kind in SMALL_FILES for p in folder.glob(kind))})
+    folder = hub_folder(model, required=tuple(needed), weights=WEIGHTS, setting=model, revision=revision)
+    return folder, folder.name[:12]
 
 
 def load_pretrained(

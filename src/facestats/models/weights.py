@@ -1,4 +1,4 @@
-"""Find the weights of a model, download them if allowed, and tell their revision: shared by all handles."""
+"""Find the weights of a model, and download them if allowed: shared by all handles."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import functools
 import hashlib
 import json
 import logging
-import urllib.request
+import time
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# The policy of downloads. The first request is short and not repeated, so that a missing network is noticed at once.
+# Then huggingface_hub downloads: it continues a file where the connection broke, and gives up after some tries without
+# a new byte. The download is then started again; files that are complete are not fetched twice.
 CONNECT_SECONDS = 5.0
+DOWNLOAD_TRIES = 3
+PAUSE_SECONDS = 2.0  # before the second try; the pause before the third is twice as long
+SMALL_FILES = ("*.json", "*.txt", "*.model")  # configuration and vocabulary, which change the results too
 _may_download: ContextVar[bool] = ContextVar("facestats_may_download", default=True)
 
 
@@ -70,12 +76,11 @@ def _hash_file(file: Path, size: int, mtime_ns: int) -> str:
 
 
 def hub_folder(
-    repo: str, *, required: tuple[str, ...], weights: tuple[str, ...], setting: str
-) -> tuple[Path, str]:
+    repo: str, *, required: tuple[str, ...], weights: tuple[str, ...], setting: str, revision: str | None
+) -> Path:
     """Find a model of the Hugging Face hub in the local cache; download it only if it is not there.
 
-    A cached model is used without asking the network for a newer one, so that results do not change
-    unnoticed. The revision is a commit, whose files never change.
+    A cached model is used without asking the network for a newer one, so that results do not change unnoticed.
 
     Parameters
     ----------
@@ -87,69 +92,142 @@ def hub_folder(
         Accepted names of the weights file, the preferred one first.
     setting
         The setting that names the model, for error messages.
+    revision
+        Commit, tag or branch; None for the main branch.
 
     Returns
     -------
-    Folder with the files, and the commit.
+    Folder with the files; its name is the commit, whose files never change.
 
     Raises
     ------
     ModelError
         If the model is neither cached nor downloadable; the message says where it was searched and what to type.
     """
-    from huggingface_hub import constants, try_to_load_from_cache
+    from huggingface_hub import constants
 
-    for name in weights:
-        paths = [try_to_load_from_cache(repo, file) for file in (name, *required)]
-        if all(isinstance(p, str) for p in paths):
-            folder = Path(str(paths[0])).parent
-            return folder, folder.name
+    if folder := _cached(repo, required, weights, revision):
+        return folder
     cache = Path(constants.HF_HUB_CACHE)
+    pinned, option = (f" at revision {revision!r}", f" --revision {revision}") if revision else ("", "")
     by_hand = (
-        f"On a machine with network, run\n    hf download {repo}\nand copy the folder"
+        f"on a machine with network, run\n    hf download {repo}{option}\nand copy the folder"
         f" {cache / ('models--' + repo.replace('/', '--'))} to this machine, or set the model to a folder that holds it."
         " To try facestats without a download, use the demo's toy models: add --demo to the command, or call"
         " CharacterPipeline(demo=True)."
     )
     if not _may_download.get():
         msg = (
-            f"the model {setting!r} is not on this machine: looked in {cache}. The first run downloads it"
-            f" from {constants.ENDPOINT}. Without network: {by_hand[0].lower()}{by_hand[1:]}"
+            f"the model {setting!r}{pinned} is not on this machine: looked in {cache}. The first run downloads it"
+            f" from {constants.ENDPOINT}. Without network: {by_hand}"
         )
         raise ModelError(msg)
     try:
-        return _download(repo, required, weights)
+        return _download(repo, required, weights, revision)
+    except _RefusedError as error:
+        msg = f"the model {setting!r}{pinned} cannot be had from {constants.ENDPOINT}: {error}"
+        raise ModelError(msg) from error
     except ModelError as error:
         msg = (
-            f"the model {setting!r} is not on this machine and could not be downloaded: {error}\n"
-            f"Looked in {cache} and on {constants.ENDPOINT}. {by_hand}"
+            f"the model {setting!r}{pinned} is not on this machine and could not be downloaded: {error}\n"
+            f"Looked in {cache} and on {constants.ENDPOINT}. Run the same command again when the network works: files that"
+            f" are complete are not downloaded twice. Or, {by_hand}"
         )
         raise ModelError(msg) from error
 
 
-def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...]) -> tuple[Path, str]:
-    """Download `repo`; a short request comes first, so that a missing network is noticed within seconds."""
-    from huggingface_hub import constants, get_token, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
+class _RefusedError(ModelError):
+    """The hub answered, and does not have what is needed, or does not give it to this user."""
+
+
+def _cached(
+    repo: str, required: tuple[str, ...], weights: tuple[str, ...], revision: str | None
+) -> Path | None:
+    """Return the folder of a model in the local cache, if all its files are there."""
+    from huggingface_hub import try_to_load_from_cache
+
+    def find(file: str) -> Path | None:
+        path = try_to_load_from_cache(repo, file, revision=revision)
+        return Path(path) if isinstance(path, str) else None
+
+    for name in weights:
+        found = find(name)
+        if found and all(find(file) for file in (*required, *_shards(found))):
+            return found.parent
+    return None
+
+
+def _shards(weights: Path) -> set[str]:
+    """List the files that the index of divided weights names; none for weights of one file."""
+    if not weights.name.endswith(".index.json"):
+        return set()
+    return set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
+
+
+def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...], revision: str | None) -> Path:
+    """Download a model, and try again where the connection breaks."""
+    from huggingface_hub import constants, snapshot_download
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError
+
+    chosen = _choose_weights(repo, required, weights, revision)
+    log.info("downloading %s from %s", repo, constants.ENDPOINT)
+    for n in range(1, DOWNLOAD_TRIES + 1):
+        try:
+            folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[*SMALL_FILES]))
+            # the weights come last: where they are in the cache, so is everything else
+            snapshot_download(repo, revision=revision, allow_patterns=[chosen, *_shards(folder / chosen)])
+            if found := _cached(repo, required, weights, revision):
+                return found
+            msg = "files were missing after the download"
+        except RepositoryNotFoundError as error:  # everybody may see the page of a model with terms
+            raise _refused(repo) from error
+        except (OSError, HTTPError, RuntimeError, ValueError) as error:
+            msg = f"{type(error).__name__}: {error}"
+            if isinstance(error, OSError) and error.errno:  # of this machine, such as a full disk
+                raise ModelError(msg) from error
+        if n < DOWNLOAD_TRIES:
+            pause = PAUSE_SECONDS * 2 ** (n - 1)
+            log.warning("the download of %s broke (%s); it is tried again in %g s", repo, msg, pause)
+            time.sleep(pause)
+    msg = f"{DOWNLOAD_TRIES} tries failed, the last with {msg}"
+    raise ModelError(msg)
+
+
+def _choose_weights(
+    repo: str, required: tuple[str, ...], weights: tuple[str, ...], revision: str | None
+) -> str:
+    """Ask the hub for the files of a model, and return the name of its weights file."""
+    from huggingface_hub import HfApi, constants
+    from huggingface_hub.errors import HTTPError, RepositoryNotFoundError, RevisionNotFoundError
 
     if constants.HF_HUB_OFFLINE:
         msg = "the environment variable HF_HUB_OFFLINE is set"
         raise ModelError(msg)
-    token = get_token()
-    request = urllib.request.Request(
-        f"{constants.ENDPOINT}/api/models/{repo}",
-        headers={"authorization": f"Bearer {token}"} if token else {},
-    )
     try:
-        with urllib.request.urlopen(request, timeout=CONNECT_SECONDS) as answer:
-            names = {s["rfilename"] for s in json.load(answer)["siblings"]}
-        chosen = next((w for w in weights if w in names), None)
-        if chosen is None or not names.issuperset(required):
-            msg = f"the repository lacks {[*required]}, or weights under one of the names {[*weights]}"
-            raise ModelError(msg)
-        log.info("downloading %s from %s", repo, constants.ENDPOINT)
-        folder = Path(snapshot_download(repo, allow_patterns=[chosen, "*.json", "*.txt", "*.model"]))
-    except (OSError, HfHubHTTPError, ValueError, KeyError) as error:
+        info = HfApi().model_info(repo, revision=revision, timeout=CONNECT_SECONDS)
+    except RevisionNotFoundError as error:
+        msg = (
+            f"it has no such revision. Set `revision` to a commit, tag or branch that"
+            f" {constants.ENDPOINT}/{repo}/commits/main lists, or remove it to use the newest files."
+        )
+        raise _RefusedError(msg) from error
+    except RepositoryNotFoundError as error:
+        raise _refused(repo) from error
+    except (OSError, HTTPError, ValueError, KeyError, TypeError) as error:
         msg = f"{type(error).__name__}: {error}"
         raise ModelError(msg) from error
-    return folder, folder.name
+    names = {sibling.rfilename for sibling in info.siblings or ()}
+    chosen = next((name for name in weights if name in names), None)
+    if chosen is None or not names.issuperset(required):
+        msg = f"it lacks {[*required]}, or weights under one of the names {[*weights]}. Choose another model."
+        raise _RefusedError(msg)
+    return chosen
+
+
+def _refused(repo: str) -> _RefusedError:
+    from huggingface_hub import constants
+
+    return _RefusedError(
+        "there is no such model, or not for this user. Correct the name; for a private model or one with terms, accept"
+        f" the terms on {constants.ENDPOINT}/{repo} and run\n    hf auth login"
+    )

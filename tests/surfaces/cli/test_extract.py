@@ -98,6 +98,10 @@ def test_one_source_is_named_and_options_that_do_nothing_are_refused(tmp_path):
         ConfigError, match="--split train belongs to --dataset, and the source is --directory"
     ):
         work.list_inputs(None, None, directory=tmp_path, split="train")
+    with pytest.raises(ConfigError, match="--revision v1 belongs to --dataset"):
+        work.list_inputs(None, None, directory=tmp_path, revision="v1")
+    with pytest.raises(CaptionError, match="only data sets of the Hugging Face hub .* have revisions"):
+        work.list_inputs(dataset=str(tmp_path), revision="v1")
     inputs = work.list_inputs([Path("a.jpg")], ["a man"])
     assert (list(inputs.items), inputs.total) == ([Item("a.jpg", Path("a.jpg"), "a man")], 1)
     draw_faces(tmp_path, n_faces=3)

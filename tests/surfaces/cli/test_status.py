@@ -11,6 +11,7 @@ from facestats.store.fingerprint import describe_stage
 from facestats.store.status import Expected
 from facestats.surfaces.cli.status import describe_tables
 from facestats.surfaces.notebooks.expected_tables import expected_tables
+from tests.models.test_bart import save_bart
 
 
 def mend(config):
@@ -93,6 +94,39 @@ def test_a_changed_prompt_mends_from_the_notebook_of_the_labels_and_leaves_the_r
         ("clusters", "fresh", None),
     ]
     assert store.status(stages(project.attributes)).filter(table="attributes")["state"].to_list() == ["fresh"]
+
+
+@pytest.mark.slow
+def test_a_pinned_revision_makes_stale_what_another_one_made(project, monkeypatch):
+    from huggingface_hub import constants
+
+    old, new = "0" * 40, "1" * 40
+    cache = project / "hub" / "models--org--nli"
+    for seed, commit in enumerate([old, new]):
+        save_bart(cache / "snapshots" / commit, seed=seed)
+    (cache / "refs").mkdir()
+    for name, commit in {"main": new, "v1": old}.items():
+        (cache / "refs" / name).write_text(commit)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(project / "hub"))
+    (project / "data/raw/grey.txt").write_text("a man")
+    file = project / "config/c.yaml"
+    text = file.read_text().replace("'${package}/demo/bart'", "org/nli")
+    file.write_text(text)
+    config = fs.load_config(file)
+    store = fs.Store(config.data_dir)
+    bart = fs.models.bart(config.text_labels)
+    captions = fs.list_captions(config.raw_dir)
+    store.build("text_labels", captions, fs.label_texts, classifier=bart, **fs.text_labels.settings(config))
+    found = {}
+    for revision in ("main", new, old, "v1", "v2"):
+        file.write_text(text.replace("org/nli", f"org/nli, revision: '{revision}'"))
+        state = store.status(expected_tables(fs.load_config(file))).filter(table="text_labels")
+        found[revision] = state["why"].item()
+    assert found["main"] == found[new] == ""
+    assert found[old] == found["v1"]
+    assert "org/nli@111111111111" in found[old]
+    assert "org/nli@000000000000" in found[old]
+    assert "org/nli@v2 (not available here)" in found["v2"]
 
 
 @pytest.mark.parametrize("name", ["attributes", "text_labels"])

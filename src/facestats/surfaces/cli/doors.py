@@ -41,6 +41,10 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
     split: Annotated[
         str | None, typer.Option("--split", help="Split of the data set, such as train, or all.")
     ] = None,
+    revision: Annotated[
+        str | None,
+        typer.Option("--revision", help="Commit, tag or branch of a data set on the Hugging Face hub."),
+    ] = None,
     texts: Annotated[
         Path | None,
         typer.Option(
@@ -105,6 +109,7 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
         directory=directory,
         dataset=dataset,
         split=split,
+        revision=revision,
         text_file=texts,
         id_column=id_column,
         text_column=text_column,

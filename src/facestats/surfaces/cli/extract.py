@@ -62,6 +62,7 @@ def list_inputs(  # noqa: PLR0913 - each is an option
     directory: Path | None = None,
     dataset: str | None = None,
     split: str | None = None,
+    revision: str | None = None,
     text_file: Path | None = None,
     id_column: str | None = None,
     text_column: str | None = None,
@@ -76,8 +77,8 @@ def list_inputs(  # noqa: PLR0913 - each is an option
         Pictures and texts that are named one by one; one picture and one text together are one input.
     directory
         A folder of pictures.
-    dataset, split
-        A data set, and which split of it.
+    dataset, split, revision
+        A data set, which split of it, and which revision if it is one of the Hugging Face hub.
     text_file, id_column
         A table of texts, and which column of it names them.
     text_column
@@ -106,7 +107,13 @@ def list_inputs(  # noqa: PLR0913 - each is an option
         msg = f"name one source: {', or '.join(names)}, or {last} (facestats extract --help)"
         raise ConfigError(msg)
     named = next(name for name, is_named in sources.items() if is_named)
-    options = {"--split": split, "--id-column": id_column, "--text-column": text_column, "--samples": samples}
+    options = {
+        "--split": split,
+        "--revision": revision,
+        "--id-column": id_column,
+        "--text-column": text_column,
+        "--samples": samples,
+    }
     for option, value in options.items():
         _check_option(option, value, named)
     if directory is not None:
@@ -114,15 +121,19 @@ def list_inputs(  # noqa: PLR0913 - each is an option
         return Inputs(items, len(items), f"directory {path_text(directory.resolve())}")
     if text_file is not None:
         items = list_texts(text_file, id_column=id_column, text_column=text_column)[:samples]
-        chosen = [f"{name} {value}" for name, value in list(options.items())[1:3] if value is not None]
+        columns = {"--id-column": id_column, "--text-column": text_column}
+        chosen = [f"{name} {value}" for name, value in columns.items() if value is not None]
         source = ", ".join([f"texts {path_text(text_file.resolve())}", *chosen])
         return Inputs(items, len(items), source, has_pictures=False)
     if dataset is not None:
         _check_dataset(dataset)
-        rows = stream_items(dataset, split=split, text=text_column, limit=samples, batch_size=batch_size)
+        rows = stream_items(
+            dataset, split=split, revision=revision, text=text_column, limit=samples, batch_size=batch_size
+        )
         path = Path(dataset).expanduser()
         name = path_text(path.resolve()) if path.exists() else dataset
-        return Inputs(rows, samples, f"data set {name}, {split or 'first split'}")
+        pinned = f"@{revision}" if revision else ""
+        return Inputs(rows, samples, f"data set {name}{pinned}, {split or 'first split'}")
     for text in texts or []:
         _check_text(text)
     items = _name_inputs(images or [], [str(as_text(text)) for text in texts or []])
@@ -131,6 +142,7 @@ def list_inputs(  # noqa: PLR0913 - each is an option
 
 _BELONGS_TO = {
     "--split": ("--dataset",),
+    "--revision": ("--dataset",),
     "--id-column": ("--texts",),
     "--text-column": ("--texts", "--dataset"),
     "--samples": ("--directory", "--dataset", "--texts"),
@@ -220,6 +232,7 @@ def stream_items(
     source: str,
     *,
     split: str | None = None,
+    revision: str | None = None,
     text: str | None = None,
     limit: int | None = None,
     batch_size: int = BATCH,
@@ -228,6 +241,7 @@ def stream_items(
     batches = read_dataset(
         source,
         split=split,
+        revision=revision,
         text=text,
         n_rows=limit,
         batch_size=batch_size,

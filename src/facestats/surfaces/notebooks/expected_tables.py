@@ -80,7 +80,7 @@ def _name(model: Clip | Bart | HfClassifier) -> str:
         with fs.models.local_only():
             return model.name
     except ModelError:
-        return f"{model.settings.model} (not available here)"
+        return f"{model.settings.full_name} (not available here)"
 
 
 def _classifiers(config: Config) -> dict[str, str]:
