@@ -39,6 +39,17 @@ def test_profile_of_counts_is_the_textbook_ratio():
     assert row["ratio_high"] == pytest.approx(2 * np.exp(1.96 * error), rel=0.01)
 
 
+def test_p_values_are_adjusted_over_the_whole_table_and_no_clusters_give_no_rows():
+    coins = [i % 2 for i in range(8)]
+    rows = pl.DataFrame({"cluster": [0] * 4 + [1] * 4, "hair": ["red"] * 3 + ["black"] * 5, "coin": coins})
+    profile = fs.clusters.profile(rows, ["hair", "coin"])
+    p = profile["p"].to_list()
+    # Benjamini & Hochberg: p times n by its rank, and never above that of a larger p
+    expected = [min(len(p) * q / sum(r <= q for r in p) for q in p if q >= one) for one in p]
+    assert profile["p_adjusted"].to_list() == pytest.approx(expected)
+    assert fs.clusters.profile(rows.with_columns(cluster=pl.lit(-1)), ["hair"]).is_empty()
+
+
 def test_names_say_of_which_part_a_label_speaks():
     rows = {"cluster": [0] * 40 + [1] * 40, "eye_color": ["blue"] * 40 + ["brown"] * 40}
     profile = fs.clusters.profile(pl.DataFrame(rows), ["eye_color"])
