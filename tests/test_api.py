@@ -9,9 +9,13 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
+from itertools import chain
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import facestats as fs
 
@@ -204,7 +208,8 @@ def test_no_binary_or_large_file_is_tracked():
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout
     files = [ROOT / os.fsdecode(f) for f in listed.split(b"\0") if f]
     weights = sum(f.stat().st_size for f in files if f.suffix == ".safetensors")
-    large = [f for f in files if f.is_file() and f.suffix != ".safetensors" and f.stat().st_size > 500_000]
+    may_be_large = {*ROOT.rglob("*.safetensors"), ROOT / "uv.lock"}
+    large = [f for f in files if f.is_file() and f not in may_be_large and f.stat().st_size > 500_000]
     assert large == []
     assert weights < 25_000_000
     pictures = [f.stat().st_size for f in (ROOT / "docs/images").iterdir()]
@@ -212,16 +217,27 @@ def test_no_binary_or_large_file_is_tracked():
     assert sum(pictures) <= 200_000
 
 
-def test_requirements_are_exact_and_cover_what_pyproject_names():
-    lines = [x for x in (ROOT / "requirements.txt").read_text().splitlines() if x and not x.startswith("#")]
+def test_requirements_and_lock_are_exact_and_hold_what_pyproject_names():
+    lines = [x for x in (ROOT / "requirements.txt").read_text().splitlines() if not x.startswith("#")]
     assert all("==" in line for line in lines)
-    pinned = {line.split("==")[0].lower().replace("_", "-") for line in lines}
-    import tomllib
-
+    assert "://" not in "".join(lines)
+    pinned = dict(line.partition(" ;")[0].split("==") for line in lines)
+    lock = tomllib.loads((ROOT / "uv.lock").read_text())
+    locked = {(p["name"], p.get("version")) for p in lock["package"]}
+    assert [pin for pin in pinned.items() if pin not in locked] == [], "type: make lock"
+    own = next(p for p in lock["package"] if p["name"] == "facestats")["metadata"]["requires-dist"]
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    wanted = project["dependencies"] + project["optional-dependencies"]["dev"]
-    names = {w.split(">")[0].split("=")[0].split("<")[0].lower().replace("_", "-") for w in wanted}
-    assert names <= pinned
+    extras = project["optional-dependencies"]
+    wanted = [Requirement(w) for w in chain(project["dependencies"], *extras.values())]
+    assert {(canonicalize_name(w.name), str(w.specifier)) for w in wanted} == {
+        (o["name"], o["specifier"]) for o in own
+    }, "type: make lock"
+    assert {canonicalize_name(w.name) for w in wanted} - set(pinned) == {"ray"}
+
+
+def test_the_lock_names_the_public_index_and_no_other():
+    addresses = re.findall(r"https?://([^/\"]+)", (ROOT / "uv.lock").read_text())
+    assert set(addresses) == {"pypi.org", "files.pythonhosted.org"}
 
 
 def test_notebooks_hold_no_outputs():

@@ -7,7 +7,7 @@ from facestats.composites.eigenfaces import eigenfaces
 from facestats.composites.provenance import read, save, tabulate
 from facestats.composites.select import groups, select
 
-VERSION = 1  # raise it when the same input would give another table
+VERSION = 2  # raise it when the same input would give another table
 
 __all__ = [
     "average_faces",

@@ -201,8 +201,8 @@ def warp_face(pixels: NDArray[Value], shape: NDArray[np.floating], mesh: Mesh) -
     import cv2
 
     source = unfold(face_vertices(shape, mesh.size), mesh)
-    # remap works in steps of 1/32 pixel. Rounding to them before float32 keeps an unmoved face exact and makes the
-    # warp of a mirrored face the mirror image of the warp.
+    # steps of 1/32 pixel are exact in float32: an unmoved face stays as it is, and the warp of a mirrored face is the
+    # mirror image of the warp
     positions = np.rint(mesh.weights @ (32 * source)).astype(np.float32).reshape(*mesh.size, 2)
     positions *= 1 / 32
     return cv2.remap(pixels, positions, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -58,7 +58,7 @@ def label_bars(
     >>> import facestats as fs
     >>> project = fs.testing.example_project()
     >>> ax = fs.plots.label_bars(project.text_labels, "text_age")
-    >>> [bar.get_width() for bar in ax.patches]
+    >>> [float(bar.get_width()) for bar in ax.patches]
     [0.5, 0.5]
     """
     check_columns(table, attribute, *([by] if by else []), made_by=MADE_BY)

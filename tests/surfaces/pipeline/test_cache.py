@@ -69,14 +69,14 @@ def test_a_file_cut_in_use_or_written_by_hand_never_raises(tmp_path):
     cache.close()
     file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
     assert isinstance(Cache(file).get_many(["k1"]), dict)
-    with sqlite3.connect(tmp_path / "hand.db") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "hand.db", isolation_level=None)) as db:
         db.execute("CREATE TABLE entries (key TEXT, value TEXT, size INTEGER, used REAL)")
         db.execute("INSERT INTO entries VALUES ('a', ?, 1, 0)", (pickle.dumps(print),))
     assert Cache(tmp_path / "hand.db").get_many(["a"]) == {}, "no JSON: never an answer"
 
 
 def test_another_schema_is_begun_anew(tmp_path, caplog):
-    with sqlite3.connect(tmp_path / "c.db") as db:
+    with contextlib.closing(sqlite3.connect(tmp_path / "c.db")) as db:
         db.execute("PRAGMA user_version=99")
     with caplog.at_level(logging.WARNING):
         assert Cache(tmp_path / "c.db").get_many(["a"]) == {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import os
 import shlex
@@ -21,6 +20,7 @@ from facestats.core.config_source import find_config
 from facestats.surfaces.cli import doors  # noqa: F401 - adds its commands
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
 from facestats.surfaces.cli.exit_codes import end_without_teardown, exit_with, signals_as_exceptions
+from facestats.surfaces.extras import require
 
 
 @app.command()
@@ -83,13 +83,10 @@ def notebooks(config: ConfigOption = None, demo: DemoOption = False) -> None:
     from facestats.surfaces.notebooks.run import find_notebooks
     from facestats.surfaces.project.load import draw_demo
 
+    require("notebooks", ("jupyterlab",), by="facestats notebooks")
     source = find(config, demo=demo)
     draw_demo(load_config(source))
     folder = find_notebooks(source)[0].parent
-    if importlib.util.find_spec("jupyterlab") is None:
-        exit_with(
-            5, "the notebooks need a package that is not installed (jupyterlab): pip install jupyterlab"
-        )
     command = [sys.executable, "-m", "jupyterlab", str(folder)]
     with suppress(KeyboardInterrupt):
         sys.exit(subprocess.run(command, env={**os.environ, **source.variables}, check=False).returncode)

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "polars", "pillow", "mediapipe", "torch", "open_clip_torch", "transformers", "datasets")
 EXTRAS = {
+    "ipykernel": "notebooks",
+    "ipywidgets": "notebooks",
+    "jupyterlab": "notebooks",
+    "nbconvert": "notebooks",
+    "papermill": "notebooks",
     "gradio": "app",
     "fastapi": "service",
     "uvicorn": "service",
@@ -53,8 +58,8 @@ def examine(config: str | os.PathLike[str] | ConfigSource | None = None) -> Iter
     ------
     Name, whether it is in order, and what was found; if it is not in order, also how to correct that.
     """
-    supported = (3, 11) <= sys.version_info[:2] <= (3, 12)
-    yield "python", supported, platform.python_version() + ("" if supported else ": use 3.11 or 3.12")
+    supported = (3, 11) <= sys.version_info[:2] <= (3, 14)
+    yield "python", supported, platform.python_version() + ("" if supported else ": use 3.11 to 3.14")
     yield "facestats", True, fs.__version__
     yield from _packages()
     yield from _extras()

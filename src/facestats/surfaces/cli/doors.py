@@ -12,6 +12,7 @@ import typer
 import facestats as fs
 from facestats.core.config import load_config
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
+from facestats.surfaces.extras import require
 
 
 class Extra(StrEnum):
@@ -152,6 +153,7 @@ def page(
 
     Example: facestats app --demo
     """
+    require("app", ("gradio",), by="the page")
     from facestats.surfaces.page.start import open_page
 
     pipeline = fs.CharacterPipeline(load_config(find(config, demo=demo)))
@@ -188,6 +190,7 @@ def serve(
 
     Example: FACESTATS_API_KEY=... facestats serve --host 0.0.0.0
     """
+    require("service", ("fastapi", "prometheus_client", "python_multipart", "uvicorn"), by="the service")
     from facestats.surfaces.service.start import serve as start
 
     start(

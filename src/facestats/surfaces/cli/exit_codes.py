@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from facestats.surfaces.extras import MissingExtraError
 from facestats.surfaces.notebooks.run import NotebookError
 from facestats.surfaces.temporary import temporary_handlers
 
@@ -97,7 +98,7 @@ def describe_error(error: BaseException) -> str:
         return _INTERRUPTED
     if isinstance(error, MemoryError):
         return "there is not enough memory; free some, or set a smaller batch_size, and run the same command again"
-    if isinstance(error, ImportError):
+    if isinstance(error, ImportError) and not isinstance(error, MissingExtraError):
         return f"a package is missing or broken ({error}); `facestats doctor` says how to install it"
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
@@ -47,9 +48,8 @@ def stop_here(reason: str) -> NoReturn:
     Traceback (most recent call last):
     facestats.surfaces.notebooks.early_end.EarlyEnd: No ratings: there is no ratings.csv beside the pictures.
     """
-    from IPython import get_ipython
-
-    if (shell := get_ipython()) is None:
+    ipython = sys.modules.get("IPython")  # in a notebook it is there
+    if (shell := ipython and ipython.get_ipython()) is None:
         say(reason)
     else:
         shell.set_custom_exc((EarlyEnd,), lambda *_, **__: None)  # IPython would print a traceback

@@ -17,6 +17,7 @@ from facestats.core.progress import say
 from facestats.core.tables import KEY, check_columns
 from facestats.pictures.crops import read_thumbnails
 from facestats.store.table_files import write_part
+from facestats.surfaces.extras import require
 
 if TYPE_CHECKING:
     import os
@@ -106,7 +107,7 @@ def explore(
 
     Raises
     ------
-    ModuleNotFoundError
+    MissingExtraError
         If jupyter-scatter is not installed; the message holds the command that installs it.
     TableError
         If a column is missing.
@@ -126,11 +127,9 @@ def explore(
     >>> found.selection().height  # doctest: +SKIP
     0
     """
-    try:
-        import jscatter
-    except ModuleNotFoundError as error:
-        msg = "fs.explore needs jupyter-scatter, which is not installed: pip install 'facestats[explore]'"
-        raise ModuleNotFoundError(msg, name=error.name) from error
+    require("explore", ("jscatter",), by="fs.explore")
+    import jscatter
+
     faces, classes = _color_classes(placed_faces(master, color), color, names)
     check_columns(faces, *tooltip, made_by="the stages before")
     columns = [name for name in dict.fromkeys([KEY, *tooltip]) if name not in (color, *_POSITION)]

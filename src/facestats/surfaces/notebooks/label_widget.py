@@ -7,7 +7,6 @@ import string
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
 from PIL import Image
 
 from facestats import human_labels
@@ -16,6 +15,10 @@ from facestats.human_labels.answers_file import LabelError
 from facestats.human_labels.labels import answered
 from facestats.inputs.matching import letters
 from facestats.pictures.decode import PictureError, open_picture
+from facestats.surfaces.extras import require
+
+require("notebooks", ("ipywidgets",), by="fs.label_by_hand")
+import ipywidgets as widgets  # noqa: E402
 
 if TYPE_CHECKING:
     import os

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from facestats.core.config import ConfigError, load_config
 from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
+from facestats.surfaces.extras import require
 from facestats.surfaces.notebooks.early_end import accept_early_end
 from facestats.surfaces.notebooks.report import flow_order, render, write_report
 from facestats.surfaces.notebooks.run_progress import KERNEL_VARIABLES, show_stage_progress
@@ -104,11 +105,14 @@ def run_notebooks(
     ------
     NotebookError
         If a cell fails; the report marks later notebooks as results of an earlier run.
+    MissingExtraError
+        If a package of the notebooks is missing.
     ConfigError
         If there are no notebooks, or none with such a number, or if side files of the project cannot be read.
     NoPicturesError
         If there are no pictures.
     """
+    require("notebooks", ("ipykernel", "nbconvert", "papermill"), by="a run of the notebooks")
     source = find_config(config_file)
     config = load_config(source)
     found = find_notebooks(source)

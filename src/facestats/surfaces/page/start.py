@@ -33,8 +33,8 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
     Raises
     ------
     ConfigError
-        If other machines could reach the page without a password and `open_to_all` does not allow it, if the port is
-        taken, or if a package is missing.
+        If other machines could reach the page without a password and `open_to_all` does not allow it, or if the port
+        is taken.
     """
     password = read_secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
     # SIGTERM raises KeyboardInterrupt, like Ctrl-C, so that uploads are removed. By default gradio keeps uploads in
@@ -48,11 +48,8 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
 
 
 def _launch(pipeline: CharacterPipeline, host: str, port: int, password: str | None) -> None:
-    try:
-        from facestats.surfaces.page.app import launch
-    except ImportError as error:
-        msg = f"the page needs a package that is not installed ({error.name}): pip install 'facestats[app]'"
-        raise ImportError(msg) from error
+    from facestats.surfaces.page.app import launch
+
     say(f"http://{host}:{port}  (Ctrl-C ends it)")
     try:
         launch(pipeline, host=host, port=port, password=password)

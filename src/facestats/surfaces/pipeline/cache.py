@@ -8,6 +8,7 @@ import logging
 import sqlite3
 import threading
 import time
+import weakref
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -139,11 +140,12 @@ class Cache:
                     self.path.parent.mkdir(parents=True, exist_ok=True)
                 place = str(self.path)
             self._connection = _connect(place)
+            self._close = weakref.finalize(self, self._connection.close)  # also of a cache that nobody closes
         return self._connection
 
     def _disconnect(self) -> None:
         if self._connection is not None:
-            self._connection.close()
+            self._close()
         self._connection = None
 
     def _begin_again(self, error: Exception) -> None:

@@ -52,18 +52,10 @@ def serve(
     ------
     ConfigError
         If other machines could reach the service without a key and `open_to_all` does not allow it.
-    ImportError
-        If a package is missing.
     """
     key = read_secret(KEY_VARIABLE, host, open_to_all=open_to_all)
-    try:
-        from facestats.surfaces.service import api, uvicorn_server
-    except ImportError as error:
-        msg = (
-            f"the service needs a package that is not installed ({error.name}): pip install"
-            " 'facestats[service]'"
-        )
-        raise ImportError(msg) from error
+    from facestats.surfaces.service import api, uvicorn_server
+
     app = api.create_app(pipeline, api_key=key, batch_size=batch_size, seconds=seconds)
     with stopped_by(_terminate):  # once uvicorn has stopped, it raises the signal that stopped it again
         code = 128 + signal.SIGINT
