@@ -1,8 +1,8 @@
 # The HTTP service (default) and the web page with the real models; models and data live in mounted folders.
 # The toy models of the demo answer only on request: docker run ... facestats serve --host 0.0.0.0 --demo
-FROM python:3.11-slim-bookworm
+FROM python:3.13-slim-bookworm
 
-# OpenCV, which Mediapipe brings, needs these two; Debian's stable branch is the pin
+# OpenCV needs these two; Debian's stable branch is the pin
 # hadolint ignore=DL3008
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 \

@@ -244,7 +244,7 @@ def mirror(face: Composite) -> Composite:
     settings = face.settings | {"of": face.method}
     return Composite(
         to_grey_levels((pixels + pixels[:, ::-1]) / 2),
-        (sd + sd[:, ::-1]) / 2,
+        ((sd + sd[:, ::-1]) / 2).astype(np.float32),
         shape,
         face.members,
         face.weights,

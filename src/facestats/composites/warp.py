@@ -165,20 +165,20 @@ def unfold(vertices: NDArray[np.floating], mesh: Mesh) -> NDArray[np.float64]:
     Each round smooths the displacement around folded triangles, in a region that grows while folds remain. The frame
     does not move, so that the displacement, and with it every fold, vanishes in the limit.
     """
-    vertices = np.asarray(vertices, dtype=np.float64)
+    moved: NDArray[np.float64] = np.asarray(vertices, dtype=np.float64)
     limit = MIN_AREA * mesh.areas
-    displacement = vertices - mesh.vertices
-    active = np.zeros(len(vertices), dtype=bool)
+    displacement = moved - mesh.vertices
+    active = np.zeros(len(moved), dtype=bool)
     for n_round in range(MAX_ROUNDS):
-        folded = signed_areas(vertices, mesh.triangles) < limit
+        folded = signed_areas(moved, mesh.triangles) < limit
         if not folded.any():
-            return vertices
+            return moved
         active[mesh.triangles[folded]] = True
         if n_round % 8 == 7:
             active |= mesh.neighbours @ active > 0
         active[-4 * FRAME_POINTS :] = False
         displacement[active] = mesh.neighbours[active] @ displacement
-        vertices = mesh.vertices + displacement
+        moved = mesh.vertices + displacement
     return mesh.vertices  # a face whose shape cannot be unfolded is averaged without warping
 
 

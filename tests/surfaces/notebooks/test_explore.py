@@ -1,6 +1,5 @@
 """The interactive map: what it holds, and what it shows and returns in a real browser."""
 
-import builtins
 import io
 import json
 import os
@@ -161,19 +160,6 @@ def test_wrong_calls_say_what_to_do(master, crops):
     (crops / "1.jpg").unlink()
     with pytest.raises(ValueError, match=r"1.jpg.*Align the faces again"):
         fs.explore(master, crops)
-
-
-def test_without_the_extra_the_error_names_it(master, monkeypatch):
-    real = builtins.__import__
-
-    def absent(name, *args, **kwargs):
-        if name == "jscatter":
-            raise ModuleNotFoundError(name=name)
-        return real(name, *args, **kwargs)
-
-    monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'facestats\[explore\]'"):
-        fs.explore(master)
 
 
 def test_the_table_for_a_viewer_is_flat_and_carries_jpegs(master, crops, tmp_path):
