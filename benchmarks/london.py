@@ -66,7 +66,7 @@ def pupil_figures(london: Path, faces: pl.DataFrame, size: int) -> None:
         errors.append(np.linalg.norm(irises - hand, axis=1).mean() / np.linalg.norm(hand[0] - hand[1]))
         aligned.append(transform_points(irises, np.array(row["matrix"])))
     points = np.array(aligned)
-    offset = np.linalg.norm(points.mean(axis=0) - np.asarray(PUPILS) * size, axis=1)
+    offset = np.linalg.norm(points.mean(axis=0) - (np.asarray(PUPILS) * size - 0.5), axis=1)
     print(
         f"distance of irises from hand-placed pupils: mean {np.mean(errors):.4f}, worst {max(errors):.4f} interocular distances"
     )

@@ -35,11 +35,16 @@ class FacesSettings(Settings):
     """Stage 01: find and align faces.
 
     `policy` decides about pictures with several faces: `largest` takes the largest face, `reject` gives the picture
-    the status many_faces. `second_detector` (`none` or `opencv`) searches the pictures in which FaceMesh finds no
-    face. `workers` is the number of processes, 0 for one per core.
+    the status many_faces. `landmarker` finds faces: `facemesh` (three networks that LiteRT runs), `official` (those of
+    the Face Landmarker bundle, run by LiteRT; also the path of a bundle, ``my.task``) or `mediapipe` (the same bundle,
+    run by the package mediapipe 1.2 or later, whose Tasks open connections to a logging service). `networks` is a
+    folder, wheel or bundle with the networks, by default those that facestats fetches. `second_detector` (`none` or
+    `opencv`) searches the pictures in which the landmarker finds no face. `workers` is the number of processes, 0 for
+    one per core.
     """
 
-    backend: Literal["facemesh"] = "facemesh"
+    landmarker: Literal["facemesh", "official", "mediapipe"] = "facemesh"
+    networks: ProjectPath | None = None
     min_confidence: float = Field(0.5, gt=0, lt=1)
     max_faces: int = Field(10, ge=1, le=100)
     second_detector: Literal["none", "opencv"] = "none"
@@ -48,6 +53,14 @@ class FacesSettings(Settings):
     max_pixels: int = Field(50_000_000, ge=10_000)
     chunk_size: int = Field(1000, ge=1)
     workers: int = Field(0, ge=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _accept_a_bundle(cls, values: Any) -> Any:
+        given = values.get("landmarker") if isinstance(values, dict) else None
+        if isinstance(given, str) and given.endswith(".task") and values.get("networks") is None:
+            return {**values, "landmarker": "official", "networks": given}
+        return values
 
 
 class EmbeddingsSettings(ModelSettings):

@@ -2,7 +2,7 @@
 
 from facestats.faces.align import align_faces, settings
 
-VERSION = 2  # raise it when the same input would give another table
+VERSION = 3  # raise it when the same input would give another table
 
 __all__ = ["align_faces", "settings"]
 

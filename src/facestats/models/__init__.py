@@ -1,4 +1,4 @@
-"""Models behind the protocols of `core.protocols`: the only package that imports torch, transformers and mediapipe.
+"""Models behind the protocols of `core.protocols`: the only package that imports torch, transformers, LiteRT and mediapipe.
 
 Each function returns a light handle: weights are loaded on first use.
 """

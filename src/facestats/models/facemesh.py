@@ -1,156 +1,239 @@
-"""The Mediapipe graph behind `models.landmarks`, without its messages on standard error."""
+"""The networks of Mediapipe, run by LiteRT: a face detector, a face mesh, and the irises.
+
+The networks are those of two publications of Google (Apache-2.0): the three of mediapipe 0.10.21 (BlazeFace, Bazarevsky
+et al. 2019; mesh, Kartynnik et al. 2019; irises, Ablavatski et al. 2020), or the Face Landmarker, whose mesh has the
+irises. LiteRT reads them without the package mediapipe. It starts no threads here and opens no connection.
+"""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from contextlib import contextmanager, nullcontext, suppress
-from importlib import metadata
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from facestats.core.protocols import ModelError
+from facestats.models import expressions
+from facestats.models.runtime import discard_standard_error
+from facestats.pictures.geometry import crop_face, transform_points
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
-_GRAPH = "mediapipe/modules/face_landmark/face_landmark_front_cpu.binarypb"
-_WEIGHTS = (
-    "modules/face_detection/face_detection_short_range.tflite",
-    "modules/face_landmark/face_landmark_with_attention.tflite",
-)
-_DETECTOR = (
-    "facedetectionshortrangecpu__facedetectionshortrange__facedetection__TensorsToDetectionsCalculator"
-)
-_MESH_INPUT = 192  # side of the landmark model's input, in pixels
-# the least level that the C++ libraries write about: errors
-_LOG_LEVELS = {"GLOG_minloglevel": "2", "TF_CPP_MIN_LOG_LEVEL": "3"}
+_DETECTOR_SIDE, _IRIS_SIDE = 128, 64  # pixels of a network's input
+_SAME_FACE = 0.3  # least overlap (intersection over union) of two boxes of one face
+_FACE_MARGIN = 1.5  # side of the region that the mesh sees, in longer sides of the detector's box
+_EYE_MARGIN = 2.3  # side of the region that the iris network sees, in distances of the eye corners
+_MIN_PRESENCE = 0.5  # below it, the mesh says that its region holds no face
+_N_MESH = 468  # points without irises
+# outer and inner corner, upper and lower lid of the left and the right eye in the picture
+_EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
+_IRIS_ORDERS = ([0, 1, 2, 3, 4], [0, 3, 2, 1, 4])  # the network sees the right eye mirrored
 
 
 class Graph:
-    """A Mediapipe graph, started by its first picture.
+    """Detector, mesh and irises for one process; the networks are read by the first picture.
 
-    While :meth:`process` runs, the standard error of the process is silenced until a first face has been found:
-    the graph starts threads that write to it, some of them only when there is a face.
+    Parameters
+    ----------
+    read
+        Returns the content of the files, by their names.
+    min_confidence
+        Lowest score of the detector, 0 to 1.
+    max_faces
+        Highest number of faces in one picture.
     """
 
-    def __init__(self, min_confidence: float, max_faces: int) -> None:
+    def __init__(
+        self, read: Callable[[], Mapping[str, bytes]], *, min_confidence: float, max_faces: int
+    ) -> None:
         self.min_confidence, self.max_faces = min_confidence, max_faces
-        self._solution: Any = None
-        self._has_found_a_face = False
+        self._read = read
+        self._networks: dict[str, _Network] = {}
 
     def process(self, pixels: NDArray[np.uint8]) -> list[tuple[NDArray[np.float64], float]]:
         """Return the landmarks (478, 3) in pixels and the score of each face."""
-        with nullcontext() if self._has_found_a_face else _quiet():
-            self._solution = self._solution or self._start()
-            result = self._solution.process(pixels)
-        meshes = result.multi_face_landmarks or []
-        self._has_found_a_face = self._has_found_a_face or bool(meshes)
-        height, width = pixels.shape[:2]
-        regions = [
-            (r.x_center, r.y_center, r.width, r.rotation) for r in result.face_rects_from_detections or []
+        if not self._networks:
+            self._networks = {name: _Network(name, content) for name, content in self._read().items()}
+        boxes, scores = self._detect(pixels)
+        meshes = [
+            (self._mesh(pixels, _face_region(box)), score) for box, score in zip(boxes, scores, strict=True)
         ]
-        scores = [d.score[0] for d in result.face_detections or []]
-        found = []
-        for mesh in meshes:
-            points = np.array(
-                [(p.x * width, p.y * height, p.z * width) for p in mesh.landmark], dtype=np.float64
-            )
-            centre = (points[:, :2].min(axis=0) + points[:, :2].max(axis=0)) / 2
-            # a region without a mesh is possible, so the two lists may differ in length: take the nearest region
-            distances = [np.hypot(x * width - centre[0], y * height - centre[1]) for x, y, _, _ in regions]
-            nearest = int(np.argmin(distances))
-            points[:, :2] -= _sampling_shift(regions[nearest][2] * width, regions[nearest][3])
-            found.append((points, float(scores[nearest])))
-        return found
+        return [(points, float(score)) for points, score in meshes if points is not None]
 
-    def _start(self) -> Any:
-        with _default_environment(_LOG_LEVELS):
-            from mediapipe.python.solution_base import SolutionBase
-
-            # as mediapipe.solutions.face_mesh.FaceMesh, with detections and regions among the outputs
-            return SolutionBase(
-                binary_graph_path=_GRAPH,
-                side_inputs={
-                    "num_faces": self.max_faces,
-                    "with_attention": True,
-                    "use_prev_landmarks": False,
-                },
-                calculator_params={f"{_DETECTOR}.min_score_thresh": self.min_confidence},
-                outputs=["multi_face_landmarks", "face_detections", "face_rects_from_detections"],
-            )
+    def expressions(self, points: NDArray[np.float64]) -> NDArray[np.float32] | None:
+        """Return the 52 scores of the facial expression (`expressions.NAMES`) of one face; None without their network."""
+        network = self._networks.get("expressions")
+        if network is None:
+            return None
+        (scores,) = network(points[list(expressions.POINTS), :2].astype(np.float32))
+        return scores.ravel()
 
     def close(self) -> None:
-        """Free the graph, also one that has failed, which raises its error again when it is closed."""
-        if self._solution is None:
-            return
-        with suppress(RuntimeError, ValueError):
-            self._solution.close()
+        """Free the networks."""
+        self._networks = {}
+
+    def _detect(self, pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return two corners and six points of each face, (n, 8, 2) in pixels, and the scores, the best first."""
+        picture, scale = _fit_square(pixels)
+        values, logits = self._networks["detector"](picture / np.float32(127.5) - 1)
+        scores = _sigmoid(logits.ravel())
+        likely = np.flatnonzero(scores >= self.min_confidence)
+        likely = likely[np.argsort(-scores[likely], kind="stable")]
+        raw = values.reshape(-1, 8, 2)[likely].astype(np.float64) / _DETECTOR_SIDE
+        centres = raw[:, :1] + _ANCHORS[likely, None]
+        corners = centres + raw[:, 1:2] * np.array([[-0.5], [0.5]])
+        points = np.concatenate([corners, raw[:, 2:] + _ANCHORS[likely, None]], axis=1)
+        faces, best = _merge_boxes(points, scores[likely], limit=self.max_faces)
+        return faces * _DETECTOR_SIDE * scale - 0.5, best
+
+    def _mesh(self, pixels: NDArray[np.uint8], region: NDArray[np.float64]) -> NDArray[np.float64] | None:
+        """Return the landmarks (478, 3) of the face in a region, None if there is none."""
+        network = self._networks["mesh"]
+        outputs = network(_look(pixels, region, network.side))
+        # the flag of the face is the first output with one number; the official mesh has a second one
+        flag = next(out for out in outputs if out.size == 1)
+        if _sigmoid(flag.ravel())[0] < _MIN_PRESENCE:
+            return None
+        raw = max(outputs, key=np.size).reshape(-1, 3).astype(np.float64) / network.side
+        points = _to_picture(raw, region)
+        return points if len(points) > _N_MESH else np.vstack([points, *self._irises(pixels, points)])
+
+    def _irises(self, pixels: NDArray[np.uint8], points: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+        """Return the five points of each iris, (5, 3): its centre, and its right, upper, left and lower edge."""
+        found = []
+        for eye, order in zip(_EYES, _IRIS_ORDERS, strict=True):
+            outer, inner = points[list(eye[:2]), :2]
+            region = _eye_region(outer, inner, mirrored=eye is _EYES[1])
+            outputs = self._networks["iris"](_look(pixels, region, _IRIS_SIDE))
+            raw = min(outputs, key=np.size).reshape(5, 3)[order].astype(np.float64) / _IRIS_SIDE
+            iris = _to_picture(raw, region)
+            iris[:, 2] = points[list(eye), 2].mean()  # the depth of the network is that of its own
+            found.append(iris)
+        return found
 
 
-def _sampling_shift(side: float, rotation: float) -> NDArray[np.float64]:
-    """Return half a pixel of the model's input along both axes of the region, in pixels of the picture.
+class _Network:
+    """A TFLite network with one input, on one thread; outputs are in the order of the file."""
 
-    The graph samples each input pixel at its corner, where the model expects its centre, so raw landmarks lie
-    half an input pixel to the lower right. Without the shift, the irises are 0.020 eye distances from the
-    hand-placed pupils of the London set; with it, they are 0.010 eye distances from them.
+    def __init__(self, name: str, content: bytes) -> None:
+        try:
+            from ai_edge_litert.interpreter import Interpreter
+        except ImportError as error:
+            msg = f"no face can be found without LiteRT ({error}). Type: pip install ai-edge-litert"
+            raise ModelError(msg) from error
+        try:
+            with discard_standard_error():  # it tells which processor it uses
+                self._run: Any = Interpreter(model_content=content, num_threads=1)
+                self._run.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            msg = f"LiteRT cannot read the network {name!r} of the landmarker: {error}. Take the file from its source again."
+            raise ModelError(msg) from error
+        details = self._run.get_input_details()[0]
+        self._input, self.side = details["index"], int(details["shape"][1])
+        self._outputs = [out["index"] for out in self._run.get_output_details()]
+
+    def __call__(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        self._run.set_tensor(self._input, values[None])
+        self._run.invoke()
+        return [self._run.get_tensor(out) for out in self._outputs]
+
+
+def _anchors() -> NDArray[np.float64]:
+    """Centres of the detector's cells in fractions of its input: 16 x 16, two each, and 8 x 8, six each."""
+    cells = []
+    for n, repeats in ((16, 2), (8, 6)):
+        steps = (np.arange(n) + 0.5) / n
+        cells.append(np.repeat(np.stack(np.meshgrid(steps, steps), axis=-1).reshape(-1, 2), repeats, axis=0))
+    return np.concatenate(cells)
+
+
+_ANCHORS = _anchors()
+
+
+def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float64]:
+    return 1 / (1 + np.exp(-np.clip(x.astype(np.float64), -100, 100)))
+
+
+def _fit_square(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
+    """Reduce a picture to the detector's input, with a black band below or beside it; also return the scale, x and y.
+
+    An area filter reduces it first, against aliasing, by a whole factor, which takes a quarter of the time. It stops at
+    twice the input, because small faces have lower scores in a softer picture.
     """
-    cos, sin = np.cos(rotation), np.sin(rotation)
-    return np.array([cos - sin, sin + cos]) * side / _MESH_INPUT / 2
+    import cv2
+
+    factor = max(1, max(pixels.shape) // (2 * _DETECTOR_SIDE))
+    height, width = (max(1, n // factor) for n in pixels.shape[:2])
+    if factor > 1:
+        whole = pixels[: height * factor, : width * factor]
+        pixels = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
+    scale = max(height, width) / _DETECTOR_SIDE
+    size = [max(1, round(n / scale)) for n in (width, height)]
+    square = np.zeros((_DETECTOR_SIDE, _DETECTOR_SIDE, 3), dtype=np.float32)
+    square[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
+    return square, np.array([width, height]) * factor / size
 
 
-def mediapipe_version() -> str:
-    """Return the version of the installed mediapipe, without importing it."""
-    try:
-        return metadata.version("mediapipe")
-    except metadata.PackageNotFoundError as error:
-        msg = "mediapipe is not installed, so no face can be found. Type: pip install mediapipe==0.10.21"
-        raise ModelError(msg) from error
+def _merge_boxes(
+    points: NDArray[np.float64], scores: NDArray[np.float64], *, limit: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Average the boxes of each face by their scores (Bazarevsky et al. 2019); the best comes first."""
+    faces, best = np.empty((limit, *points.shape[1:])), np.empty(limit)
+    n = 0
+    while len(points) and n < limit:
+        same = _overlaps(points[0], points) > _SAME_FACE
+        same[0] = True  # also a box without area
+        faces[n], best[n] = np.average(points[same], axis=0, weights=scores[same]), scores[0]
+        points, scores, n = points[~same], scores[~same], n + 1
+    return faces[:n], best[:n]
 
 
-def weights_hash() -> str:
-    """Hash the two models in the wheel of mediapipe, without importing it."""
-    spec = find_spec("mediapipe")
-    digest = hashlib.sha256()
-    try:
-        for weights in _WEIGHTS:
-            digest.update((Path(str(spec and spec.origin)).parent / weights).read_bytes())
-    except OSError as error:
-        msg = f"mediapipe {mediapipe_version()} lacks {error.filename}. Type: pip install mediapipe==0.10.21"
-        raise ModelError(msg) from error
-    return digest.hexdigest()[:12]
+def _overlaps(one: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the intersections over union of one box and others; a box is its first two points."""
+    sides = np.minimum(one[1], others[:, 1]) - np.maximum(one[0], others[:, 0])
+    both = np.clip(sides, 0, None).prod(axis=1)
+    union = (one[1] - one[0]).prod() + (others[:, 1] - others[:, 0]).prod(axis=1) - both
+    return both / np.maximum(union, np.finfo(float).tiny)
 
 
-@contextmanager
-def _default_environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set those of the environment variables that are not set, and remove them after the block."""
-    added = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(added)
-    try:
-        yield
-    finally:
-        for name in added:
-            os.environ.pop(name, None)
+def _face_region(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the region that the mesh sees: the detector's box with a margin, turned until the eyes are level."""
+    corners, eyes = points[:2], points[2:4]
+    return _region(
+        corners.mean(axis=0), eyes[1] - eyes[0], side=_FACE_MARGIN * (corners[1] - corners[0]).max()
+    )
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Discard what this process writes to standard error, C++ libraries included, while the block runs."""
-    try:
-        original = os.dup(2)
-    except OSError:  # there is no standard error to silence
-        yield
-        return
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(null)
+def _eye_region(
+    outer: NDArray[np.float64], inner: NDArray[np.float64], *, mirrored: bool
+) -> NDArray[np.float64]:
+    """Return the region that the iris network sees; it knows left eyes, so the right one is mirrored."""
+    across = inner - outer
+    region = _region(
+        (outer + inner) / 2, -across if mirrored else across, side=_EYE_MARGIN * np.hypot(*across)
+    )
+    if mirrored:
+        region[:, 2] += region[:, 0]
+        region[:, 0] *= -1
+    return region
+
+
+def _region(centre: NDArray[np.float64], along: NDArray[np.float64], *, side: float) -> NDArray[np.float64]:
+    """Return the matrix (2, 3) from fractions of a square to pixels of the picture; its x axis runs `along`."""
+    x, y = along / max(np.hypot(*along), np.finfo(float).tiny) * side
+    axes = np.array([[x, -y], [y, x]])
+    return np.column_stack([axes, centre - axes.sum(axis=1) / 2])
+
+
+def _look(pixels: NDArray[np.uint8], region: NDArray[np.float64], side: int) -> NDArray[np.float32]:
+    """Sample a region of the picture as the input of a network, 0 to 1."""
+    inverse = np.linalg.inv(region[:, :2]) * side
+    matrix = np.column_stack([inverse, -inverse @ region[:, 2] - 0.5])
+    return crop_face(pixels, matrix, side).astype(np.float32) / np.float32(255)
+
+
+def _to_picture(points: NDArray[np.float64], region: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Map points (n, 3) in fractions of a region to pixels of the picture; z has the scale of x."""
+    return np.column_stack([transform_points(points[:, :2], region), points[:, 2] * np.hypot(*region[:, 0])])

@@ -177,3 +177,21 @@ def check_finite(network: Any, model: str) -> None:
             " Download or copy its files again."
         )
         raise ModelError(msg)
+
+
+@contextmanager
+def discard_standard_error() -> Iterator[None]:
+    """Discard what this process writes to standard error, C++ libraries included, while the block runs."""
+    try:
+        original = os.dup(2)
+    except OSError:  # there is no standard error to silence
+        yield
+        return
+    null = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(null, 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(null)

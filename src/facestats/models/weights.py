@@ -60,6 +60,11 @@ def local_only() -> Iterator[None]:
         _may_download.reset(token)
 
 
+def may_download() -> bool:
+    """Return whether models may be downloaded here: false inside :func:`local_only`."""
+    return _may_download.get()
+
+
 def hash_files(files: Iterable[Path]) -> str:
     """Hash names and contents of `files` into 12 hex digits; a file is read again only if size or time changed."""
     digest = hashlib.sha256()

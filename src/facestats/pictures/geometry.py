@@ -17,34 +17,35 @@ EYE_CORNERS = ((33, 133), (362, 263))
 
 # Landmarks used for the alignment and their target positions, in fractions of the side of a crop: the eye corners,
 # the base of the nose (it moves less than the tip when a head turns or nods) and the mouth corners.
-# Source: symmetrised mean shape (generalised Procrustes analysis, Gower 1975) of the 102 London and 100 3DSK
-# faces (DeBruine and Jones 2017, 2020; CC-BY 4.0), scaled so that the pupils of London fall on PUPILS.
+# Source: where the landmarks of the 102 London and 100 3DSK faces (DeBruine and Jones 2017, 2020; CC-BY 4.0) lie on
+# average, symmetrised, in crops in which the pupils of London fall on PUPILS.
 TEMPLATE = {
-    33: (0.3423, 0.4825),
-    133: (0.4398, 0.4902),
-    362: (0.5602, 0.4902),
-    263: (0.6577, 0.4825),
-    2: (0.5, 0.6475),
-    61: (0.4131, 0.7266),
-    291: (0.5869, 0.7266),
+    33: (0.3407, 0.4825),
+    133: (0.4389, 0.4885),
+    362: (0.5611, 0.4885),
+    263: (0.6593, 0.4825),
+    2: (0.5, 0.6464),
+    61: (0.4138, 0.7246),
+    291: (0.5862, 0.7246),
 }
 PUPILS = ((0.5 - 58 / 512, 0.48), (0.5 + 58 / 512, 0.48))
 # mean extent of all landmarks of those faces, for faces of which only a box is known
-TEMPLATE_BOX = (0.254, 0.297, 0.746, 0.878)
+TEMPLATE_BOX = (0.256, 0.294, 0.744, 0.873)
 
-# The same mean shape in three dimensions, in pupil distances, z away from the viewer: only points that no facial
-# expression moves. By this definition the mean London and 3DSK face looks straight ahead.
+# The symmetrised mean shape of the same faces in three dimensions (generalised Procrustes analysis, Gower 1975), in
+# pupil distances, z away from the viewer: only points that no facial expression moves. By this definition the mean
+# London and 3DSK face looks straight ahead.
 _HEAD = {
-    33: (-0.6997, -0.106, 0.0183),
-    133: (-0.267, -0.0718, -0.0666),
-    362: (0.267, -0.0718, -0.0666),
-    263: (0.6997, -0.106, 0.0183),
-    10: (0.0, -0.9401, -0.2615),
-    168: (0.0, -0.1677, -0.3313),
-    4: (0.0, 0.4313, -0.6842),
-    2: (0.0, 0.6304, -0.4037),
-    234: (-1.0788, 0.2009, 0.8887),
-    454: (1.0788, 0.2009, 0.8887),
+    33: (-0.7085, -0.1031, 0.0206),
+    133: (-0.2718, -0.0765, -0.0644),
+    362: (0.2718, -0.0765, -0.0644),
+    263: (0.7085, -0.1031, 0.0206),
+    10: (0.0, -0.9506, -0.2574),
+    168: (0.0, -0.1741, -0.3287),
+    4: (0.0, 0.4167, -0.6879),
+    2: (0.0, 0.6312, -0.4083),
+    234: (-1.0704, 0.2181, 0.885),
+    454: (1.0704, 0.2181, 0.885),
 }
 
 

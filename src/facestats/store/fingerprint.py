@@ -30,6 +30,7 @@ PACKAGES = (
     "polars",
     "pillow",
     "opencv-contrib-python",
+    "ai-edge-litert",
     "mediapipe",
     "torch",
     "open_clip_torch",
