@@ -19,6 +19,8 @@ RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
     && chown facestats /app/data /models
 
 USER 10001
+# the networks that find faces
+RUN facestats fetch --demo
 ENV HF_HOME=/models \
     FACESTATS_CONFIG=/app/config/default.yaml \
     HF_HUB_DISABLE_TELEMETRY=1 \

@@ -23,6 +23,7 @@ help:  ## this list
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 2>/dev/null || true
 	$(call install,-r requirements.txt)
 	$(call install,--no-deps --editable .)
+	-@$(BIN)/facestats fetch --demo >/dev/null  # the networks that find faces; a failure is reported and not fatal
 	@touch $@
 
 demo: .venv/installed  ## the whole of facestats on drawn characters; report in data/demo/report/index.html

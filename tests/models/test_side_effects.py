@@ -67,7 +67,7 @@ CASES = {
         CACHES,
     ),
     "landmarker": (
-        "import cv2, mediapipe",
+        "import cv2, ai_edge_litert.interpreter",
         "fs.models.landmarker(FacesSettings()).find(np.zeros((64, 64, 3), np.uint8))",
         [],
     ),

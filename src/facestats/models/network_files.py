@@ -21,7 +21,6 @@ from platformdirs import user_cache_path
 
 from facestats.core.atomic_write import write_atomically
 from facestats.core.protocols import ModelError
-from facestats.models import package_index
 from facestats.models.weights import may_download
 
 if TYPE_CHECKING:
@@ -210,6 +209,8 @@ def _fetch(networks: Networks) -> dict[str, bytes]:
 
 def _from_source(networks: Networks) -> Iterator[tuple[str, dict[str, bytes] | Exception]]:
     """Try each place in turn; yield it with the files, all of them as published, or with the error."""
+    from facestats.models import package_index  # needed once per machine
+
     settings = package_index.read_index_settings()
     if networks is OFFICIAL:
         places: Iterator[tuple[str, Exception | None]] = iter([(_BUNDLE, None)])

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PYPI = "https://pypi.org/simple"
+SYSTEM_FOLDERS = (Path("/etc"),)
 SECONDS = 20.0  # longest wait for an answer of an index
 _MAX_BYTES = 200_000_000  # of a whole wheel
 _BLOCK = 1 << 20  # bytes that one request for a part of a wheel asks for, at least
@@ -241,14 +242,16 @@ def _pip_settings() -> dict[str, list[str]]:
     """Read the settings of pip: environment variables before files, and among files the nearest one first."""
     name = "pip.ini" if os.name == "nt" else "pip.conf"
     files = [
-        site_config_path("pip") / name,
-        Path("/etc") / name,
+        site_config_path("pip", appauthor=False) / name,
+        *(folder / name for folder in SYSTEM_FOLDERS),
         Path.home() / ("pip" if os.name == "nt" else ".pip") / name,
         Path.home() / ".config" / "pip" / name,
         user_config_path("pip", appauthor=False, roaming=True) / name,
         Path(sys.prefix) / name,
         *([Path(os.environ["PIP_CONFIG_FILE"])] if os.environ.get("PIP_CONFIG_FILE") else []),
     ]
+    if os.environ.get("PIP_CONFIG_FILE") == os.devnull:  # then pip reads no file at all
+        files = []
     found: dict[str, list[str]] = {key: [] for key in _PIP_KEYS}
     for file in files:
         parser = configparser.RawConfigParser()
@@ -267,7 +270,7 @@ def _uv_settings() -> dict[str, list[str]]:
     """Read the settings of uv: environment variables before the files of the user and of the system."""
     found: dict[str, list[str]] = {key: [] for key in _UV_KEYS}
     files = [
-        Path("/etc/uv/uv.toml"),
+        *(folder / "uv" / "uv.toml" for folder in SYSTEM_FOLDERS),
         Path.home() / ".config" / "uv" / "uv.toml",
         user_config_path("uv", appauthor=False, roaming=True) / "uv.toml",
         *([Path(os.environ["UV_CONFIG_FILE"])] if os.environ.get("UV_CONFIG_FILE") else []),

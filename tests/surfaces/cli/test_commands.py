@@ -48,6 +48,7 @@ def test_help_names_the_commands():
         "app",
         "serve",
         "doctor",
+        "fetch",
         "demo",
         "init",
         "notebooks",

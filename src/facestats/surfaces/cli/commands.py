@@ -17,6 +17,7 @@ import typer
 import facestats as fs
 from facestats.core.config import load_config
 from facestats.core.config_source import find_config
+from facestats.core.protocols import ModelError
 from facestats.surfaces.cli import doors  # noqa: F401 - adds its commands
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
 from facestats.surfaces.cli.exit_codes import end_without_teardown, exit_with, signals_as_exceptions
@@ -63,12 +64,17 @@ def init(
 ) -> None:
     """Make a project of your own: facestats.yaml, attributes.yaml, notebooks, and data/raw for the pictures.
 
+    The networks that find faces are fetched too, unless they are on this machine already.
     Files that are there already stay as they are. Example: facestats init my_project
     """
     from facestats.surfaces.project.init import init_project
 
     for file, is_new in init_project(folder):
         typer.echo(f"{'wrote' if is_new else 'kept '}  {file}")
+    try:
+        fs.models.landmarker(load_config(folder).faces).folder  # noqa: B018 - fetches what is missing
+    except ModelError as error:
+        typer.echo(f"facestats: not yet complete: {error}", err=True)
     typer.echo(
         f"Next: put your pictures into {folder / 'data' / 'raw'}, then type: {find_config(folder).command('run')}"
     )
@@ -121,6 +127,18 @@ def doctor(config: ConfigOption = None, demo: DemoOption = False) -> None:
         healthy = healthy and ok
     if not healthy:
         raise typer.Exit(5)
+
+
+@app.command()
+def fetch(config: ConfigOption = None, demo: DemoOption = False) -> None:
+    """Fetch the models of the project that are not on this machine yet, so that later runs need no network.
+
+    With --demo, these are only the networks that find faces. Example: facestats fetch --demo
+    """
+    from facestats.surfaces.cli.doctor import model_handles
+
+    for name, handle in model_handles(load_config(find(config, demo=demo))):
+        typer.echo(f"{name:<22} {handle.name} in {handle.folder}")
 
 
 @app.command()

@@ -21,9 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from facestats.core.config import Config
-    from facestats.models import Bart, Clip, HfClassifier
+    from facestats.models import Bart, Clip, FaceMesh, HfClassifier
 
-PACKAGES = ("numpy", "polars", "pillow", "mediapipe", "torch", "open_clip_torch", "transformers", "datasets")
+PACKAGES = (
+    "numpy",
+    "polars",
+    "pillow",
+    "ai-edge-litert",
+    "torch",
+    "open_clip_torch",
+    "transformers",
+    "datasets",
+)
 EXTRAS = {
     "ipykernel": "notebooks",
     "ipywidgets": "notebooks",
@@ -107,29 +116,32 @@ def _device() -> Finding:
     return "device", True, "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def model_handles(settings: Config) -> list[tuple[str, Bart | Clip | FaceMesh | HfClassifier]]:
+    """List the models of a project, each with what it is for; nothing is loaded."""
+    classifiers = fs.models.classifiers(settings.classifiers, settings.attributes)
+    return [
+        ("landmarks", fs.models.landmarker(settings.faces)),
+        ("CLIP", fs.models.clip(settings.embeddings)),
+        ("text model", fs.models.bart(settings.text_labels)),
+        *((f"classifier {attribute}", handle) for attribute, handle in classifiers.items()),
+    ]
+
+
 def _models(settings: Config) -> Iterator[Finding]:
     try:
         importlib.import_module("cv2")  # needs libraries of the system
-        models = fs.models
-        landmarks = models.landmarker(settings.faces).name
+        handles = model_handles(settings)
     except (ImportError, OSError) as error:
         yield "models", False, _how_to_install(error)
         return
-    classifiers = models.classifiers(settings.classifiers, settings.attributes)
-    handles: list[tuple[str, Clip | Bart | HfClassifier]] = [
-        ("CLIP", models.clip(settings.embeddings)),
-        ("text model", models.bart(settings.text_labels)),
-        *((f"classifier {attribute}", handle) for attribute, handle in classifiers.items()),
-    ]
     for name, handle in handles:
         try:
-            with models.local_only():
+            with fs.models.local_only():
                 yield name, True, f"{handle.name} in {handle.folder}"
         except ModelError as error:
             yield name, False, str(error)
         except (ImportError, OSError) as error:
             yield name, False, _how_to_install(error)
-    yield "landmarks", True, f"{landmarks} in the package mediapipe"
 
 
 def _how_to_install(error: Exception) -> str:
