@@ -5,6 +5,7 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from no_faces import draw_no_faces
 from PIL import Image
 
 from facestats.core.config import FacesSettings
@@ -23,28 +24,6 @@ def model():
 
 def portrait(name=PORTRAITS[0]):
     return np.asarray(Image.open(LONDON / name))
-
-
-def no_faces():
-    """Pictures in which a face detector may see a face, and there is none."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[:300, :400]
-    grey = {
-        "black": 0 * x,
-        "gradient": x * 255 // 400,
-        "checks": (x // 20 + y // 20) % 2 * 255,
-        "rings": (np.sin(np.hypot(x - 200, y - 150) / 9) + 1) * 127,
-        "disc": np.hypot(x - 200, y - 150) < 110,
-    }
-    pictures = {name: np.repeat(np.uint8(p)[..., None], 3, axis=2) for name, p in grey.items()}
-    pictures["green"] = np.full((300, 400, 3), (30, 160, 40), dtype=np.uint8)
-    pictures["noise"] = rng.integers(0, 256, (300, 400, 3), dtype=np.uint8)
-    pictures["blobs"] = cv2.resize(rng.integers(0, 256, (15, 20, 3), dtype=np.uint8), (800, 600))
-    page = np.full((600, 800, 3), 255, dtype=np.uint8)
-    for line in range(30, 600, 24):
-        cv2.putText(page, "the quick brown fox (8) jumps over :-) dogs", (20, line), 0, 0.6, (0, 0, 0), 1)
-    pictures["text"] = page
-    return pictures
 
 
 def placed(face, *, width, degrees=0.0, canvas=(900, 1200), at=(700, 300)):
@@ -79,7 +58,9 @@ def carried(points, matrix):
 @pytest.mark.parametrize("second", ["none", "opencv"])
 def test_what_is_no_face_stays_none(second):
     model = FaceMesh(second_detector=second)
-    assert {name: len(model.find(p)) for name, p in no_faces().items()} == dict.fromkeys(no_faces(), 0)
+    assert {name: len(model.find(p)) for name, p in draw_no_faces().items()} == dict.fromkeys(
+        draw_no_faces(), 0
+    )
 
 
 @needs_london
@@ -102,7 +83,7 @@ def test_a_portrait_has_one_face_with_all_points_in_its_box(model, name):
 def test_the_same_picture_gives_the_same_points_whatever_came_before(model):
     first = model.find(portrait())[0]
     model.find(portrait(PORTRAITS[1]))
-    model.find(no_faces()["noise"])
+    model.find(draw_no_faces()["noise"])
     np.testing.assert_array_equal(model.find(portrait())[0].points, first.points)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from facestats.core.protocols import ModelError
 from facestats.models import expressions
 from facestats.models.runtime import discard_standard_error
-from facestats.pictures.geometry import crop_face, transform_points
+from facestats.pictures.geometry import transform_points
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -29,6 +29,7 @@ _MIN_PRESENCE = 0.5  # below it, the mesh says that its region holds no face
 _N_MESH = 468  # points without irises
 # outer and inner corner, upper and lower lid of the left and the right eye in the picture
 _EYES = ((33, 133, 159, 145), (263, 362, 386, 374))
+_UNIT_SQUARE = np.array([[0.0, 0], [1, 0], [1, 1], [0, 1]])
 _IRIS_ORDERS = ([0, 1, 2, 3, 4], [0, 3, 2, 1, 4])  # the network sees the right eye mirrored
 
 
@@ -159,21 +160,28 @@ def _sigmoid(x: NDArray[np.float32]) -> NDArray[np.float64]:
 def _fit_square(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     """Reduce a picture to the detector's input, with a black band below or beside it; also return the scale, x and y.
 
-    An area filter reduces it first, against aliasing, by a whole factor, which takes a quarter of the time. It stops at
-    twice the input, because small faces have lower scores in a softer picture.
+    It is halved as long as it is more than three times as large, against noise, and then sampled. In the softer result
+    of a full area filter, small faces have lower scores.
     """
     import cv2
 
-    factor = max(1, max(pixels.shape) // (2 * _DETECTOR_SIDE))
-    height, width = (max(1, n // factor) for n in pixels.shape[:2])
-    if factor > 1:
-        whole = pixels[: height * factor, : width * factor]
-        pixels = cv2.resize(whole, (width, height), interpolation=cv2.INTER_AREA)
-    scale = max(height, width) / _DETECTOR_SIDE
-    size = [max(1, round(n / scale)) for n in (width, height)]
+    steps = max(0, int(np.ceil(np.log2(max(pixels.shape) / (3 * _DETECTOR_SIDE)))))
+    pixels = _halve(pixels, steps)
+    height, width = pixels.shape[:2]
+    size = [max(1, round(n * _DETECTOR_SIDE / max(height, width))) for n in (width, height)]
     square = np.zeros((_DETECTOR_SIDE, _DETECTOR_SIDE, 3), dtype=np.float32)
     square[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-    return square, np.array([width, height]) * factor / size
+    return square, np.array([width, height]) / size * 2**steps
+
+
+def _halve(pixels: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """Halve both sides of a picture repeatedly by averaging, which is much faster than other whole factors."""
+    import cv2
+
+    for _ in range(times):
+        height, width = (max(1, n // 2) for n in pixels.shape[:2])
+        pixels = cv2.resize(pixels[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
+    return pixels
 
 
 def _merge_boxes(
@@ -228,10 +236,35 @@ def _region(centre: NDArray[np.float64], along: NDArray[np.float64], *, side: fl
 
 
 def _look(pixels: NDArray[np.uint8], region: NDArray[np.float64], side: int) -> NDArray[np.float32]:
-    """Sample a region of the picture as the input of a network, 0 to 1."""
-    inverse = np.linalg.inv(region[:, :2]) * side
-    matrix = np.column_stack([inverse, -inverse @ region[:, 2] - 0.5])
-    return crop_face(pixels, matrix, side).astype(np.float32) / np.float32(255)
+    """Sample a region of the picture as the input of a network, 0 to 1.
+
+    A region that is larger than the input is halved first, as often as possible, to avoid aliasing. Outside the picture,
+    its edge pixels are repeated.
+    """
+    import cv2
+
+    steps = max(0, int(np.log2(max(np.hypot(*region[:, 1]) / side, 1))))
+    part, corner = _cut(pixels, region, margin=2**steps)
+    part = _halve(part, steps)
+    # from pixels of the input to those of the part; pixel centres are whole numbers in both
+    axes = region[:, :2] / side / 2**steps
+    shift = (region[:, 2] - corner + 0.5) / 2**steps - 0.5 + axes.sum(axis=1) / 2
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    view = cv2.warpAffine(
+        part, np.column_stack([axes, shift]), (side, side), flags=flags, borderMode=cv2.BORDER_REPLICATE
+    )
+    return view.astype(np.float32) / np.float32(255)
+
+
+def _cut(
+    pixels: NDArray[np.uint8], region: NDArray[np.float64], *, margin: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """Return the part of the picture that shows a region, never empty, and its upper left corner."""
+    corners = transform_points(_UNIT_SQUARE, region)
+    last = np.array(pixels.shape[1::-1]) - 1
+    low = np.clip(np.floor(corners.min(axis=0)) - margin, 0, last).astype(int)
+    high = np.clip(np.ceil(corners.max(axis=0)) + 2 * margin, low + 1, last + 1).astype(int)
+    return pixels[low[1] : high[1], low[0] : high[0]], low.astype(np.float64)
 
 
 def _to_picture(points: NDArray[np.float64], region: NDArray[np.float64]) -> NDArray[np.float64]:

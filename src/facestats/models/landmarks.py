@@ -98,7 +98,7 @@ class FaceMesh:
     >>> import facestats as fs
     >>> mesh = fs.models.FaceMesh(min_confidence=0.6)
     >>> mesh.name
-    'facemesh 85b7e7303b80 478 points confidence=0.6 faces=10 zooms=2,5'
+    'facemesh 3e2ad4a7e43b 478 points confidence=0.6 faces=10 zooms=2,5'
     """
 
     def __init__(

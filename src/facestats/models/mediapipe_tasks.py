@@ -6,7 +6,7 @@ landmarker is made (mediapipe issue 6291), which a tool for research on faces mu
 
 from __future__ import annotations
 
-import atexit
+import threading
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +60,6 @@ class Graph:
     def close(self) -> None:
         """Free the tasks."""
         tasks, self._tasks = self._tasks, None
-        atexit.unregister(self.close)
         for task in tasks or ():
             task.close()
 
@@ -90,7 +89,8 @@ class Graph:
         from mediapipe.tasks.python import BaseOptions, vision
 
         bundle, detector = self._read()
-        atexit.register(self.close)  # mediapipe cannot do it while Python ends
+        # a task closes itself by a thread, so it must do that before Python ends all threads, which is before `atexit`
+        threading._register_atexit(self.close)  # type: ignore[attr-defined]
         return (
             vision.FaceDetector.create_from_options(
                 vision.FaceDetectorOptions(

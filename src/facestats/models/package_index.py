@@ -16,6 +16,7 @@ import re
 import ssl
 import sys
 import tomllib
+import urllib.error
 import urllib.request
 import zipfile
 from contextlib import contextmanager, suppress
@@ -134,9 +135,13 @@ def request(address: str, settings: IndexSettings, *, ask: dict[str, str]) -> An
     context = ssl.create_default_context(cafile=settings.certificates)
     if host in settings.trusted_hosts or parts.netloc.rpartition("@")[2] in settings.trusted_hosts:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    return urllib.request.urlopen(
-        urllib.request.Request(plain, headers=headers), timeout=SECONDS, context=context
-    )
+    try:
+        return urllib.request.urlopen(
+            urllib.request.Request(plain, headers=headers), timeout=SECONDS, context=context
+        )
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise
 
 
 class _RemoteFile(io.RawIOBase):
