@@ -59,15 +59,22 @@ def write_wheel(folder, networks, name=WHEEL):
 class Index(http.server.SimpleHTTPRequestHandler):
     """A package index that writes down what was asked and how many bytes of a wheel it sent."""
 
-    answers_ranges, is_json, password = True, False, ""
+    answers_ranges, is_json, password, elsewhere = True, False, "", ""
     log: list
+    logins: list
 
     def do_GET(self):
         sent = self.headers.get("Authorization", "").removeprefix("Basic ")
+        self.logins.append(sent)
         if self.password and base64.b64decode(sent).decode() != self.password:
             self.send_error(401)
             return
         path = Path(self.translate_path(self.path))
+        if self.elsewhere and not path.is_dir():
+            self.send_response(302)
+            self.send_header("Location", f"http://{self.elsewhere}{self.path}")
+            self.end_headers()
+            return
         if path.is_dir():
             names = [p.name for p in Path(self.directory).glob("*.whl")]
             files = {"files": [{"filename": n, "url": f"/{n}#sha256=0"} for n in names]}
@@ -105,7 +112,7 @@ def serve(tmp_path):
 
     def start(**features):
         log = []
-        handler = type("Handler", (Index,), {**features, "log": log})
+        handler = type("Handler", (Index,), {"logins": [], **features, "log": log})
         place = functools.partial(handler, directory=str(tmp_path / "wheels"))
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), place)
         threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -163,6 +170,18 @@ def test_the_password_in_an_address_is_used_and_never_told(alone, tmp_path, netw
     alone.setenv("UV_DEFAULT_INDEX", f"http://ann:secret%2F1@{address}")
     read_networks(FACEMESH)
     assert is_complete()
+
+
+def test_a_password_is_not_sent_to_the_server_that_an_index_leads_to(alone, tmp_path, networks, serve):
+    write_wheel(tmp_path / "wheels", networks)
+    (tmp_path / "wheels/simple/mediapipe").mkdir(parents=True)
+    logins = []
+    other = serve(logins=logins)[0].removesuffix("/simple")
+    address, _ = serve(password="ann:secret", elsewhere=other)
+    alone.setenv("UV_DEFAULT_INDEX", f"http://ann:secret@{address}")
+    read_networks(FACEMESH)
+    assert is_complete()
+    assert set(logins) == {""}
 
 
 @pytest.mark.parametrize("way", ["pip.conf", "uv.toml", "folder", "page", "index"])

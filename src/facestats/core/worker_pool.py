@@ -1,6 +1,6 @@
 """The worker processes of this program: shared by all threads, kept for the next call, replaced when one dies.
 
-They are spawned, not forked, because Mediapipe hangs after a fork.
+They are spawned, not forked, because a fork copies locks of torch and OpenCV, but not the threads that release them.
 """
 
 from __future__ import annotations

@@ -128,17 +128,16 @@ def request(address: str, settings: IndexSettings, *, ask: dict[str, str]) -> An
     if not user:
         with suppress(OSError, netrc.NetrcParseError):
             user, _, password = netrc.netrc().authenticators(host) or ("", "", "")
-    headers = {"User-Agent": "facestats", **ask}
-    if user:
-        headers["Authorization"] = "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
     plain = urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], fragment=""))
+    question = urllib.request.Request(plain, headers={"User-Agent": "facestats", **ask})
+    if user:  # the server may lead to another one, which must not see the password
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
+        question.add_unredirected_header("Authorization", f"Basic {login}")
     context = ssl.create_default_context(cafile=settings.certificates)
     if host in settings.trusted_hosts or parts.netloc.rpartition("@")[2] in settings.trusted_hosts:
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     try:
-        return urllib.request.urlopen(
-            urllib.request.Request(plain, headers=headers), timeout=SECONDS, context=context
-        )
+        return urllib.request.urlopen(question, timeout=SECONDS, context=context)
     except urllib.error.HTTPError as error:
         error.close()
         raise
