@@ -19,12 +19,14 @@ RUN pip install --no-cache-dir --constraint requirements.txt ".[service,app]" \
     && chown facestats /app/data /models
 
 USER 10001
-# the networks that find faces
-RUN facestats fetch --demo
+# what is fetched is kept with the models: the home folder may be empty at each start
 ENV HF_HOME=/models \
+    XDG_CACHE_HOME=/models \
     FACESTATS_CONFIG=/app/config/default.yaml \
     HF_HUB_DISABLE_TELEMETRY=1 \
     GRADIO_ANALYTICS_ENABLED=False
+# the networks that find faces
+RUN facestats fetch --demo
 VOLUME ["/models", "/app/data"]
 EXPOSE 8000 7860
 HEALTHCHECK --interval=30s --timeout=5s --start-period=120s \
