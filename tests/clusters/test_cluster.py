@@ -128,7 +128,7 @@ def test_clusters_of_drawn_faces_follow_what_was_drawn(held_out: tuple[fs.Config
     clusters = cluster_faces(vectors, n_clusters=cfg.clusters.n_clusters, seed=cfg.seed)
     table = clusters.join(truth, on="image_id").join(repeats, on="image_id", how="anti")
     related = fs.clusters.relations(table, truth.columns[1:], n_permutations=50, seed=0)
-    assert (related["ami"] >= 0.3).sum() >= 2, related
+    assert (related["ami"] >= 0.2).sum() >= 3, related
     assert related["chance_mean"].abs().max() < 0.02
     assert related["chance_high"].max() < 0.08
 

@@ -75,7 +75,7 @@ def test_columns_that_look_like_truth_and_are_not_read_are_named(tmp_path, caplo
     (tmp_path / "metadata.csv").write_text("file_name,gender,true_sex\na.jpg,male,male\n")
     assert "true_gender" not in fs.human_labels.read_truth(tmp_path, ATTRIBUTES).columns
     assert "not read as truth: gender (rename it true_gender)" in caplog.text
-    assert "true_sex belong to no attribute" in caplog.text
+    assert "the column true_sex belongs to no attribute" in caplog.text
 
 
 @pytest.mark.parametrize(

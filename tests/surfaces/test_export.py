@@ -81,6 +81,49 @@ def test_labels_numbers_and_umlauts_come_back(made, tmp_path, suffix):
     assert not {"landmarks", "box", "age_probs", "age_margin", "fingerprint"} & set(table.columns)
 
 
+@pytest.fixture
+def own_columns(made, tmp_path):
+    """The same project with columns of the user's own in the metadata."""
+    shutil.copytree(made.data_dir, tmp_path / "own")
+    file = tmp_path / "own/raw/metadata.csv"
+    table = pl.read_csv(file).rename({"licence": "Licence"}).with_row_index("i")
+    table = table.with_columns(
+        (20 + pl.col("i")).alias("Alter (Jahre)"),
+        postcode=pl.lit("01067"),
+        width=pl.lit("wide"),
+        person=pl.format("p{}", pl.col("i")),
+    )
+    table.drop("i").write_csv(file)
+    return Config(data_dir=tmp_path / "own", raw_dir=file.parent, attributes=made.attributes)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "sav", "parquet"])
+def test_all_columns_of_the_metadata_are_exported(own_columns, tmp_path, suffix):
+    file = fs.export(own_columns, tmp_path / f"faces.{suffix}")
+    table = pl.read_csv(file, infer_schema=False) if suffix == "csv" else read_back(file)
+    years = "Alter__Jahre" if suffix == "sav" else "Alter (Jahre)"
+    assert float(table[years][3]) == 23
+    assert {"Licence", "person", "true_age"} <= set(table.columns)
+    assert set(table["postcode"]) == {"01067"}, "a postcode is no number"
+    assert set(table["metadata_width"]) == {"wide"}
+    assert float(table["width"][0]) > 0
+    guide = pl.read_csv(tmp_path / "faces_columns.csv")
+    assert guide["column"].to_list() == table.columns
+    assert guide.filter(column=years)["type"].item() == "whole number"
+
+
+def test_an_export_says_which_tables_no_longer_fit(made, tmp_path, capsys):
+    fs.export(made, tmp_path / "labels.csv")
+    said = capsys.readouterr().out
+    assert "stale, because something has changed since: faces (" in said
+    assert "run --config" in said or "run --from 01" in said
+    fs.export(made, tmp_path / "faces.csv", table="faces")
+    assert "stale, because something has changed since: faces (" in capsys.readouterr().out
+    gone = Config(data_dir=made.data_dir, raw_dir=tmp_path / "gone", attributes=made.attributes)
+    fs.export(gone, tmp_path / "faces.csv", table="faces")
+    assert "it was not checked whether the tables fit" in capsys.readouterr().out
+
+
 def test_what_was_not_asked_for_or_cannot_be_a_cell_is_left_out_and_said(made, tmp_path, capsys):
     file = fs.export(made, tmp_path / "labels.csv")
     columns = pl.read_csv(file).columns

@@ -51,6 +51,7 @@ def write_card(
     findings: pl.DataFrame,
     tables: Mapping[str, pl.DataFrame] | None = None,
     truth: pl.DataFrame | None = None,
+    stale: str = "",
     n_findings: int = 12,
 ) -> Path:
     """Write ``run_card.md`` and ``run_card.html`` into the folder `report` of the data folder.
@@ -68,6 +69,8 @@ def write_card(
     truth
         Table of :func:`facestats.human_labels.read_truth`. If it is None or has no rows, the card says that nothing was
         scored.
+    stale
+        A sentence about tables that no longer fit the pictures or settings; it stands at the top of the card.
     n_findings
         Findings on top of the card; the others follow at its end.
 
@@ -89,7 +92,9 @@ def write_card(
     """
     from markdown_it import MarkdownIt
 
-    parts = _parts(config, store, findings, tables=tables or {}, truth=truth, n_findings=n_findings)
+    parts = _parts(
+        config, store, findings, tables=tables or {}, truth=truth, stale=stale, n_findings=n_findings
+    )
     text = "\n\n".join(parts) + "\n"
     folder = config.report_dir
     # js-default escapes HTML, so that no script in a file name or caption can run
@@ -110,6 +115,7 @@ def _parts(
     *,
     tables: Mapping[str, pl.DataFrame],
     truth: pl.DataFrame | None,
+    stale: str,
     n_findings: int,
 ) -> Iterator[str]:
     """Yield the card, section by section."""
@@ -117,6 +123,8 @@ def _parts(
     known = 0 if truth is None else _count_known(store, truth)
     now = datetime.now(UTC)
     yield f"# Run card\n\nWritten on {now:%Y-%m-%d} at {now:%H:%M} UTC. The seed was {config.seed}."
+    if stale:
+        yield f"**{_escape(stale)}**"
     if toys := _toy_models(config, store):
         yield toys
     yield "## Most alarming findings\n\n" + (
@@ -135,11 +143,11 @@ def _parts(
         )
     yield "## Intended use\n\n" + _USE
     yield "## Data\n\n" + _data(config, store, known, given=given)
-    yield "## Licence and consent\n\n" + _rights(config)
+    yield "## Licence and consent\n\n" + _rights(config, store)
     yield "## Models and settings\n\n" + _models(store)
     if "reliability" in _present_tables(store):
         yield "## Ratings\n\n" + _ratings(store.read("reliability"))
-    yield "## Counts\n\n" + _table(store.status().select("table", "rows", "failed", "state"))
+    yield "## Counts\n\n" + _table(store.status().select("table", "rows", "failed"))
     for title, table in tables.items():
         show = _scores if {"by", "group", "smallest_gap"} <= set(table.columns) else _table
         yield f"## {title}\n\n" + (show(table) if table.height else "Nothing could be measured.")
@@ -198,8 +206,9 @@ def _data(config: Config, store: Store, known: int, *, given: int) -> str:
     return "\n\n".join(lines)
 
 
-def _rights(config: Config) -> str:
-    rights = read_rights(config.raw_dir)
+def _rights(config: Config, store: Store) -> str:
+    pictures = store.read("faces", columns=[KEY])[KEY] if "faces" in _present_tables(store) else None
+    rights = read_rights(config.raw_dir, pictures=pictures)
     if rights.is_empty():
         return (
             "**No licence, consent or origin is recorded**: the metadata of the pictures has no such column. Add columns"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -161,8 +162,15 @@ def _say_what_is_not_read(
         renamed = ", ".join(f"{bare} (rename it {true})" for bare, true in missed.items())
         log.warning("%s: these columns of the metadata are not read as truth: %s", path, renamed)
     if unknown:
-        known = ", ".join(attributes)
-        log.warning("%s: %s belong to no attribute; the attributes are %s", path, ", ".join(unknown), known)
+        for column in unknown:
+            near = get_close_matches(column.casefold(), [f"{TRUE_PREFIX}{name}" for name in attributes], n=1)
+            log.warning(
+                "%s: the column %s belongs to no attribute and is not read%s; the attributes are %s",
+                path,
+                column,
+                f" (did you mean {near[0]}?)" if near else "",
+                ", ".join(attributes),
+            )
 
 
 def _find_column(columns: list[str], name: str, title: str, *, allow_bare: bool) -> str | None:

@@ -145,7 +145,7 @@ def match_names(
             if picture is not None:
                 found[name] = picture
                 used[rule] += 1
-                examples.setdefault(rule, f"{name!r} for {picture!r}")
+                examples.setdefault(rule, _example(name, picture))
     lost = [name for name in wanted if name not in found]
     if wanted and not found:
         msg = (
@@ -161,6 +161,15 @@ def match_names(
             "%s: %d of %d names match no picture: %s", file, len(lost), len(wanted), _nearest(lost, pictures)
         )
     return found
+
+
+def _example(name: str, picture: str) -> str:
+    """Show a name and the picture that it means, also where both look the same."""
+    if name == picture:
+        return f"{name!r}, which is meant from the top of the folder of pictures"
+    if unicodedata.normalize("NFC", name) == unicodedata.normalize("NFC", picture):
+        return f"{name!r}, whose umlauts or accents are stored in another Unicode form"
+    return f"{name!r} for {picture!r}"
 
 
 def join_path(place: str, name: str) -> str:

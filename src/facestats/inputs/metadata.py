@@ -23,14 +23,23 @@ _NAMES = (KEY, "file_name", "filename", "file", "image")  # in capitals or not
 RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
 
 
-def read_rights(folder: str | os.PathLike[str]) -> pl.DataFrame:
+def read_rights(folder: str | os.PathLike[str], *, pictures: pl.Series | None = None) -> pl.DataFrame:
     """Count the values that the metadata beside the pictures holds about licence, consent and origin.
+
+    Parameters
+    ----------
+    folder
+        Folder of the pictures.
+    pictures
+        The `image_id` of the pictures that count; by default all that the metadata names.
 
     Returns
     -------
     `column` and `value` (String, null where a picture has none) and `n` (UInt32); no rows without such a column.
     """
     frame = read_metadata(Path(folder))
+    if pictures is not None:  # one without metadata has no licence
+        frame = pictures.to_frame().join(frame, on=KEY, how="left") if frame.width > 1 else frame
     parts = [
         frame.select(column=pl.lit(c), value=pl.col(c).cast(pl.String).replace("", None))
         for c in frame.columns
@@ -138,10 +147,16 @@ def merge_rows(frame: pl.DataFrame, where: object) -> pl.DataFrame:
     several = rows.agg(values.n_unique()).filter(pl.any_horizontal(pl.exclude(KEY) > 1))
     if several.height:
         twice = several[KEY][0]
-        shown = filled.filter(pl.col(KEY) == twice).drop(KEY).rows()
+        shown = filled.filter(pl.col(KEY) == twice).drop(KEY)
+        differing = [
+            f"{s.name} {' and '.join(map(repr, s.drop_nulls().unique(maintain_order=True)))}"
+            for s in shown
+            if s.drop_nulls().n_unique() > 1
+        ]
         msg = (
-            f"the metadata in {where} names {twice!r} twice, with {shown} as {frame.columns[1:]}; correct one row"
-            f" ({several.height} such pictures)"
+            f"the metadata in {where} has several rows of {twice!r}, with {'; '.join(differing)}. Correct one row; if"
+            f" several folders hold a picture of that name, write the folder before the name ({several.height} such"
+            " pictures)"
         )
         raise TableError(msg)
     return rows.agg(values.first())

@@ -11,7 +11,8 @@ import polars as pl
 import pytest
 
 import facestats as fs
-from facestats.surfaces.notebooks.report import write_report
+from facestats.surfaces.notebooks.report import read_executed, write_report
+from facestats.surfaces.notebooks.summary import changed_sources, conclude, read_sources
 
 PNG = base64.b64encode(b"\x89PNG of a map").decode()
 HOSTILE = "<script>alert(1)</script>.jpg"
@@ -79,6 +80,36 @@ def test_the_summary_counts_pictures_and_says_what_failed_and_why(tmp_path, stor
     assert "no face was found in the picture" in summary
     assert HOSTILE not in summary
     assert html.escape(HOSTILE) in summary
+
+
+def test_a_run_ends_with_its_results(tmp_path, store):
+    toy = nbformat.v4.new_output("stream", name="stdout", text="Toy model: drawn characters only.\n")
+    write_executed(tmp_path / "report", "03_attributes", code(toy))
+    executed = read_executed(tmp_path / "report")
+    assert conclude(executed, store) == [
+        "12 pictures: 11 faces found and aligned, 1 failed (1 no_face)",
+        "Toy model: drawn characters only.",
+    ]
+
+
+def test_labels_that_change_their_source_are_told(store):
+    before = read_sources(store)
+    assert changed_sources(before, before) == []
+    assert changed_sources(None, before) == []
+    kind = pl.Enum(["image", "probe"])
+    was = before.with_columns(age_source=pl.lit("image", dtype=kind), age=pl.lit("child"))
+    now = before.with_columns(age_source=pl.lit("probe", dtype=kind))
+    (line,) = changed_sources(was, now)
+    assert line.startswith(
+        "age is now labelled by the probe that learned from people, before by the prompts: "
+    )
+    assert f"{(before['age'].cast(pl.String) != 'child').sum()} of 12 labels changed" in line
+
+
+def test_notes_about_the_run_stand_on_top(tmp_path, store):
+    write_executed(tmp_path / "report", "09_audit")
+    summary = summary_of(write_report(tmp_path / "report", notes=["Tables are stale: <faces>"]))
+    assert summary.index("Tables are stale: &lt;faces&gt;") < summary.index("12 pictures")
 
 
 def test_labels_stand_with_their_accuracy_or_as_not_audited(tmp_path, store):

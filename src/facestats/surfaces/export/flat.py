@@ -9,8 +9,10 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.display import list_columns
-from facestats.core.tables import KEY, N_LANDMARKS
-from facestats.inputs.metadata import RIGHTS, merge_rows, read_metadata
+from facestats.core.tables import KEY, N_LANDMARKS, TRUE_PREFIX, TableError
+from facestats.inputs.metadata import read_metadata
+from facestats.inputs.textfiles import TEXT_COLUMNS
+from facestats.surfaces.notebooks.expected_tables import describe_stale, table_states
 from facestats.surfaces.spreadsheets import MAX_HEADER, distinct_names
 
 if TYPE_CHECKING:
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 _PROBS = "_probs"
 _MADE_BY_METADATA = "metadata.csv"
+_JOINED = ("clusters", "ratings")
+# tables whose rows are in master, or without which it cannot be up to date
+_BEFORE = ("faces", "embeddings", "attributes", "text_labels", "classifications", "master")
 
 
 @dataclass(frozen=True)
@@ -54,19 +59,16 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
     FileNotFoundError
         If there is no table master; the message is a command that makes it.
     """
-    store, notes = fs.Store(config.data_dir), []
-    state = {row[0]: row[1:] for row in store.status().select("table", "state", "why", "run_from").rows()}
+    store = fs.Store(config.data_dir)
     table = _read(config, "master")
     origins = _master_origins(store, table)
-    for name in ("clusters", "ratings"):
-        if state[name][0] == "missing":
+    states, notes = _states(config)
+    for name in _JOINED:
+        if states.filter(table=name)["state"].item() == "missing":
             notes.append(f"there is no table {name}, so its columns are left out")
             continue
         table = _add(table, store.read(name), origins, name)
-    for name in ("master", "clusters", "ratings"):
-        if state[name][0] == "stale":
-            again = config.command("run", "--from", state[name][2])
-            notes.append(f"table {name} is stale ({state[name][1]}); to make it again, type: {again}")
+    notes += _say_stale(states, config, tables=(*_BEFORE, *_JOINED))
     for frame, origin in _metadata(config):
         table = _add(table, frame, origins, origin)
     return flatten(
@@ -82,7 +84,9 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
 def collect_table(config: Config, name: str) -> Collected:
     """Read one stored table; raise FileNotFoundError with a command that makes it."""
     table = _read(config, name)
-    return flatten(table, origins=dict.fromkeys(table.columns, name), probabilities=True)
+    states, notes = _states(config)
+    notes += _say_stale(states, config, tables=(name,))
+    return flatten(table, origins=dict.fromkeys(table.columns, name), notes=notes, probabilities=True)
 
 
 def flatten(
@@ -167,21 +171,59 @@ def _master_origins(store: fs.Store, table: pl.DataFrame) -> dict[str, str]:
     return origins
 
 
+def _states(config: Config) -> tuple[pl.DataFrame, list[str]]:
+    """Return the state of every table; without the pictures, only what the tables themselves can say, and a note."""
+    try:
+        return table_states(config), []
+    except (OSError, TableError) as error:
+        note = f"it was not checked whether the tables fit the pictures and settings as they are now: {error}"
+        return fs.Store(config.data_dir).status(), [note]
+
+
+def _say_stale(states: pl.DataFrame, config: Config, *, tables: tuple[str, ...]) -> list[str]:
+    said = describe_stale(states.filter(pl.col("table").is_in(tables)), config)
+    return [said] if said else []
+
+
 def _metadata(config: Config) -> list[tuple[pl.DataFrame, str]]:
-    """Read the known truth, the person in each picture, and its licence."""
+    """Read the known truth, the person in each picture, and the other columns of the metadata."""
     truth_file = config.audit.file or config.raw_dir
     truth = fs.human_labels.read_truth(truth_file, config.attributes, pictures=config.raw_dir)
     people = fs.inputs.read_people(config.raw_dir, config.ratings.person)
-    metadata = read_metadata(config.raw_dir)
-    columns = [c for c in metadata.columns if any(word in c.lower() for word in RIGHTS)]
-    rights = merge_rows(metadata.select(KEY, *columns), config.raw_dir) if columns else metadata.select(KEY)
     origin = config.audit.file.name if config.audit.file else _MADE_BY_METADATA
-    return [(truth, origin), (people, _MADE_BY_METADATA), (rights, _MADE_BY_METADATA)]
+    return [(truth, origin), (people, _MADE_BY_METADATA), (_others(config), _MADE_BY_METADATA)]
+
+
+def _others(config: Config) -> pl.DataFrame:
+    """Read what else the metadata says of each picture; columns of numbers are numbers."""
+    metadata = read_metadata(config.raw_dir)
+    person = (config.ratings.person or "").casefold()
+    known = {
+        KEY,
+        *TEXT_COLUMNS,
+        *(f"{TRUE_PREFIX}{name}" for name in config.attributes),
+        *([person] if person else []),
+    }
+    columns = [c for c in metadata.columns if c.strip().casefold() not in known]
+    filled = metadata.select(KEY, *columns).with_columns(pl.exclude(KEY).str.strip_chars().replace("", None))
+    rows = filled.group_by(KEY, maintain_order=True).agg(pl.all().drop_nulls().first())
+    return rows.with_columns(_to_numbers(rows[c]) for c in columns)
+
+
+def _to_numbers(texts: pl.Series) -> pl.Series:
+    """Turn texts into numbers if all of them are; ``007`` is a name."""
+    known = texts.drop_nulls()
+    if known.is_empty() or not known.str.contains(r"^-?(0|[1-9]\d{0,14})(\.\d+)?$").all():
+        return texts
+    return texts.cast(pl.Float64 if known.str.contains(".", literal=True).any() else pl.Int64)
 
 
 def _add(table: pl.DataFrame, more: pl.DataFrame, origins: dict[str, str], origin: str) -> pl.DataFrame:
-    """Add the columns that are new; a picture that `more` does not name gets nulls."""
-    new = more.select(KEY, *(c for c in more.columns if c not in table.columns))
+    """Add the columns; one whose name is taken is called after its file. A picture not in `more` gets nulls."""
+    taken = {c: f"metadata_{c}" for c in more.columns if c in table.columns and c != KEY}
+    if origin != _MADE_BY_METADATA:
+        more, taken = more.drop(taken), {}
+    new = more.rename({c: n for c, n in taken.items() if n not in table.columns})
     origins |= dict.fromkeys(new.columns[1:], origin)
     return table.join(new.unique(KEY, keep="first"), on=KEY, how="left", maintain_order="left")
 

@@ -16,7 +16,7 @@ from facestats.core.progress import say
 from facestats.core.tables import KEY, TABLES, TableError
 from facestats.surfaces.export.flat import collect_pictures, collect_table
 from facestats.surfaces.export.guide import column_guide
-from facestats.surfaces.export.spss import write_spss
+from facestats.surfaces.export.spss import spss_names, write_spss
 from facestats.surfaces.spreadsheets import FORMULA, write_csv, write_excel
 
 if TYPE_CHECKING:
@@ -40,8 +40,9 @@ def export(
 ) -> Path:
     """Write the results as CSV, Excel, SPSS or Parquet, and a column guide beside them.
 
-    There is a row per picture: labels with scores and sources, ratings, clusters, quality, and from the metadata the
-    known truth, the person and the licence. The guide, ``<name>_columns.csv``, says what each column means, which
+    There is a row per picture: labels with scores and sources, ratings, clusters, quality, and all columns of the
+    metadata, the known truth among them. If pictures or settings have changed since, a line says which tables are
+    stale. The guide, ``<name>_columns.csv``, says what each column means, which
     notebook and model made it, and for a label its options and prompts.
 
     A CSV is UTF-8 with a byte order mark, so that Excel reads umlauts. A text that begins like a formula gets an
@@ -111,6 +112,8 @@ def export(
         _write(flat, path, guide, decimal=decimal)
     except ValueError as error:
         raise TableError(str(error)) from error
+    if path.suffix.lower() == ".sav":  # the guide has the names of the file
+        guide = guide.with_columns(column=pl.Series(spss_names(flat.columns)))
     write_csv(guide, guide_file, decimal=decimal, bom=True)
     toys = {
         fs.models.describe_domain(m)

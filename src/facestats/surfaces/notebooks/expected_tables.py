@@ -25,6 +25,21 @@ if TYPE_CHECKING:
     from facestats.models import Bart, Clip, HfClassifier
 
 
+def table_states(config: Config) -> pl.DataFrame:
+    """List every table with its state, for the pictures and settings as they are now; see :meth:`facestats.Store.status`."""
+    return fs.Store(config.data_dir).status(expected_tables(config))
+
+
+def describe_stale(states: pl.DataFrame, config: Config) -> str:
+    """Say which of the tables in `states` are stale, why, and what to type; an empty text if none is."""
+    stale = states.filter(state="stale")
+    if stale.is_empty():
+        return ""
+    listed = "; ".join(f"{table} ({why})" for table, why in stale.select("table", "why").iter_rows())
+    again = config.command("run", "--from", str(stale["run_from"].drop_nulls().min() or "01"))
+    return f"stale, because something has changed since: {listed}. To make them again, type: {again}"
+
+
 def expected_tables(config: Config) -> dict[str, Expected]:
     """Describe how each stage would run now; loads and downloads no weights, and computes nothing.
 

@@ -16,6 +16,7 @@ from facestats.surfaces.notebooks.summary import Executed, summarize
 from facestats.surfaces.temporary import temporary_log_level
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from nbformat import NotebookNode
@@ -46,7 +47,7 @@ _EARLIER = (
 )
 
 
-def write_report(folder: Path, *, last: str = "") -> Path:
+def write_report(folder: Path, *, last: str = "", notes: Sequence[str] = ()) -> Path:
     """Write one page from the executed notebooks in `folder`: a summary, the notebooks, and last the map of the code.
 
     Parameters
@@ -56,20 +57,17 @@ def write_report(folder: Path, *, last: str = "") -> Path:
     last
         File name of the notebook that was run last; later ones are marked as results of an earlier run. Empty: none
         is marked.
+    notes
+        Sentences about this run that stand on top.
 
     Returns
     -------
     The page, ``index.html`` in `folder`.
     """
-    import nbformat
-
-    executed = [
-        Executed(
-            path, nbformat.read(path, as_version=4), bool(last) and flow_order(path.name) > flow_order(last)
-        )
-        for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"), key=lambda path: flow_order(path.name))
-    ]
-    summary = summarize(executed, Store(folder.parent))  # before widgets and progress bars are taken out
+    executed = read_executed(folder, last=last)
+    summary = summarize(
+        executed, Store(folder.parent), notes
+    )  # before widgets and progress bars are taken out
     sections, links = [f'<section id="results">\n{summary}\n</section>'], ['<a href="#results">Results</a>']
     for one in executed:
         failed = any(o.output_type == "error" for c in one.notebook.cells for o in c.get("outputs", []))
@@ -84,6 +82,18 @@ def write_report(folder: Path, *, last: str = "") -> Path:
         f"<body><nav>{' '.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
     )
     return write_atomically(folder / "index.html", page)
+
+
+def read_executed(folder: Path, *, last: str = "") -> list[Executed]:
+    """Read the executed notebooks in `folder`, in the order of the flow; those after `last` are of an earlier run."""
+    import nbformat
+
+    return [
+        Executed(
+            path, nbformat.read(path, as_version=4), bool(last) and flow_order(path.name) > flow_order(last)
+        )
+        for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"), key=lambda path: flow_order(path.name))
+    ]
 
 
 def flow_order(name: str) -> tuple[bool, str]:

@@ -7,25 +7,35 @@ import logging
 import os
 import re
 import sys
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import polars as pl
 
 from facestats.core.config import ConfigError, load_config
 from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
+from facestats.core.protocols import ModelError
+from facestats.core.tables import TABLES
+from facestats.store.store import Store
 from facestats.surfaces.extras import require
 from facestats.surfaces.notebooks.early_end import accept_early_end
-from facestats.surfaces.notebooks.report import flow_order, render, write_report
+from facestats.surfaces.notebooks.expected_tables import describe_stale, table_states
+from facestats.surfaces.notebooks.report import flow_order, read_executed, render, write_report
 from facestats.surfaces.notebooks.run_progress import KERNEL_VARIABLES, show_stage_progress
+from facestats.surfaces.notebooks.summary import changed_sources, conclude, read_sources
 from facestats.surfaces.project.load import draw_demo
 from facestats.surfaces.project.preflight import check_project
 from facestats.surfaces.temporary import temporary_folder, temporary_log_level
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
+    from facestats.core.config import Config
+
+_FIRST = "01"  # number of the notebook that makes the first table
 START_TIMEOUT = 120  # seconds for a kernel to answer
 # Jupyter reads a grammar of web addresses with it at every start, for seconds, and uses it for none of its files
 _URI_GRAMMAR = "rfc3987_syntax"
@@ -125,13 +135,38 @@ def run_notebooks(
     report = config.report_dir
     report.mkdir(parents=True, exist_ok=True)
     # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
+    store, number = Store(config.data_dir), notebooks[0].name[:2]
+    sources = read_sources(store)
     with (
         temporary_log_level("asyncio", logging.CRITICAL),
+        ThreadPoolExecutor(1) as aside,
         _open_kernel(notebooks[0].parent, source.variables, warm=_needed_libraries(notebooks)) as kernel,
     ):
-        page = _execute(notebooks, report, kernel, parameters=parameters or {}, source=source)
+        # what takes seconds to find out, in which the kernel starts
+        stale = aside.submit(_find_stale, config, before=number)
+
+        def notes() -> list[str]:
+            return [*filter(None, [stale.result()]), *changed_sources(sources, read_sources(store))]
+
+        given = {"stale": stale, **(parameters or {})}
+        page = _execute(notebooks, report, kernel, parameters=given, source=source, notes=notes)
+        for line in (*conclude(read_executed(report, last=notebooks[-1].name), store), *notes()):
+            say(line)
     say(f"report: {page}")
     return page
+
+
+def _find_stale(config: Config, *, before: str) -> str:
+    """Say which tables of the notebooks before number `before` are stale; this run does not make them again."""
+    if before <= _FIRST:
+        return ""
+    try:
+        states = table_states(config)
+    except (OSError, ValueError, ModelError):  # the notebooks say what cannot be read
+        return ""
+    made_by = {name: Path(table.made_by).name[:2] for name, table in TABLES.items()}
+    earlier = states.filter(pl.col("table").replace_strict(made_by) < before)
+    return f"Tables are {text}" if (text := describe_stale(earlier, config)) else ""
 
 
 def _execute(
@@ -141,6 +176,7 @@ def _execute(
     *,
     parameters: Mapping[str, Any],
     source: ConfigSource,
+    notes: Callable[[], list[str]],
 ) -> Path:
     """Execute the notebooks in the kernel, and write the report also if a cell fails."""
     # they take seconds, in which the kernel starts
@@ -164,7 +200,7 @@ def _execute(
                 execute_notebook(
                     notebook,
                     report / notebook.name,
-                    {k: v for k, v in parameters.items() if k in known},
+                    {k: _value(v) for k, v in parameters.items() if k in known},
                     kernel_name="python3",
                     progress_bar={"desc": notebook.stem},
                     stderr_file=stage,
@@ -183,8 +219,13 @@ def _execute(
         raise NotebookError(notebook, cell, KILLED, again=again) from None
     finally:
         renderer.shutdown()
-        page = write_report(report, last=notebook.name)
+        page = write_report(report, last=notebook.name, notes=notes())
     return page
+
+
+def _value(parameter: Any) -> Any:
+    """Return the value of a parameter; some are found out while the run goes on."""
+    return parameter.result() if isinstance(parameter, Future) else parameter
 
 
 @contextlib.contextmanager

@@ -25,6 +25,12 @@ TAG = "summary"  # of cells whose results the summary shows
 N_EXAMPLES, N_LABELS = 3, 3
 _OK = ("ok", "ok_first_frame")
 _EARLIER = " (from an earlier run)"
+_SOURCES = {
+    "image": "the prompts",
+    "probe": "the probe that learned from people",
+    "text": "the captions",
+    "human": "people",
+}
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Executed:
         return f'<a href="#{self.file.stem}">{html.escape(self.name)}</a>{mark}'
 
 
-def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
+def summarize(executed: Sequence[Executed], store: fs.Store, notes: Sequence[str] = ()) -> str:
     """Write the summary as HTML.
 
     Parameters
@@ -56,6 +62,8 @@ def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
         The notebooks of the report, in the order of the flow.
     store
         The tables of the project; those that are missing are named, and nothing is made up in their place.
+    notes
+        Sentences about this run that stand on top: what is stale, and which labels have another source than before.
 
     Returns
     -------
@@ -64,6 +72,7 @@ def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
     states = {row["table"]: row["state"] for row in store.status().iter_rows(named=True)}
     parts = [
         "<h1>Results</h1>",
+        *(_say(note) for note in notes),
         *_or_why_not(_pictures, store, states),
         *_not_made(executed),
         *_or_why_not(_labels, store, states),
@@ -73,6 +82,58 @@ def summarize(executed: Sequence[Executed], store: fs.Store) -> str:
         *_links(executed, store, states),
     ]
     return "\n".join(parts)
+
+
+def conclude(executed: Sequence[Executed], store: fs.Store) -> list[str]:
+    """Say in a few lines, for the terminal, what came out: pictures, failures, what could not be made, toy models."""
+    lines = []
+    states = {row["table"]: row["state"] for row in store.status().iter_rows(named=True)}
+    try:
+        faces = (
+            store.read("faces", columns=[KEY, "status", "error"]) if states["faces"] != "missing" else None
+        )
+    except (StoreError, TableError) as error:
+        return [str(error)]
+    if faces is not None:
+        failed = faces.filter(~pl.col("status").is_in(_OK))["status"].value_counts(sort=True)
+        why = ", ".join(f"{n:,} {status}" for status, n in failed.iter_rows())
+        lines.append(_count_pictures(faces) + (f" ({why})" if why else ""))
+    lines += [f"{one.name}: {sentence}" for one, sentence in _ends(executed) if not one.is_earlier]
+    return [*lines, *_toy_lines(executed)]
+
+
+def read_sources(store: fs.Store) -> pl.DataFrame | None:
+    """Read the merged labels and where they come from; None if there are none, or if the table is damaged."""
+    try:
+        names = [c for c in store.scan("master").collect_schema().names() if c.endswith("_source")]
+        columns = [c for name in names for c in (name.removesuffix("_source"), name)]
+        return store.read("master", columns=[KEY, *columns])
+    except (FileNotFoundError, StoreError, TableError):
+        return None
+
+
+def changed_sources(before: pl.DataFrame | None, after: pl.DataFrame | None) -> list[str]:
+    """Say of each attribute whose labels now mostly come from another source, what has changed.
+
+    Probes are promoted or not by a test on the labelled pictures, so that a few more pictures can change the source.
+    """
+    if before is None or after is None:
+        return []
+    lines = []
+    for column in (c for c in after.columns if c.endswith("_source") and c in before.columns):
+        name = column.removesuffix("_source")
+        was, now = (t[column].drop_nulls().cast(pl.String).mode().sort().to_list() for t in (before, after))
+        if not was or not now or was == now:
+            continue
+        both = before.select(KEY, was=pl.col(name).cast(pl.String)).join(
+            after.select(KEY, now=pl.col(name).cast(pl.String)), on=KEY
+        )
+        n = both.filter(pl.col("was").ne_missing(pl.col("now"))).height
+        lines.append(
+            f"{name.replace('_', ' ')} is now labelled by {_SOURCES.get(now[0], now[0])}, before by"
+            f" {_SOURCES.get(was[0], was[0])}: {n:,} of {count_of(both.height, 'label')} changed"
+        )
+    return lines
 
 
 def _or_why_not(
@@ -92,8 +153,7 @@ def _pictures(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
         return
     faces = store.read("faces", columns=[KEY, "status", "error"])
     failed = faces.filter(~pl.col("status").is_in(_OK))
-    text = f"{count_of(faces.height, 'picture')}: {count_of(faces.height - failed.height, 'face')} found and aligned"
-    yield _say(f"{text}, {failed.height:,} failed." if failed.height else f"{text}, none failed.")
+    yield _say(f"{_count_pictures(faces)}.")
     if failed.height:
         reasons = failed.group_by("status", maintain_order=True).agg(
             pictures=pl.len(),
@@ -103,14 +163,25 @@ def _pictures(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
         yield _table(reasons.sort("pictures", descending=True), "Pictures that could not be used")
 
 
-def _not_made(executed: Sequence[Executed]) -> Iterator[str]:
-    """Name each notebook that ended early or failed, with its sentence, and those of an earlier run."""
-    lines = []
+def _count_pictures(faces: pl.DataFrame) -> str:
+    n_failed = faces.filter(~pl.col("status").is_in(_OK)).height
+    found = (
+        f"{count_of(faces.height, 'picture')}: {count_of(faces.height - n_failed, 'face')} found and aligned"
+    )
+    return f"{found}, {n_failed:,} failed" if n_failed else f"{found}, none failed"
+
+
+def _ends(executed: Sequence[Executed]) -> Iterator[tuple[Executed, str]]:
+    """Yield each notebook that ended early or failed, with its sentence."""
     for one in executed:
         outputs = [output for cell in one.notebook.cells for output in cell.get("outputs", [])]
-        sentences = [reason for output in outputs if (reason := reason_of_end(output))]
-        sentences += [f"{o.ename}: {o.evalue}" for o in outputs if o.output_type == "error"]
-        lines += [f"<li>{one.link}: {html.escape(sentence)}</li>" for sentence in sentences]
+        yield from ((one, reason) for output in outputs if (reason := reason_of_end(output)))
+        yield from ((one, f"{o.ename}: {o.evalue}") for o in outputs if o.output_type == "error")
+
+
+def _not_made(executed: Sequence[Executed]) -> Iterator[str]:
+    """Name each notebook that ended early or failed, with its sentence, and those of an earlier run."""
+    lines = [f"<li>{one.link}: {html.escape(sentence)}</li>" for one, sentence in _ends(executed)]
     if lines:
         yield f"<h2>What could not be made, and why</h2>\n<ul>{''.join(lines)}</ul>"
     if older := [one.link for one in executed if one.is_earlier]:
@@ -141,7 +212,7 @@ def _labels(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
         (name.replace("_", " "), _commonest(master[name]), scores.get(name, "not audited")) for name in names
     ]
     yield "<h2>What do the faces look like?</h2>"
-    schema = ["attribute", "the commonest labels", "correct, where the truth is known"]
+    schema = ["attribute", "the commonest labels", "correct, where the truth is known (no face is wrong)"]
     yield _table(pl.DataFrame(rows, schema=schema, orient="row"))
     note = "Labels are perceived: they say what a model sees in a picture, not what a person is."
     if not scores:
@@ -172,9 +243,13 @@ def _ratings(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
 
 def _toy_models(executed: Sequence[Executed]) -> Iterator[str]:
     """Repeat what the notebooks say of toy models."""
+    yield from map(_say, _toy_lines(executed))
+
+
+def _toy_lines(executed: Sequence[Executed]) -> list[str]:
     outputs = [o for one in executed for cell in one.notebook.cells for o in cell.get("outputs", [])]
     lines = [line for o in outputs for line in str(o.get("text", "")).splitlines()]
-    yield from (_say(line) for line in dict.fromkeys(lines) if line.startswith("Toy model:"))
+    return [line for line in dict.fromkeys(lines) if line.startswith("Toy model:")]
 
 
 def _commonest(labels: pl.Series) -> str:
@@ -227,7 +302,7 @@ def _links(executed: Sequence[Executed], store: fs.Store, states: dict[str, str]
         yield f"<li>Average faces: {', '.join(_link(path, path.split('/')[1]) for path in composites)}</li>"
     made = [name for name, state in states.items() if state != "missing"]
     tables = [
-        _link(f"../{store.tables_dir.name}/{name}.parquet", name) + f" ({states[name]})"
+        _link(f"../{store.tables_dir.name}/{name}.parquet", name) + " (stale)" * (states[name] == "stale")
         for name in made
         if (store.tables_dir / f"{name}.parquet").exists()
     ]
