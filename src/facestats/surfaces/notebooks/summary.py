@@ -286,6 +286,7 @@ def _output(output: NotebookNode, title: str) -> str:
         if output.output_type == "stream" and output.name == "stdout"
         else data.get("text/plain", "")
     )
+    text = "\n".join(line for line in text.splitlines() if not line.endswith(": unchanged, read again"))
     return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
 
 
