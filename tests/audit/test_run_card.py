@@ -140,8 +140,28 @@ def test_counts_are_those_of_the_store(config):
     project = fs.testing.example_project()
     text = fs.audit.write_card(config, project.store, findings=fs.audit.findings()).read_text()
     rows = {row[0]: row[1:] for row in table_rows(section(text, "Counts"))}
-    assert rows["master"] == ["12", "0", "fresh"]
-    assert rows["composites"] == ["0", "0", "missing"]
+    assert rows["master"] == ["12", "0"]
+    assert "composites" not in rows
+
+
+def test_tables_that_no_longer_fit_stand_at_the_top(config):
+    project = fs.testing.example_project()
+    given = {"findings": fs.audit.findings(), "stale": "Tables are stale: faces (1 changed)."}
+    text = fs.audit.write_card(config, project.store, **given).read_text()
+    assert text.index("**Tables are stale: faces (1 changed).**") < text.index("## Most alarming findings")
+
+
+def test_only_the_licences_of_pictures_that_are_there_count(config):
+    project = fs.testing.example_project()
+    config.raw_dir.mkdir()
+    names = [*project.faces["image_id"][:3], "gone.png"]
+    rows = "".join(f"{name},CC0\n" for name in names)
+    (config.raw_dir / "metadata.csv").write_text(f"file_name,licence\n{rows}")
+    text = fs.audit.write_card(config, project.store, findings=fs.audit.findings()).read_text()
+    assert table_rows(section(text, "Licence and consent"))[2:] == [
+        ["licence", "(empty)", "9"],
+        ["licence", "CC0", "3"],
+    ]
 
 
 def test_scores_show_all_faces_and_every_source_first(world, write):

@@ -147,7 +147,9 @@ def _parts(
     yield "## Models and settings\n\n" + _models(store)
     if "reliability" in _present_tables(store):
         yield "## Ratings\n\n" + _ratings(store.read("reliability"))
-    yield "## Counts\n\n" + _table(store.status().select("table", "rows", "failed"))
+    yield "## Counts\n\n" + _table(
+        store.status().filter(pl.col("state") != "missing").select("table", "rows", "failed")
+    )
     for title, table in tables.items():
         show = _scores if {"by", "group", "smallest_gap"} <= set(table.columns) else _table
         yield f"## {title}\n\n" + (show(table) if table.height else "Nothing could be measured.")

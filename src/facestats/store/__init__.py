@@ -2,7 +2,7 @@
 
 Four functions decide what is stale, each for one purpose: `plan.make_plan` decides what a build computes,
 `status.table_states` what ``facestats status`` reports, and `status.stale_inputs` what :meth:`Store.check_inputs` refuses.
-How each stage would be called now is listed in ``surfaces/surfaces/notebooks/expected_tables.py``, for `table_states` alone.
+How each stage would be called now is listed in ``surfaces/notebooks/expected_tables.py``, for `table_states` alone.
 """
 
 from facestats.store.locks import LockedError, StoreError

@@ -9,7 +9,7 @@ import polars as pl
 
 import facestats as fs
 from facestats.core.display import list_columns
-from facestats.core.tables import KEY, N_LANDMARKS, TRUE_PREFIX, TableError
+from facestats.core.tables import KEY, N_LANDMARKS, TABLES, TRUE_PREFIX, TableError
 from facestats.inputs.metadata import read_metadata
 from facestats.inputs.textfiles import TEXT_COLUMNS
 from facestats.surfaces.notebooks.expected_tables import describe_stale, table_states
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 _PROBS = "_probs"
 _MADE_BY_METADATA = "metadata.csv"
 _JOINED = ("clusters", "ratings")
-# tables whose rows are in master, or without which it cannot be up to date
-_BEFORE = ("faces", "embeddings", "attributes", "text_labels", "classifications", "master")
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
             notes.append(f"there is no table {name}, so its columns are left out")
             continue
         table = _add(table, store.read(name), origins, name)
-    notes += _say_stale(states, config, tables=(*_BEFORE, *_JOINED))
+    notes += _say_stale(states, config, tables=("master", *_JOINED))
     for frame, origin in _metadata(config):
         table = _add(table, frame, origins, origin)
     return flatten(
@@ -181,7 +179,11 @@ def _states(config: Config) -> tuple[pl.DataFrame, list[str]]:
 
 
 def _say_stale(states: pl.DataFrame, config: Config, *, tables: tuple[str, ...]) -> list[str]:
-    said = describe_stale(states.filter(pl.col("table").is_in(tables)), config)
+    """Say which of the tables, and of those that they are made from, are stale."""
+    names = list(tables)
+    for name in names:
+        names += [read for read in TABLES[name].reads if read not in names]
+    said = describe_stale(states.filter(pl.col("table").is_in(names)), config)
     return [said] if said else []
 
 

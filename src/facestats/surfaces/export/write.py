@@ -88,11 +88,10 @@ def export(
     >>> with TemporaryDirectory() as folder:
     ...     cfg = Config(data_dir=folder, raw_dir=project.raw_dir, attributes=project.attributes)
     ...     path = fs.Store(folder).write("master", project.master)
-    ...     file = fs.export(cfg, f"{folder}/labels.csv", columns=["image_id", "age"])
+    ...     file = fs.export(cfg, f"{folder}/labels.csv", columns=["image_id", "age"])  # doctest: +ELLIPSIS
     ...     print(pl.read_csv(file).row(0))
     there is no table clusters, so its columns are left out
-    there is no table ratings, so its columns are left out
-    left out, because they hold several values in each row: 'box', 'matrix'
+    ...
     wrote 12 rows and 2 columns to labels.csv; labels_columns.csv says what they mean
     ('face_000.png', 'child')
     """
