@@ -192,7 +192,9 @@ def _to_enum(values: pl.Series, options: list[str], where: str) -> pl.Expr:
         more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
         msg = (
             f"{where} holds {list_columns(unknown[:5])}{more}, which {'is no option' if len(unknown) == 1 else 'are no options'};"
-            f" the options are {', '.join(options)}. Replace these values by options, or leave them empty."
+            f" the options are {', '.join(options)}. Replace these values by options, leave them"
+            " empty, or, if they are something else (an age in years), give the column a name without true_: it is"
+            " exported as it is."
         )
         raise TableError(msg)
     return pl.lit(text.cast(pl.Enum(options)))

@@ -8,6 +8,9 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import polars as pl
+
+from facestats.core.display import count_of
 from facestats.inputs.dataset_rows import to_frames
 from facestats.inputs.listing import list_images
 from facestats.inputs.local_files import find_files, open_files
@@ -25,8 +28,6 @@ from facestats.inputs.stored_datasets import (
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable, Iterator
-
-    import polars as pl
 
     from facestats.inputs.local_files import CaptionsOf
 
@@ -102,14 +103,14 @@ def _counted(
     """Pass frames on, and say at the end what was read."""
     n: Counter[str] = Counter()
     for frame in frames:
-        n["rows"] += frame.height
-        n["pictures"] += frame.height - frame["image"].null_count()
-        n["texts"] += frame.height - frame["text"].null_count()
-        n["unreadable pictures"] += frame.height - frame["status"].null_count()
+        n["row"] += frame.height
+        n["picture"] += frame.height - frame["image"].null_count()
+        n["text"] += frame.filter(pl.col("text").str.strip_chars() != "").height
+        n["unreadable picture"] += frame.height - frame["status"].null_count()
         yield frame
-    if not n["rows"]:
+    if not n["row"]:
         msg = f"nothing was read from {source!r}: it holds neither a picture nor a text"
         raise FileNotFoundError(msg)
-    said = ", ".join(f"{count:,} {what}" for what, count in n.items() if count)
+    said = ", ".join(count_of(count, what) for what, count in n.items() if count)
     lost = ", ".join(f"{count:,} {what}" for what, count in left_out.items())
     report(f"read {said}" + (f"; left out in tars: {lost}" if lost else ""))

@@ -177,10 +177,23 @@ def test_a_file_of_texts_is_read_with_its_columns(tmp_path):
     ]
 
 
+def test_several_texts_of_one_name_are_numbered(tmp_path, caplog):
+    file = tmp_path / "captions.csv"
+    file.write_text("nr,caption\n7,a man\n7,a woman\n8,a child\n7,a boy\n")
+    items = work.list_inputs(text_file=file, id_column="nr").items
+    assert [(item.id, item.text) for item in items] == [
+        ("7", "a man"),
+        ("7-2", "a woman"),
+        ("8", "a child"),
+        ("7-3", "a boy"),
+    ]
+    assert "1 name with several texts, such as '7'" in caplog.text
+
+
 def test_columns_of_texts_that_cannot_be_used_are_named(tmp_path):
     file = tmp_path / "captions.csv"
     file.write_text("nr,caption\n7,a man\n7,a woman\n,a child\n")
-    with pytest.raises(CaptionError, match=r"1 rows without a name and 1 names twice, such as '7'"):
+    with pytest.raises(CaptionError, match="1 row without a name"):
         work.list_inputs(text_file=file, id_column="nr")
     with pytest.raises(CaptionError, match=r"no column 'id'; it has \['nr', 'caption'\]"):
         work.list_inputs(text_file=file, id_column="id")

@@ -65,5 +65,6 @@ def test_a_stopped_page_leaves_no_upload(gr, tmp_path):
     finally:
         process.send_signal(signal.SIGTERM)
         said, _ = process.communicate(timeout=30)
+    assert process.returncode == 143
     assert f"http://127.0.0.1:{port}" in said
     assert not list(tmp_path.glob("facestats-page-*"))

@@ -162,6 +162,12 @@ def test_what_is_no_picture_at_all_is_a_type_error(tmp_path, face):
     assert "process_text" in pipeline.process_batch(["a girl with red hair"])[0].error
 
 
+def test_an_item_without_a_name_is_called_after_what_it_holds():
+    assert fs.CharacterPipeline.Item(text="an old man").id == "text"
+    assert fs.CharacterPipeline.Item(image="pictures/anna.jpg").id == "anna.jpg"
+    assert fs.CharacterPipeline.Item(image=b"x").id == "image"
+
+
 def test_items_have_names_and_texts_and_print_short():
     assert (
         repr(Item("a", np.zeros((40, 30, 3), np.uint8))) == "Item('a', image=<array (40, 30, 3)>, text=None)"

@@ -309,6 +309,16 @@ def test_a_fault_of_the_machine_is_no_fault_of_the_input(config, pictures, monke
     assert not isinstance(caught.value, FileNotFoundError), "which would be a missing input"
 
 
+def test_a_picture_alone_needs_no_text_model(config, pictures):
+    class Missing:
+        @property
+        def name(self):
+            msg = "no text model here"
+            raise ModelError(msg)
+
+    assert make(config, classifier=Missing()).process_image(pictures[0]).error is None
+
+
 def test_a_missing_model_is_an_error_not_an_answer(config, pictures):
     class Missing(FakeTextClassifier):
         def score(self, texts, hypotheses):

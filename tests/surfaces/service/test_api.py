@@ -302,7 +302,7 @@ def test_how_long_an_answer_may_take_can_be_chosen(tmp_path):
         response = client.post("/extract", data={"text": "slow"})
         classifier.go.set()
         assert response.status_code == 503
-        assert "no answer within 0.5 seconds; send fewer inputs" in response.json()["detail"]
+        assert "no answer within 0.5 seconds: send fewer inputs" in response.json()["detail"]
         assert client.post("/extract", data={"text": "quick"}).status_code == 200
 
 

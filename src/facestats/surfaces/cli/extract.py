@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TextIO
 import polars as pl
 
 from facestats.core.config import ConfigError
+from facestats.core.display import count_of
 from facestats.core.progress import advance, progress_bar, say
 from facestats.core.tables import KEY
 from facestats.inputs.captions import list_captions
@@ -19,7 +21,7 @@ from facestats.inputs.listing import SUFFIXES, list_images
 from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, as_text, pick_column, read_table
 from facestats.pictures.decode import PictureError
 from facestats.pictures.paths import path_text
-from facestats.surfaces.cli.extract_output import NAMED, check_output, open_output
+from facestats.surfaces.cli.extract_output import NAMED, StreamWriter, check_output, open_output
 from facestats.surfaces.pipeline.items import Item, distinct_ids
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
     from facestats.surfaces.pipeline.answers import CharacterResult
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
+
+log = logging.getLogger(__name__)
 
 MAX_FAILED_SHARE = 0.2  # of the inputs; beyond it the exit code is 3
 
@@ -212,20 +216,25 @@ def list_texts(file: Path, *, id_column: str | None = None, text_column: str | N
         frame = table.select(
             pl.col(names).cast(pl.String).alias(KEY), pl.col(words).cast(pl.String).alias("text")
         )
-        empty = frame.filter(pl.col(KEY).fill_null("").str.strip_chars() == "").height
-        twice = frame.filter(pl.col(KEY).is_duplicated() & pl.col(KEY).is_not_null())[KEY]
-        if empty or twice.len():
-            found = [f"{empty:,} rows without a name"] if empty else []
-            found += [f"{twice.n_unique():,} names twice, such as {twice[0]!r}"] if twice.len() else []
+        if empty := frame.filter(pl.col(KEY).fill_null("").str.strip_chars() == "").height:
             msg = (
-                f"{file}: the column {id_column!r} must give every text its own name; it has {' and '.join(found)}."
-                " Name another column by --id-column; without it, texts are named by their content."
+                f"{file}: the column {id_column!r} must name every text; {count_of(empty, 'row')} without a name."
+                " Fill them in, or name another column by --id-column; without it, texts are named by their content."
             )
             raise CaptionError(msg)
+        twice = frame.filter(pl.col(KEY).is_duplicated())[KEY]
+        if twice.len():
+            several = count_of(twice.n_unique(), "name")
+            log.warning(
+                "%s: %s with several texts, such as %r: the further ones get a number",
+                file,
+                several,
+                twice[0],
+            )
     if frame.is_empty():
         msg = f"--texts {file}: there is no text in this file"
         raise FileNotFoundError(msg)
-    return [Item(name, None, text) for name, text in frame.select(KEY, "text").iter_rows()]
+    return distinct_ids(Item(name, None, text) for name, text in frame.select(KEY, "text").iter_rows())
 
 
 def stream_items(
@@ -313,7 +322,7 @@ def extract(  # noqa: PLR0913 - each is an option
     made_from = {
         "source": source,
         "scores": scores,
-        "recipe": pipeline.labeller.recipe(pictures=has_pictures),
+        "recipe": pipeline.labeller.recipe(pictures=has_pictures, texts=_may_have_texts(items)),
     }
     if pipeline.threshold is not None:
         made_from["threshold"] = pipeline.threshold
@@ -336,22 +345,15 @@ def extract(  # noqa: PLR0913 - each is an option
         return Counts(len(output.failed), sum(output.failed.values()), n_before)
 
 
+def _may_have_texts(items: Iterable[Item]) -> bool:
+    """Whether a text model may be needed; of pictures that are named one by one it is known."""
+    return not isinstance(items, list) or any(item.text is not None for item in items)
+
+
 class _Writer(Protocol):
     """Writes the answers of a batch."""
 
     def add(self, results: Sequence[CharacterResult], *, scores: bool) -> None: ...
-
-
-@dataclass(frozen=True)
-class StreamWriter:
-    """Write answers to a stream."""
-
-    stream: TextIO
-
-    def add(self, results: Sequence[CharacterResult], *, scores: bool) -> None:
-        """Write one line of JSON for each answer."""
-        self.stream.writelines(result.to_json(scores=scores) + "\n" for result in results)
-        self.stream.flush()
 
 
 def _label(
@@ -364,14 +366,20 @@ def _label(
     total: int | None,
 ) -> Counts:
     """Label items, and write the answers of each batch."""
-    done = failed = 0
+    done = failed = n_conflicts = 0
     with progress_bar("extract", total or 0, show=total != 1):
         for batch in _batches(items, batch_size):
             results = pipeline.process_batch(batch)
             writer.add(results, scores=scores)
             n_failed = sum(result.error is not None for result in results)
             done, failed = done + len(results), failed + n_failed
+            n_conflicts += sum(
+                any(result.attributes[name].conflict for name in result.attributes) for result in results
+            )
             advance(len(results), failed=n_failed)
+    if n_conflicts and not scores:
+        which = f"{n_conflicts:,} of {count_of(done, 'input')}"
+        say(f"{which}: picture and text disagree on an attribute; --scores shows both", file=sys.stderr)
     return Counts(done, failed)
 
 

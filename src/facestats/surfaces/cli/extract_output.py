@@ -11,7 +11,8 @@ import hashlib
 import json
 import os
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
 
 import polars as pl
 
@@ -38,6 +39,18 @@ _LINE_START = b'{"id": '
 _LINES = (".jsonl", ".ndjson")
 _WRITERS = {".csv": write_csv, ".xlsx": write_excel}  # Parquet is written with what it was made from
 _TABLES = (".parquet", *_WRITERS)
+
+
+@dataclass(frozen=True)
+class StreamWriter:
+    """Write answers to a stream."""
+
+    stream: TextIO
+
+    def add(self, results: Sequence[CharacterResult], *, scores: bool) -> None:
+        """Write one line of JSON for each answer."""
+        self.stream.writelines(result.to_json(scores=scores) + "\n" for result in results)
+        self.stream.flush()
 
 
 class StateError(ConfigError):

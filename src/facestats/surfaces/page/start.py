@@ -11,6 +11,8 @@ from facestats.surfaces.listening import read_secret, stopped_by
 from facestats.surfaces.temporary import temporary_environment, temporary_folder
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
 
 PASSWORD_VARIABLE = "FACESTATS_PASSWORD"
@@ -32,19 +34,30 @@ def open_page(pipeline: CharacterPipeline, *, host: str, port: int, open_to_all:
 
     Raises
     ------
+    SystemExit
+        With code 143, if the process was told to end (SIGTERM).
     ConfigError
         If other machines could reach the page without a password and `open_to_all` does not allow it, or if the port
         is taken.
     """
     password = read_secret(PASSWORD_VARIABLE, host, open_to_all=open_to_all)
-    # SIGTERM raises KeyboardInterrupt, like Ctrl-C, so that uploads are removed. By default gradio keeps uploads in
-    # a folder that all users of the machine share.
+    code = 0
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        nonlocal code
+        code = 128 + signal.SIGTERM
+        signal.default_int_handler(number, frame)
+
+    # SIGTERM raises KeyboardInterrupt, like Ctrl-C, so that uploads are removed; gradio catches it. By default gradio
+    # keeps uploads in a folder that all users of the machine share.
     with (
-        stopped_by(signal.default_int_handler),
+        stopped_by(terminate),
         temporary_folder("facestats-page-") as uploads,
         temporary_environment(GRADIO_TEMP_DIR=str(uploads)),
     ):
         _launch(pipeline, host, port, password)
+    if code:
+        raise SystemExit(code)
 
 
 def _launch(pipeline: CharacterPipeline, host: str, port: int, password: str | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -34,18 +35,21 @@ class Item:
     Parameters
     ----------
     id
-        Name of the answer.
+        Name of the answer; by default the file name of the picture, else ``image`` or ``text``.
     image
         Path of a picture, the bytes of a picture file, a Pillow image, an array, or why there is none of them.
     text
         A text about the person.
     """
 
-    id: str
+    id: str = ""
     image: AnyPicture | PictureError | None = None
     text: str | None = None
 
     def __post_init__(self) -> None:
+        if not self.id:
+            has_picture = self.image is not None and not isinstance(self.image, PictureError)
+            object.__setattr__(self, "id", name_picture(self.image) if has_picture else "text")  # type: ignore[arg-type]
         if not isinstance(self.text, str | None):
             msg = f"the text of the input {self.id!r} must be a string, this is a {type(self.text).__name__}"
             raise TypeError(msg)
@@ -78,11 +82,12 @@ def as_items(inputs: Iterable[AnyInput]) -> list[Item]:
 def distinct_ids(items: Iterable[Item]) -> list[Item]:
     """Give each input an id of its own: a repeated one gets a number."""
     named: dict[str, Item] = {}
+    numbers: Counter[str] = Counter()
     for item in items:
-        own, number = item.id, 1
+        own = item.id
         while own in named:
-            number += 1
-            own = f"{item.id}-{number}"
+            numbers[item.id] += 1
+            own = f"{item.id}-{numbers[item.id] + 1}"
         named[own] = replace(item, id=own)
     return list(named.values())
 

@@ -255,14 +255,16 @@ class CharacterPipeline:
 
     def _keys(self, inputs: Mapping[int, Input]) -> dict[int, str]:
         """Make the cache key of each input from all that decides its answer: content, text, models and settings."""
-        recipes = {}
+        recipes: dict[tuple[bool, bool], str] = {}
         if self.cache is not None:
-            kinds = {content is not None for content, _ in inputs.values()}
-            recipes = {kind: json.dumps(self.labeller.recipe(pictures=kind)) for kind in kinds}
+            kinds = {(content is not None, text is not None) for content, text in inputs.values()}
+            recipes = {
+                (saw, said): json.dumps(self.labeller.recipe(pictures=saw, texts=said)) for saw, said in kinds
+            }
         keys = {}
         for i, (content, text) in inputs.items():
             image = hashlib.sha256(content).hexdigest() if isinstance(content, bytes) else repr(content)
-            recipe = recipes.get(content is not None, "")
+            recipe = recipes.get((content is not None, text is not None), "")
             keys[i] = hashlib.sha256(json.dumps([image, text, recipe]).encode()).hexdigest()
         return keys
 

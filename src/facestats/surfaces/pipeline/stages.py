@@ -80,17 +80,18 @@ class Labeller:
                 self._probes = (load_promoted(file, self.encoder.name, self.config.attributes),)
             return self._probes[0]
 
-    def recipe(self, *, pictures: bool = True) -> dict[str, Any]:
+    def recipe(self, *, pictures: bool = True, texts: bool = True) -> dict[str, Any]:
         """Describe all that decides an answer besides the input: models with revisions, crop settings, prompts.
 
-        Without `pictures`, only what decides the answer to a text: the models for pictures are not even looked up.
+        Without `pictures` or `texts`, only what decides the answer to the other: its models are not even looked up.
         """
         config = self.config
-        texts = describe_stage(
-            fs.label_texts, {"classifier": self.classifier, **fs.text_labels.settings(config)}
+        said = describe_stage(
+            fs.label_texts,
+            {"classifier": self.classifier if texts else None, **fs.text_labels.settings(config)},
         )
         if not pictures:
-            return {"answers": VERSION, "texts": texts}
+            return {"answers": VERSION, "texts": said}
         return {
             "answers": VERSION,
             "align": describe_stage(
@@ -101,7 +102,7 @@ class Labeller:
                 fs.label_attributes,
                 {"encoder": self.encoder, **fs.attributes.settings(config), "probes": self.probes},
             ),
-            "texts": texts,
+            "texts": said,
             "merge": describe_stage(fs.merge_master, {}),
         }
 
@@ -179,7 +180,9 @@ class Labeller:
         return fs.align_faces(images, self.landmarker, crops, **fs.faces.settings(self.config))
 
     def _label_texts(self, texts: pl.DataFrame) -> pl.DataFrame:
-        return fs.label_texts(texts, self.classifier, **fs.text_labels.settings(self.config))
+        there_are = texts["text"].drop_nulls().len() > 0  # a picture alone needs no text model
+        classifier = self.classifier if there_are else None
+        return fs.label_texts(texts, classifier, **fs.text_labels.settings(self.config))
 
     def _label_pictures(
         self, pictures: list[tuple[str, bytes | PictureError]], said: pl.DataFrame, on_face: OnFace | None

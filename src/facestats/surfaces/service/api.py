@@ -106,7 +106,7 @@ def create_app(
     app.add_middleware(BodyDeadline, seconds=body_seconds)  # innermost: no other middleware wraps its 408
     app.add_middleware(TotalBodyLimit, max_bytes=max_total_bytes)
     metrics.count(app)
-    add_handlers(app, seconds)
+    add_handlers(app, seconds, lambda: readiness.problem)
     _add_extract(app, batcher, api_key, seconds)
     _add_status_routes(app, pipeline, metrics, readiness)
     return app

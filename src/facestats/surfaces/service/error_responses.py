@@ -13,6 +13,8 @@ from facestats.core.protocols import ModelError
 from facestats.surfaces.service.batching import BusyError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fastapi import FastAPI, Request
 
 log = logging.getLogger(__name__)
@@ -38,8 +40,11 @@ def explain(error: BaseException) -> str:
     return f"the server failed ({type(error).__name__}); its log has the details"
 
 
-def add_handlers(app: FastAPI, seconds: float) -> None:
-    """Turn exceptions into responses; `seconds` is how long a request may wait for its answer."""
+def add_handlers(app: FastAPI, seconds: float, find_problem: Callable[[], str | None]) -> None:
+    """Turn exceptions into responses.
+
+    `seconds` is how long a request may wait for its answer; `find_problem` says why the service is not ready, if so.
+    """
 
     @app.exception_handler(RequestValidationError)
     async def unreadable(_: Request, error: RequestValidationError) -> JSONResponse:
@@ -53,9 +58,11 @@ def add_handlers(app: FastAPI, seconds: float) -> None:
 
     @app.exception_handler(TimeoutError)
     async def late(_: Request, __: TimeoutError) -> JSONResponse:
-        return problem(
-            503, f"no answer within {seconds:g} seconds; send fewer inputs at a time, or try again later"
-        )
+        why = find_problem()
+        advice = "send fewer inputs at a time, or try again later"
+        if why is not None:
+            advice = f"{why}. Send the request again when GET /ready answers 200"
+        return problem(503, f"no answer within {seconds:g} seconds: {advice}")
 
     @app.exception_handler(ModelError)
     @app.exception_handler(OSError)
