@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -245,7 +245,27 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
             " Fit the probes again with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
         )
         raise ModelError(msg)
-    check_encoder(metadata["encoder"], encoder, where=str(path))
+    try:
+        probes = _parse(metadata, tensors)
+    except (
+        KeyError,
+        ValueError,
+        TypeError,
+        AttributeError,
+        RecursionError,
+        pl.exceptions.PolarsError,
+    ) as error:
+        msg = (
+            f"{path} holds no probes: its description is damaged ({error!r})."
+            " Fit them again with fs.attributes.fit_probes (notebooks/03_attributes.ipynb)."
+        )
+        raise ModelError(msg) from error
+    check_encoder(probes.encoder, encoder, where=str(path))
+    return probes
+
+
+def _parse(metadata: Mapping[str, str], tensors: Mapping[str, NDArray[Any]]) -> Probes:
+    """Make probes of what a file holds; an error of Python or polars says what is wrong."""
     fitted = {
         name: Probe(
             tuple(about["options"]),
@@ -257,7 +277,7 @@ def load_probes(file: str | os.PathLike[str], encoder: Encoder | str) -> Probes:
     }
     report = pl.read_json(BytesIO(metadata["report"].encode()), schema=REPORT)
     curves = pl.read_json(BytesIO(metadata["curves"].encode()), schema=CURVE)
-    parts = json.loads(metadata.get("parts", "{}"))  # files of earlier releases have none
+    parts = dict(json.loads(metadata.get("parts", "{}")))  # files of earlier releases have none
     return Probes(metadata["name"], metadata["encoder"], fitted, report, curves, parts)
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from facestats.core.protocols import ModelError
 from facestats.models.clip_preprocess import Preprocess
-from facestats.models.runtime import undo_side_effects
-from facestats.models.weights import SMALL_FILES, hash_files, hub_folder
+from facestats.models.safe_loading import CLIP_CONFIG as CONFIG
+from facestats.models.safe_loading import check_configs, loading, read_config
+from facestats.models.weights import SMALL_FILES, hash_files, hub_folder, may_download
 
-CONFIG = "open_clip_config.json"
 # file names under which open_clip looks for weights; it reads pickles with weights_only
 WEIGHTS = (
     "open_clip_model.safetensors",
@@ -112,22 +111,22 @@ def _from_tag(model: str, revision: str | None) -> Source:
 
 def _read_config(file: Path, model: str) -> Preprocess:
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = read_config(file)
         wanted = config.get("preprocess_cfg", {})
         size = _pair(config["model_cfg"]["vision_cfg"]["image_size"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        keys: dict[str, Any] = {
+            k: wanted[k] for k in ("interpolation", "resize_mode", "mean", "std") if wanted.get(k)
+        }
+        if wanted.get("fill_color"):
+            keys["fill"] = wanted["fill_color"]
+        keys |= {k: tuple(v) for k, v in keys.items() if isinstance(v, list)}
+        return Preprocess(size, **keys).check()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         msg = (
             f"the model {model!r} cannot be used: {file} is no open_clip configuration ({error!r})."
             " Download or copy its files again."
         )
         raise ModelError(msg) from error
-    keys: dict[str, Any] = {
-        k: wanted[k] for k in ("interpolation", "resize_mode", "mean", "std") if wanted.get(k)
-    }
-    if wanted.get("fill_color"):
-        keys["fill"] = wanted["fill_color"]
-    keys |= {k: tuple(v) for k, v in keys.items() if isinstance(v, list)}
-    return Preprocess(size, **keys)
 
 
 def _pair(size: int | list[int]) -> tuple[int, int]:
@@ -137,37 +136,38 @@ def _pair(size: int | list[int]) -> tuple[int, int]:
 def build_network(model: str, source: Source) -> Any:
     """Build the network with its weights; raise a `ModelError` that names the folder if they cannot be read."""
     import open_clip
-    from safetensors import SafetensorError
 
-    try:
-        with undo_side_effects():
-            if source.architecture is None:
-                return open_clip.create_model(f"local-dir:{source.folder}", require_pretrained=True)
-            return open_clip.create_model(
-                source.architecture,
-                pretrained=source.weights,
-                # the name of an architecture does not always say whether its weights need QuickGELU
-                force_quick_gelu=source.quick_gelu,
-                require_pretrained=True,
-            )
-    except (SafetensorError, RuntimeError, ValueError, OSError, KeyError, TypeError) as error:
-        msg = (
-            f"the model {model!r} in {source.folder} cannot be loaded: {error}."
-            " Download or copy its files again."
+    if source.architecture is None:
+        check_configs(Path(source.folder), model)
+    with loading(model, source.folder):
+        if source.architecture is None:
+            return open_clip.create_model(f"local-dir:{source.folder}", require_pretrained=True)
+        return open_clip.create_model(
+            source.architecture,
+            pretrained=source.weights,
+            # the name of an architecture does not always say whether its weights need QuickGELU
+            force_quick_gelu=source.quick_gelu,
+            require_pretrained=True,
         )
-        raise ModelError(msg) from error
 
 
 def get_tokenizer(model: str, source: Source) -> Any:
     """Make the tokenizer of the network."""
     import open_clip
 
-    try:
-        with undo_side_effects():
-            return open_clip.get_tokenizer(source.architecture or f"local-dir:{source.folder}")
-    except (RuntimeError, ValueError, OSError, ImportError) as error:
-        msg = (
-            f"the tokenizer of the model {model!r} cannot be loaded: {error}. It must be one that open_clip has;"
-            " a tokenizer of the Hugging Face hub needs the network once."
-        )
-        raise ModelError(msg) from error
+    ending = "It must be one that open_clip has; a tokenizer of the Hugging Face hub needs the network once."
+    with loading(model, source.folder, what="tokenizer", ending=ending):
+        if source.architecture is None:
+            name, config = (
+                f"local-dir:{source.folder}",
+                read_config(Path(source.folder) / CONFIG)["model_cfg"],
+            )
+        else:
+            name, config = source.architecture, open_clip.get_model_config(source.architecture)
+        options = {}
+        if config["text_cfg"].get(
+            "hf_tokenizer_name"
+        ):  # the tokenizers of open_clip itself take none of them
+            local = source.architecture is None or not may_download()
+            options = {"trust_remote_code": False, "local_files_only": local}
+        return open_clip.get_tokenizer(name, **options)

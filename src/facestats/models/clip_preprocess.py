@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 # OPENAI_DATASET_MEAN and _STD of open_clip, its defaults
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
+MAX_SIDE = 4096  # pixels of a model's input: with more, one picture would fill the memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,29 @@ class Preprocess:
     fill: int = 0
     mean: tuple[float, ...] = MEAN
     std: tuple[float, ...] = STD
+
+    def check(self) -> Self:
+        """Return itself, or raise a ValueError for values that no picture can be prepared with."""
+        modes = {"interpolation": ("bicubic", "bilinear"), "resize_mode": ("shortest", "longest", "squash")}
+        wrong = [
+            f"{name} {getattr(self, name)!r}" for name, ok in modes.items() if getattr(self, name) not in ok
+        ]
+        if not all(isinstance(side, int) and 1 <= side <= MAX_SIDE for side in self.size):
+            wrong.append(f"image_size {self.size}")
+        if not (isinstance(self.fill, int) and 0 <= self.fill <= 255):
+            wrong.append(f"fill_color {self.fill!r}")
+        for name in ("mean", "std"):
+            values = np.asarray(getattr(self, name), dtype=np.float64)
+            if (
+                values.shape != (3,)
+                or not np.isfinite(values).all()
+                or (name == "std" and (values <= 0).any())
+            ):
+                wrong.append(f"{name} {getattr(self, name)}")
+        if wrong:
+            msg = f"it cannot have {', '.join(wrong)}"
+            raise ValueError(msg)
+        return self
 
     def apply(self, image: Image.Image) -> NDArray[np.uint8]:
         """Resize and crop an RGB picture into (height, width, 3) uint8."""

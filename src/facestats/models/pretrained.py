@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from facestats.core.attribute_settings import is_folder
 from facestats.core.protocols import ModelError
-from facestats.models.runtime import check_finite, torch_dtype, undo_side_effects
+from facestats.models.runtime import check_finite, torch_dtype
+from facestats.models.safe_loading import check_configs, loading
 from facestats.models.weights import SMALL_FILES, hash_files, hub_folder
 
 if TYPE_CHECKING:
@@ -77,18 +78,13 @@ def load_pretrained(
     Raises
     ------
     ModelError
-        If the files cannot be read, or hold NaN or infinity.
+        If the files cannot be read, ask for code to be run, or hold NaN or infinity.
     """
-    from safetensors import SafetensorError
-
+    check_configs(folder, model)
     options = {"local_files_only": True, "trust_remote_code": False}
-    try:
-        with undo_side_effects(), _no_progress_bars():
-            network = classes[0].from_pretrained(folder, use_safetensors=True, **options)
-            processor = classes[1].from_pretrained(folder, **options)
-    except (SafetensorError, OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
-        msg = f"the model {model!r} in {folder} cannot be loaded: {error}"
-        raise ModelError(msg) from error
+    with loading(model, folder), _no_progress_bars():
+        network = classes[0].from_pretrained(folder, use_safetensors=True, **options)
+        processor = classes[1].from_pretrained(folder, **options)
     check_finite(network, model)
     return lower_precision(network.to(device), precision).requires_grad_(requires_grad=False), processor
 
