@@ -279,10 +279,12 @@ def _select(notebooks: list[Path], first: str, last: str) -> list[Path]:
 def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> Iterator[Kernel]:
     """Start a kernel in `folder` with these environment variables; its first statement is `warm`.
 
+    It is the kernel of the Python that runs here, whatever kernels Jupyter knows of other Pythons.
     The kernel is reached through sockets in a folder of this run, not through open ports. Jupyter would name the
     sockets after the working folder, and two runs at once would share them.
     """
     from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpecManager
     from jupyter_core.utils import run_sync
 
     clients: list[Any] = []
@@ -296,7 +298,9 @@ def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> It
 
     with temporary_folder() as sockets:
         local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
-        manager = Manager(kernel_name="python3", **local)
+        # without folders of kernels, python3 is the kernel of this Python; a folder could hold another one of that name
+        specs = KernelSpecManager(kernel_dirs=[])
+        manager = Manager(kernel_name="python3", kernel_spec_manager=specs, **local)
         run_sync(manager.start_kernel)(
             cwd=str(folder),
             env={**os.environ, **variables, **KERNEL_VARIABLES},
