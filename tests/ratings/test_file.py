@@ -24,7 +24,21 @@ def test_what_a_model_said_is_refused(ratings, change, message):
 
 
 def test_people_with_names_like_words_of_models_may_rate(ratings):
-    for name in ("Clippy Aiken", "R0001", "Vita"):
+    names = (
+        "Clippy Aiken",
+        "R0001",
+        "Vita",
+        "Claude",
+        "Ai",
+        "ai",
+        "Bert 2",
+        "Bart",
+        "Vit",
+        "Net",
+        "Ridge",
+        "Gemini",
+    )
+    for name in names:
         renamed = ratings.with_columns(
             rater_id=pl.when(pl.col("rater_id") == "rater_00").then(pl.lit(name)).otherwise("rater_id")
         )

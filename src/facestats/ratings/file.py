@@ -23,25 +23,17 @@ log = logging.getLogger(__name__)
 TRAIT = "attractiveness"
 # names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
-# words in a rater_id that name a model rather than a person
+# words in a rater_id that name a model; words that are also names of people, such as Claude, Bert or Ai, are none of them
 _MODEL_WORDS = frozenset(
     [
-        "ai",
-        "bart",
-        "bert",
-        "bot",
         "classifier",
-        "claude",
         "clip",
         "cnn",
         "facestats",
-        "gemini",
         "gpt",
-        "llama",
         "llm",
         "mlp",
         "model",
-        "net",
         "network",
         "openclip",
         "predicted",
@@ -49,10 +41,8 @@ _MODEL_WORDS = frozenset(
         "predictor",
         "regressor",
         "resnet",
-        "ridge",
         "scorer",
         "siglip",
-        "vit",
     ]
 )
 
