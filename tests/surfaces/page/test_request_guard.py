@@ -7,6 +7,8 @@ import socket
 
 import pytest
 
+from tests.fetched import fetched_addresses
+
 FILES = """/etc/passwd //etc/passwd ../../../../etc/passwd ..%2f..%2f..%2fetc/passwd %2e%2e/%2e%2e/etc/passwd ~/.bashrc
 /proc/self/environ C:\\boot.ini \\\\host\\share file:///etc/passwd FILE:/etc/passwd gopher://x a%00b {long}
 http://127.0.0.1/ https://example.com/ http://169.254.169.254/ %68ttp://[::1]/ %20http://x HtTp://x
@@ -76,8 +78,9 @@ def test_nothing_is_shared_recorded_or_told_to_others(visitor):
     buttons = [part["props"].get("buttons") for part in config["components"]]
     assert not any("share" in [str(b) for b in some] for some in buttons if some)
     assert config["analytics_enabled"] is False
-    html = visitor.http.get("/").text
-    assert "fonts.googleapis" not in html + visitor.http.get("/theme.css").text
+    for path in ("/", "/?view=api"):
+        assert fetched_addresses(visitor.http.get(path).text) == set()
+    assert fetched_addresses(f"<style>{visitor.http.get('/theme.css').text}</style>") == set()
     foreign = visitor.http.get("/config", headers={"Origin": "https://example.com"})
     assert "access-control-allow-origin" not in foreign.headers
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response, UploadFile
-from fastapi.responses import PlainTextResponse
+from fastapi.responses import HTMLResponse, PlainTextResponse
 from fastapi.security import APIKeyHeader
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
@@ -17,6 +17,7 @@ import facestats as fs
 from facestats.surfaces.pipeline.items import Item, distinct_ids
 from facestats.surfaces.service.batching import SECONDS, Batcher
 from facestats.surfaces.service.body_limits import BODY_SECONDS, MAX_TOTAL_BYTES, BodyDeadline, TotalBodyLimit
+from facestats.surfaces.service.docs_page import HEADERS, draw_docs
 from facestats.surfaces.service.error_responses import add_handlers, problem
 from facestats.surfaces.service.metrics import Metrics
 from facestats.surfaces.service.readiness import Readiness
@@ -98,6 +99,8 @@ def create_app(
         summary="Perceived attributes of faces and characters, from pictures and texts.",
         description=" ".join(filter(None, [NOTE, pipeline.warning])),
         lifespan=lifespan,
+        docs_url=None,  # the pages of FastAPI load scripts from other machines
+        redoc_url=None,
         max_body_size=MAX_BODY,
         form_limits={"max_files": MAX_INPUTS, "max_fields": 2 * MAX_INPUTS},
     )
@@ -200,6 +203,11 @@ def _add_status_routes(
     async def ready() -> Any:
         """Tell whether the models are loaded and work; if not, what is wrong."""
         return {"status": "ready"} if readiness.problem is None else problem(503, readiness.problem)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs() -> HTMLResponse:
+        """Describe the routes for people."""
+        return HTMLResponse(draw_docs(app.openapi()), headers=HEADERS)
 
     @app.get("/metrics", response_class=PlainTextResponse)
     def report() -> Response:  # not async, hence in a thread: counting the cache may have to wait
