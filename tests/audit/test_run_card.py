@@ -67,7 +67,7 @@ def test_nothing_in_the_page_is_alive(write, config):
     (config.raw_dir / "metadata.csv").write_text("file_name,licence\na.jpg,<script>alert(1)</script>|CC0\n")
     text = write()
     page = (config.report_dir / "run_card.html").read_text()
-    assert "<script>alert(1)</script>\\|CC0" in text
+    assert "&lt;script>alert(1)&lt;/script>\\|CC0" in text
     assert "&lt;script&gt;alert(1)&lt;/script&gt;|CC0" in page
     assert "<script>" not in page
     assert page.count("<table>") == 4

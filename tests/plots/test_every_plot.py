@@ -3,10 +3,14 @@
 import matplotlib.pyplot as plt
 import polars as pl
 import pytest
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
 
 import facestats as fs
 from facestats import plots
+from facestats.core.shown_text import visible
 from facestats.core.tables import TableError
+from tests.hostile_names import HOSTILE_NAMES
 from tests.plots import test_audit, test_probes, test_ratings, test_schematics, test_texts
 from tests.plots.samples import composite, eigen, group_difference, profile, relations, stability
 
@@ -57,6 +61,40 @@ def test_every_plot_draws_on_the_axes_it_is_given_or_makes_one(name, table, crop
     assert own is not ax
     own.figure.canvas.draw()  # nothing warns, nothing fails
     assert table.equals(before)
+
+
+def drawn_texts(figure):
+    """All texts of a figure, but the numbers on the axes, for which matplotlib may use formulas of its own."""
+    named = (FixedFormatter, FuncFormatter)
+    axes = [axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)]
+    numbers = [axis for axis in axes if not isinstance(axis.get_major_formatter(), named)]
+    return set(figure.findobj(Text)) - {t for a in numbers for t in a.findobj(Text) if t is not a.label}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_no_text_of_a_plot_is_taken_for_a_formula(name, table, crops):
+    figure = CALLS[name](table, crops, None).figure
+    figure.canvas.draw()
+    formulas = [t.get_text() for t in drawn_texts(figure) if t.get_text() and t.get_parse_math()]
+    assert formulas == []
+
+
+@pytest.mark.filterwarnings("ignore:Glyph .* missing from font")  # no font has every letter
+@pytest.mark.parametrize("name", sorted(HOSTILE_NAMES))
+def test_plots_that_show_names_draw_any_name(name, table, crops):
+    t = table.with_columns(pl.lit(name).alias("image_id"), error=pl.lit(name), caption=pl.lit(name))
+    failed = t.with_columns(status=pl.lit("corrupt"), crop=pl.lit(None, dtype=pl.String))
+    for ax in (
+        plots.failure_sheet(failed, crops),
+        plots.alignment_sheet(t, crops, crops, n_faces=2),
+        plots.face_grid(t, crops, captions="caption", n_faces=2),
+        plots.face_map(t.with_columns(cluster_name=pl.lit(name)), "caption"),
+        plots.probability_bars(t.head(1), "age"),
+    ):
+        ax.figure.canvas.draw()
+        assert not any(
+            "\t" in t.get_text() or visible(t.get_text()) != t.get_text() for t in ax.figure.findobj(Text)
+        )
 
 
 def test_every_public_plot_is_called_here():

@@ -11,6 +11,7 @@ import polars as pl
 
 from facestats.core.atomic_write import write_atomically
 from facestats.core.display import format_value
+from facestats.core.shown_text import for_markdown
 from facestats.core.tables import KEY, VIEWS
 from facestats.inputs.metadata import read_rights
 from facestats.models.domain import describe, find_domain
@@ -329,5 +330,4 @@ def _table(table: pl.DataFrame) -> str:
 
 def _escape(value: object) -> str:
     """Format a value on one line, so that it stays inside its table cell."""
-    text = " ".join(format_value(value).split())
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
+    return for_markdown(" ".join(format_value(value).split()))

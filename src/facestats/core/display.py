@@ -5,11 +5,12 @@ Numbers and lists of names in sentences are written here too.
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
 from typing import Any
 
 import polars as pl
+
+from facestats.core.shown_text import for_html, visible
 
 N_ROWS = 20
 MAX_COLUMNS = 12
@@ -42,6 +43,8 @@ def show(
     Examples
     --------
     >>> import polars as pl
+
+    from facestats.core.shown_text import for_html, visible
     >>> import facestats as fs
     >>> fs.show(pl.DataFrame({"label": ["black", "brown"], "share": [0.61234, 0.38766]}))
     label  share
@@ -78,7 +81,7 @@ class ShownTable:
             self.note = "no rows"
 
     def __repr__(self) -> str:
-        lines = [self.columns, *self.rows]
+        lines = [[visible(cell, one_line=True) for cell in line] for line in (self.columns, *self.rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(self.columns))]
         texts = [
             "  ".join(
@@ -87,25 +90,27 @@ class ShownTable:
             ).rstrip()
             for line in lines
         ]
-        return "\n".join([*([self.title] * bool(self.title)), *texts, *([self.note] * bool(self.note))])
+        return "\n".join(
+            [*([visible(self.title)] * bool(self.title)), *texts, *([self.note] * bool(self.note))]
+        )
 
     def _repr_html_(self) -> str:
         align = ["right" if number else "left" for number in self.numeric]
         head = "".join(
-            f'<th style="text-align: {a}">{html.escape(c)}</th>'
+            f'<th style="text-align: {a}">{for_html(c)}</th>'
             for c, a in zip(self.columns, align, strict=True)
         )
         body = "".join(
             "<tr>"
             + "".join(
-                f'<td style="text-align: {a}; white-space: pre-wrap">{html.escape(cell)}</td>'
+                f'<td style="text-align: {a}; white-space: pre-wrap">{for_html(cell)}</td>'
                 for cell, a in zip(row, align, strict=True)
             )
             + "</tr>"
             for row in self.rows
         )
-        title = f"<p>{html.escape(self.title)}</p>" if self.title else ""
-        note = f"<p>{html.escape(self.note)}</p>" if self.note else ""
+        title = f"<p>{for_html(self.title)}</p>" if self.title else ""
+        note = f"<p>{for_html(self.note)}</p>" if self.note else ""
         return f"{title}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
 

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TextIO
 
+from facestats.core.shown_text import visible
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -59,9 +61,9 @@ def no_bar() -> Iterator[None]:
 
 
 def say(text: str, *, show: bool = True, file: TextIO | None = None) -> None:
-    """Print one line above an open bar, to standard output unless `file` is given."""
+    """Print a text above an open bar, to standard output unless `file` is given; a terminal obeys nothing in it."""
     if show:
-        _tqdm().write(text, file=file)
+        _tqdm().write(visible(text), file=file)
 
 
 def _tqdm() -> Any:

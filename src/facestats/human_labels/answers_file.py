@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from filelock import FileLock
 
 from facestats.core.atomic_write import write_atomically
+from facestats.core.shown_text import for_cell, from_cell
 from facestats.core.tables import KEY
 from facestats.inputs.textfiles import CaptionError, decode_text, find_separator, read_csv_rows
 
@@ -44,6 +45,7 @@ def write(
 ) -> None:
     """Append one answer to a file of labels; it is on the disk when the call returns.
 
+    A text that begins like a formula gets an apostrophe in front, which :func:`facestats.human_labels.read` takes away.
     If the process is killed, all earlier lines stay whole. At most the last line is incomplete; the next call of this
     function or of :func:`facestats.human_labels.read` removes it.
 
@@ -87,7 +89,7 @@ def write(
         msg = f"reason must be one of {', '.join(REASONS)}, got {reason!r}"
         raise LabelError(msg)
     names = (image_id, attribute, value, labeller)
-    if any(len(str(part).splitlines()) > 1 for part in names):
+    if any(str(part).splitlines() not in ([], [str(part)]) for part in names):
         msg = f"a name contains a line break and cannot be written to CSV: {names}. Rename the picture or option first."
         raise LabelError(msg)
     fields: dict[str, str | None] = {KEY: image_id, "attribute": attribute, "value": value}
@@ -133,7 +135,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
                 " Correct the line, or delete it."
             )
             raise LabelError(msg)
-        yield number, dict(zip(head, fields, strict=True))
+        yield number, dict(zip(head, map(from_cell, fields), strict=True))
 
 
 def parse_time(text: str) -> datetime | None:
@@ -230,7 +232,7 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def _format_line(fields: Sequence[str], separator: str) -> str:
     out = io.StringIO()
-    csv.writer(out, delimiter=separator, lineterminator="\n").writerow(fields)
+    csv.writer(out, delimiter=separator, lineterminator="\n").writerow(map(for_cell, fields))
     return out.getvalue()
 
 

@@ -9,6 +9,7 @@ import polars as pl
 
 from facestats.core.stats import wilson_interval
 from facestats.core.tables import KEY, check_columns
+from facestats.plots.fitting import MOST, shorten_middle
 from facestats.plots.intervals import draw_intervals
 from facestats.plots.maps import order_values
 from facestats.plots.style import (
@@ -131,7 +132,7 @@ def probability_bars(row: pl.DataFrame, attribute: str, *, prefix: str = "", ax:
     options = _options(row[column])
     values = row[f"{column}_probs"][0]
     ax = new_axes(ax, height=0.8 + 0.26 * len(options))
-    name = row[KEY][0] if KEY in row.columns else ""
+    name = shorten_middle(row[KEY][0], MOST) if KEY in row.columns else ""
     if values is None:
         ax.text(0.5, 0.5, "no label", transform=ax.transAxes, ha="center", va="center")
         return finish(ax, title=f"{column}: {name}")

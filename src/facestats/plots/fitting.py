@@ -7,6 +7,8 @@ import textwrap
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import text_to_path
 
+from facestats.core.shown_text import visible
+
 MOST = 60  # characters per line, at most
 
 
@@ -21,7 +23,7 @@ def text_width(text: str, size: float) -> float:
 
 def wrap_text(text: str, *, points: float, size: float, n_lines: int = 6) -> str:
     """Break the lines of `text` so that each is at most `points` wide; what is too long ends with an ellipsis."""
-    wrapped = [part for line in text.split("\n") for part in _wrap_line(line, points, size)]
+    wrapped = [part for line in visible(text).split("\n") for part in _wrap_line(line, points, size)]
     if len(wrapped) > n_lines:
         wrapped = [*wrapped[: n_lines - 1], wrapped[n_lines - 1][:-1] + "\u2026"]
     return "\n".join(wrapped)
@@ -29,6 +31,7 @@ def wrap_text(text: str, *, points: float, size: float, n_lines: int = 6) -> str
 
 def shorten_middle(text: str, width: int) -> str:
     """Shorten `text` to `width` characters in its middle: the start and the end of a file name say the most."""
+    text = visible(text, one_line=True)
     if len(text) <= width:
         return text
     end = (width - 1) // 2

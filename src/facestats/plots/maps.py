@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.tables import check_columns
+from facestats.plots.fitting import MOST, shorten_middle
 from facestats.plots.style import (
     GREY,
     RASTER_FROM,
@@ -110,7 +111,8 @@ def _scatter_categories(
     for i, value in enumerate(values[:MAX_CATEGORIES]):
         group = known.filter(pl.col(color) == value)
         shade, marker = (GREY, "o") if value == -1 else look(i)
-        label = f"{names.get(value, 'noise' if value == -1 else value)} ({group.height:,})"
+        named = str(names.get(value, "noise" if value == -1 else value))
+        label = f"{shorten_middle(named, MOST)} ({group.height:,})"
         ax.scatter(group["x"], group["y"], color=shade, marker=marker, label=label, **marks)
         if value in names and known.height >= FEW:
             _write_name(ax, names[value], group)

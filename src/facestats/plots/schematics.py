@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from matplotlib.path import Path
 
-from facestats.plots.style import COLORS, new_axes
+from facestats.plots.style import COLORS, as_written, new_axes
 
 if TYPE_CHECKING:
     import polars as pl
@@ -61,7 +61,7 @@ def data_flow(tables: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     xs = [column * PITCH for column, _ in place.values()]
     ax.set(xlim=(min(xs) - 0.95, max(xs) + 0.95), ylim=(min(ys) - 0.6, max(ys) + 0.6))
     ax.set_axis_off()
-    return ax
+    return as_written(ax)
 
 
 def module_map(modules: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
@@ -103,7 +103,7 @@ def module_map(modules: pl.DataFrame, *, ax: Axes | None = None) -> Axes:
     ax.set(xlim=(-0.6, len(names) - 0.4), ylim=(len(names) - 0.4, -0.6), xlabel="imports from", title="")
     ax.grid(visible=True, color="0.92")
     ax.set_axisbelow(True)
-    return ax
+    return as_written(ax)
 
 
 def _places(

@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import matplotlib.pyplot as plt
+from matplotlib.text import Text
+from matplotlib.ticker import FixedFormatter, FuncFormatter
+
+from facestats.core.shown_text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +22,7 @@ DIVERGING = "PuOr_r"
 WIDTH = 7.0  # inches: the width of a notebook's column
 RASTER_FROM = 50_000  # points: more of them are drawn as one picture inside vector formats
 TEXT = 9  # points
+_NAMED = (FixedFormatter, FuncFormatter)  # of an axis whose ticks have names
 
 
 def new_axes(ax: Axes | None, *, height: float = 4.0, width: float = WIDTH) -> Axes:
@@ -34,12 +39,13 @@ def finish(ax: Axes, *, title: str = "", xlabel: str = "", ylabel: str = "") -> 
     ax.set_xlabel(xlabel, fontsize=TEXT + 1)
     ax.set_ylabel(ylabel, fontsize=TEXT + 1)
     ax.set_title(title, fontsize=TEXT + 2, loc="left")
-    return ax
+    return as_written(ax)
 
 
 def name_groups(ax: Axes, title: str) -> None:
     """Draw the legend of groups beside the chart, where no bar or interval covers its numbers."""
     ax.legend(title=title, frameon=False, fontsize=TEXT, loc="upper left", bbox_to_anchor=(1, 1))
+    as_written(ax)
 
 
 def finish_picture(ax: Axes, *, title: str = "") -> Axes:
@@ -47,6 +53,26 @@ def finish_picture(ax: Axes, *, title: str = "") -> Axes:
     ax.set(xticks=[], yticks=[])
     ax.spines[:].set_visible(False)
     ax.set_title(title, fontsize=TEXT + 2, loc="left")
+    return as_written(ax)
+
+
+def as_written(ax: Axes) -> Axes:
+    """Draw each text of the chart as it is written: names hold dollar signs, which matplotlib takes for formulas.
+
+    Control characters and marks of direction, for which fonts have no sign, are written as escapes. Texts that are added
+    later need another call.
+    """
+    drawn = [*ax.images, *ax.collections]
+    bars = [part.colorbar.ax for part in drawn if getattr(part, "colorbar", None) is not None]
+    for one in (ax, *bars):
+        # numbers on an axis may be formulas of matplotlib itself, such as powers of ten; named ticks are names
+        numbers = [
+            axis for axis in (one.xaxis, one.yaxis) if not isinstance(axis.get_major_formatter(), _NAMED)
+        ]
+        kept = {text for axis in numbers for text in axis.findobj(Text) if text is not axis.label}
+        for text in set(one.findobj(Text)) - kept:
+            text.set_parse_math(False)
+            text.set_text("\n".join(visible(line, one_line=True) for line in text.get_text().split("\n")))
     return ax
 
 

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.atomic_write import replacing
+from facestats.core.shown_text import FORMULA
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-# a program of tables takes a cell that begins like this for a formula (OWASP, CSV injection)
-FORMULA = r"^[=+\-@\t\r\n＝＋－＠]"  # noqa: RUF001 - full-width signs count too
 MAX_ROWS = 1_048_575  # of an Excel sheet, below its header
 MAX_COLUMNS = 16_384
 MAX_TEXT = 32_767  # characters of a cell

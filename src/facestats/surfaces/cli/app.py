@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from facestats.core.config_source import ConfigSource, find_config
-from facestats.surfaces.cli.exit_codes import EPILOG, Commands
+from facestats.surfaces.cli.exit_codes import EPILOG, Commands, echo
 
 app = typer.Typer(
     cls=Commands,
@@ -34,5 +34,5 @@ def find(config: Path | None, *, demo: bool) -> ConfigSource:
     """Find the configuration; where the command does not name it, say once which one it is."""
     source = find_config(config, demo=demo)
     if config is None:
-        typer.echo(f"facestats: configuration {source}", err=True)
+        echo(f"facestats: configuration {source}", err=True)
     return source

@@ -18,9 +18,10 @@ import facestats as fs
 from facestats.core.config import load_config
 from facestats.core.config_source import find_config
 from facestats.core.protocols import ModelError
+from facestats.core.shown_text import visible
 from facestats.surfaces.cli import doors  # noqa: F401 - adds its commands
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
-from facestats.surfaces.cli.exit_codes import end_without_teardown, exit_with, signals_as_exceptions
+from facestats.surfaces.cli.exit_codes import echo, end_without_teardown, exit_with, signals_as_exceptions
 from facestats.surfaces.extras import require
 
 
@@ -53,7 +54,7 @@ def status(config: ConfigOption = None, demo: DemoOption = False) -> None:
     from facestats.surfaces.cli.status import describe_tables
 
     for line in describe_tables(load_config(find(config, demo=demo))):
-        typer.echo(line)
+        echo(line)
 
 
 @app.command()
@@ -70,12 +71,12 @@ def init(
     from facestats.surfaces.project.init import init_project
 
     for file, is_new in init_project(folder):
-        typer.echo(f"{'wrote' if is_new else 'kept '}  {file}")
+        echo(f"{'wrote' if is_new else 'kept '}  {file}")
     try:
         fs.models.landmarker(load_config(folder).faces).folder  # noqa: B018 - fetches what is missing
     except ModelError as error:
-        typer.echo(f"facestats: not yet complete: {error}", err=True)
-    typer.echo(
+        echo(f"facestats: not yet complete: {error}", err=True)
+    echo(
         f"Next: put your pictures into {folder / 'data' / 'raw'}, then type: {find_config(folder).command('run')}"
     )
 
@@ -123,7 +124,7 @@ def doctor(config: ConfigOption = None, demo: DemoOption = False) -> None:
 
     healthy = True
     for name, ok, found in examine(find_config(config, demo=demo)):
-        typer.echo(f"{'ok ' if ok else 'BAD'}  {name:<22} {found}")
+        echo(f"{'ok ' if ok else 'BAD'}  {name:<22} {found}")
         healthy = healthy and ok
     if not healthy:
         raise typer.Exit(5)
@@ -138,7 +139,7 @@ def fetch(config: ConfigOption = None, demo: DemoOption = False) -> None:
     from facestats.surfaces.cli.doctor import model_handles
 
     for name, handle in model_handles(load_config(find(config, demo=demo))):
-        typer.echo(f"{name:<22} {handle.name} in {handle.folder}")
+        echo(f"{name:<22} {handle.name} in {handle.folder}")
 
 
 @app.command()
@@ -173,7 +174,7 @@ def explore(
     except ValueError as error:  # no face has a place on the map, or a crop is missing
         exit_with(4, str(error))
     command = atlas_command(target)
-    typer.echo(shlex.join(command))
+    echo(shlex.join(command))
     if shutil.which(command[0]) is None:
         exit_with(5, "uvx is missing: install it with 'pip install uv', then run the command above")
     with suppress(KeyboardInterrupt):
@@ -220,7 +221,7 @@ def audit(
         fs.human_labels.read_truth(truth, settings.attributes, pictures=settings.raw_dir)
     parameters = {"truth_file": str(truth.resolve())} if truth is not None else {}
     run_notebooks(source, first="09", last="09", parameters=parameters)
-    typer.echo(f"run card: {settings.report_dir / 'run_card.html'}")
+    echo(f"run card: {settings.report_dir / 'run_card.html'}")
 
 
 def main() -> None:
@@ -233,11 +234,20 @@ def main() -> None:
         app()
 
 
+class _VisibleFormatter(logging.Formatter):
+    """Write records so that a terminal obeys nothing in them."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Write one record."""
+        return visible(super().format(record))
+
+
 def _warn_once() -> None:
     """Write each warning once, on stderr: several tables read the same side files."""
     said: set[str] = set()
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
+    handler.setFormatter(_VisibleFormatter())
 
     def is_new(record: logging.LogRecord) -> bool:
         text, n_said = record.getMessage(), len(said)

@@ -12,6 +12,7 @@ import typer
 import facestats as fs
 from facestats.core.config import load_config
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
+from facestats.surfaces.cli.exit_codes import echo
 from facestats.surfaces.extras import require
 
 
@@ -131,7 +132,7 @@ def extract(  # noqa: PLR0913, PLR0917 - each is an option
         has_pictures=inputs.has_pictures,
     )
     if counts.failed:
-        typer.echo(
+        echo(
             f"facestats: {counts.failed:,} of {counts.done:,} inputs failed; the output holds the error of each",
             err=True,
         )

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
+from facestats.core.shown_text import visible
 from facestats.surfaces.extras import MissingExtraError
 from facestats.surfaces.notebooks.run import NotebookError
 from facestats.surfaces.temporary import temporary_handlers
@@ -109,6 +110,11 @@ def describe_error(error: BaseException) -> str:
     return str(error)
 
 
+def echo(text: object, *, err: bool = False) -> None:
+    """Print a line, on standard error if `err`; a terminal obeys nothing in it."""
+    typer.echo(visible(text), err=err)
+
+
 def exit_with(code: int, text: str) -> NoReturn:
     """End the program with an exit code and one line on standard error.
 
@@ -119,7 +125,7 @@ def exit_with(code: int, text: str) -> NoReturn:
     except OSError:  # a full disk: Python would flush again at its end, and exit with code 120
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    typer.echo(f"facestats: error: {text}", err=True)
+    echo(f"facestats: error: {text}", err=True)
     sys.exit(code)
 
 

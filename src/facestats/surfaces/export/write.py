@@ -13,11 +13,12 @@ import facestats as fs
 from facestats.core.atomic_write import replacing
 from facestats.core.config import ConfigError
 from facestats.core.progress import say
+from facestats.core.shown_text import FORMULA
 from facestats.core.tables import KEY, TABLES, TableError
 from facestats.surfaces.export.flat import collect_pictures, collect_table
 from facestats.surfaces.export.guide import column_guide
 from facestats.surfaces.export.spss import spss_names, write_spss
-from facestats.surfaces.spreadsheets import FORMULA, write_csv, write_excel
+from facestats.surfaces.spreadsheets import write_csv, write_excel
 
 if TYPE_CHECKING:
     import os

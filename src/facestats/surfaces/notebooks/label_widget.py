@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from facestats import human_labels
+from facestats.core.shown_text import for_html
 from facestats.core.tables import KEY, check_columns
 from facestats.human_labels.answers_file import LabelError
 from facestats.human_labels.labels import answered
@@ -188,7 +189,7 @@ class Labelling(widgets.VBox):
                 reason=row.get("reason"),
             )
         except LabelError as error:
-            self._message.value = f"<b>{error}</b>"
+            self._message.value = f"<b>{for_html(error)}</b>"
             return False
         return True
 
@@ -223,13 +224,13 @@ class Labelling(widgets.VBox):
         for button in (*self._buttons, self._skip):
             button.disabled = not self.n_left
         self._undo.disabled = not self._given
-        self._message.value = unreadable or f"{self.n_done} answers saved in {self._file.name}"
+        self._message.value = for_html(unreadable or f"{self.n_done} answers saved in {self._file.name}")
         if not self.n_left:
-            self._question.value = f"<b>{self._attribute}</b>: no face is left to label"
+            self._question.value = f"<b>{for_html(self._attribute)}</b>: no face is left to label"
             self._picture.layout.display = "none"
             return
         self._picture.layout.display = None
-        self._question.value = f"<b>{self._attribute}</b>: {self._current + 1} of {len(self._rows)}"
+        self._question.value = f"<b>{for_html(self._attribute)}</b>: {self._current + 1} of {len(self._rows)}"
         shown = io.BytesIO()
         image.resize((SIDE, SIDE), Image.Resampling.LANCZOS).save(shown, "JPEG", quality=90)
         self._picture.value = shown.getvalue()

@@ -5,12 +5,12 @@ The page loads nothing from the network.
 
 from __future__ import annotations
 
-import html
 import logging
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from facestats.core.atomic_write import write_atomically
+from facestats.core.shown_text import for_html
 from facestats.store.store import Store
 from facestats.surfaces.notebooks.summary import Executed, summarize
 from facestats.surfaces.temporary import temporary_log_level
@@ -72,9 +72,9 @@ def write_report(folder: Path, *, last: str = "", notes: Sequence[str] = ()) -> 
     for one in executed:
         failed = any(o.output_type == "error" for c in one.notebook.cells for o in c.get("outputs", []))
         kind = ' class="failed"' if failed else ""
-        note = _EARLIER.format(html.escape(last.removesuffix(".ipynb"))) if one.is_earlier else ""
+        note = _EARLIER.format(for_html(last.removesuffix(".ipynb"))) if one.is_earlier else ""
         sections.append(f'<section id="{one.file.stem}"{kind}>\n{note}{render(one.file)}\n</section>')
-        title = html.escape(one.name) + " (earlier run)" * one.is_earlier
+        title = for_html(one.name) + " (earlier run)" * one.is_earlier
         links.append(f'<a href="#{one.file.stem}">{title}</a>')
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>facestats report</title>'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ import polars as pl
 import facestats as fs
 from facestats.core.display import count_of
 from facestats.core.label_columns import label_names
+from facestats.core.shown_text import for_html
 from facestats.core.tables import KEY, TableError
 from facestats.store import StoreError
 from facestats.surfaces.notebooks.early_end import reason_of_end
@@ -50,7 +50,7 @@ class Executed:
     def link(self) -> str:
         """A link to its section of the page."""
         mark = _EARLIER if self.is_earlier else ""
-        return f'<a href="#{self.file.stem}">{html.escape(self.name)}</a>{mark}'
+        return f'<a href="#{self.file.stem}">{for_html(self.name)}</a>{mark}'
 
 
 def summarize(executed: Sequence[Executed], store: fs.Store, notes: Sequence[str] = ()) -> str:
@@ -181,7 +181,7 @@ def _ends(executed: Sequence[Executed]) -> Iterator[tuple[Executed, str]]:
 
 def _not_made(executed: Sequence[Executed]) -> Iterator[str]:
     """Name each notebook that ended early or failed, with its sentence, and those of an earlier run."""
-    lines = [f"<li>{one.link}: {html.escape(sentence)}</li>" for one, sentence in _ends(executed)]
+    lines = [f"<li>{one.link}: {for_html(sentence)}</li>" for one, sentence in _ends(executed)]
     if lines:
         yield f"<h2>What could not be made, and why</h2>\n<ul>{''.join(lines)}</ul>"
     if older := [one.link for one in executed if one.is_earlier]:
@@ -270,7 +270,7 @@ def _tagged(one: Executed) -> Iterator[str]:
         elif TAG in cell.metadata.get("tags", []):
             shown = [part for output in cell.get("outputs", []) if (part := _output(output, heading))]
             if shown:
-                yield f"<h2>{html.escape(heading)}</h2>\n{''.join(shown)}\n<p>From {one.link}.</p>"
+                yield f"<h2>{for_html(heading)}</h2>\n{''.join(shown)}\n<p>From {one.link}.</p>"
 
 
 def _output(output: NotebookNode, title: str) -> str:
@@ -278,7 +278,7 @@ def _output(output: NotebookNode, title: str) -> str:
     data = output.get("data", {})
     if png := data.get("image/png"):
         source = "".join(png.split())
-        return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{source}">'
+        return f'<img alt="{for_html(title)}" src="data:image/png;base64,{source}">'
     if table := data.get("text/html"):
         return f'<div class="wide">{table}</div>'
     text = (
@@ -287,7 +287,7 @@ def _output(output: NotebookNode, title: str) -> str:
         else data.get("text/plain", "")
     )
     text = "\n".join(line for line in text.splitlines() if not line.endswith(": unchanged, read again"))
-    return f"<pre>{html.escape(text)}</pre>" if text.strip() else ""
+    return f"<pre>{for_html(text)}</pre>" if text.strip() else ""
 
 
 def _links(executed: Sequence[Executed], store: fs.Store, states: dict[str, str]) -> Iterator[str]:
@@ -316,11 +316,11 @@ def _links(executed: Sequence[Executed], store: fs.Store, states: dict[str, str]
 def _link(target: str, text: str) -> str:
     from urllib.parse import quote
 
-    return f'<a href="{html.escape(quote(target))}">{html.escape(text)}</a>'
+    return f'<a href="{for_html(quote(target))}">{for_html(text)}</a>'
 
 
 def _say(text: str) -> str:
-    return f"<p>{html.escape(text)}</p>"
+    return f"<p>{for_html(text)}</p>"
 
 
 def _table(table: pl.DataFrame, title: str = "") -> str:

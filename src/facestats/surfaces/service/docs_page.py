@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
 from typing import Any
+
+from facestats.core.shown_text import for_html
 
 # a browser that reads the page loads nothing, whatever the page holds
 HEADERS = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
@@ -18,7 +19,7 @@ table { border-collapse: collapse; } th, td { border: 1px solid #d6dbe0; padding
 def draw_docs(document: dict[str, Any]) -> str:
     """Write the page: each route with its fields and its answers, and how to call it with curl."""
     about = document["info"]
-    head = f"{escape(about['title'])} {escape(about['version'])}"
+    head = f"{for_html(about['title'])} {for_html(about['version'])}"
     routes = [
         _section(path, method, route, document)
         for path, methods in document["paths"].items()
@@ -27,7 +28,7 @@ def draw_docs(document: dict[str, Any]) -> str:
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{head}</title>'
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
-        f"<body><h1>{head}</h1>\n<p>{escape(about.get('summary', ''))}</p>\n<p>{escape(about.get('description', ''))}</p>\n"
+        f"<body><h1>{head}</h1>\n<p>{for_html(about.get('summary', ''))}</p>\n<p>{for_html(about.get('description', ''))}</p>\n"
         '<p>The same for programs: <a href="openapi.json">openapi.json</a>.</p>\n'
         f"{''.join(routes)}</body></html>\n"
     )
@@ -40,18 +41,18 @@ def _section(path: str, method: str, route: dict[str, Any], document: dict[str, 
     call += "".join(f" -F {n}={'@picture.jpg' if n.startswith('image') else '...'}" for n, _, _ in fields[:1])
     key = ' -H "X-API-Key: $FACESTATS_API_KEY"' if route.get("security") else ""
     rows = "".join(
-        f"<tr><td><code>{escape(name)}</code></td><td>{escape(kind)}</td><td>{escape(text)}</td></tr>"
+        f"<tr><td><code>{for_html(name)}</code></td><td>{for_html(kind)}</td><td>{for_html(text)}</td></tr>"
         for name, kind, text in fields
     )
     table = f"<table><tr><th>field</th><th>type</th><th>meaning</th></tr>{rows}</table>" if rows else ""
     answers = "".join(
-        f"<li><b>{escape(code)}</b>: {escape(answer.get('description', ''))}</li>"
+        f"<li><b>{for_html(code)}</b>: {for_html(answer.get('description', ''))}</li>"
         for code, answer in route["responses"].items()
     )
     return (
-        f"<section><h2><code>{escape(method.upper())} {escape(path)}</code></h2>\n"
-        f"<p>{escape(route.get('description', ''))}</p>\n{table}\n"
-        f"<pre>{escape(call + key)} http://127.0.0.1:8000{escape(path)}</pre>\n<ul>{answers}</ul></section>\n"
+        f"<section><h2><code>{for_html(method.upper())} {for_html(path)}</code></h2>\n"
+        f"<p>{for_html(route.get('description', ''))}</p>\n{table}\n"
+        f"<pre>{for_html(call + key)} http://127.0.0.1:8000{for_html(path)}</pre>\n<ul>{answers}</ul></section>\n"
     )
 
 
