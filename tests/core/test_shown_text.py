@@ -2,8 +2,11 @@
 
 import csv
 import io
+import logging
+import re
 import unicodedata
 from html.parser import HTMLParser
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -97,3 +100,45 @@ def test_a_shown_table_is_text(name):
     parser = _Tags()
     parser.feed(shown._repr_html_())
     assert {tag for tag, _ in parser.tags} <= {"p", "table", "thead", "tbody", "tr", "th", "td"}
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_terminal_and_a_log_obey_nothing(name, capsys):
+    from facestats.core.progress import say
+    from facestats.surfaces.cli.commands import _VisibleFormatter
+    from facestats.surfaces.cli.exit_codes import echo, exit_with
+
+    say(name)
+    echo(name)
+    echo(name, err=True)
+    with pytest.raises(SystemExit):
+        exit_with(2, f"{name}: not found")
+    out, err = capsys.readouterr()
+    record = logging.LogRecord("facestats", logging.WARNING, "", 0, "%s: broken", (name,), None)
+    for text in (out, err, _VisibleFormatter().format(record)):
+        assert visible(text) == text
+        assert text.strip()
+
+
+def test_there_is_one_way_to_each_place():
+    """No module escapes HTML, prints or writes a CSV in a way of its own."""
+    own = {
+        r"^(import html$|from html import)": {"core/shown_text.py"},
+        r"typer\.echo\(|(?<!\w)print\(": {"surfaces/cli/exit_codes.py"},
+        r"\.write_csv\(|csv\.writer\(|csv\.DictWriter\(": {
+            "surfaces/spreadsheets.py",
+            "human_labels/answers_file.py",
+            "demo/gallery.py",  # names that the demo made itself
+        },
+    }
+    source = Path(fs.__file__).parent
+    for pattern, allowed in own.items():
+        code = {p.relative_to(source).as_posix(): p.read_text() for p in source.rglob("*.py")}
+        found = {
+            name
+            for name, text in code.items()
+            if not name.startswith("demo/training/")
+            for line in text.splitlines()
+            if re.search(pattern, line) and not line.lstrip().startswith((">>>", "...", "#"))
+        }
+        assert found == allowed, pattern

@@ -1,9 +1,15 @@
+import re
+
+import ipywidgets as widgets
 import polars as pl
 import pytest
 from PIL import Image
 
 import facestats as fs
+from facestats.core.shown_text import visible
 from facestats.human_labels.answers_file import LabelError
+from facestats.human_labels.labels import answered
+from tests.hostile_names import HOSTILE_NAMES
 
 OPTIONS = ("male", "female", "non-binary")
 
@@ -108,3 +114,22 @@ def test_what_is_missing_is_named(faces, tmp_path):
         box(faces, tmp_path, labeller=" ")
     with pytest.raises(fs.tables.TableError, match="crop"):
         box(faces.drop("crop"), tmp_path)
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES)
+def test_a_face_of_any_name_is_labelled_and_read_again_or_refused_and_no_name_is_a_tag(name, tmp_path):
+    Image.new("RGB", (64, 64)).save(tmp_path / "0.png")
+    names = [f"other {name}", name, f"{name}!"]
+    faces = pl.DataFrame({"image_id": names, "crop": ["0.png", "0.png", f"{name[:100]}.png"]})
+    widget = box(faces, tmp_path, attribute=name, labeller=name)
+    html = [part for part in widget.children if isinstance(part, widgets.HTML)]
+    for _ in range(2):
+        widget.answer("male")
+        assert widget.n_left < 3 or "line break" in html[-1].value
+        widget.answer(None)
+    for part in html:
+        assert set(re.findall(r"<(/?\w+)", part.value)) <= {"b", "/b"}
+        assert visible(part.value) == part.value
+    file = tmp_path / "labels.csv"
+    if file.exists():
+        assert answered(file, name, labeller=name) == {f"other {name}"}
