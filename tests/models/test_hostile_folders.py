@@ -344,3 +344,33 @@ def test_every_architecture_of_open_clip_passes_the_check(tmp_path):
         config = {"model_cfg": json.loads(file.read_text())}
         (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
         check_configs(tmp_path, file.stem)
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        "{",
+        "[]",
+        "{}",
+        '{"weight_map": 3}',
+        '{"weight_map": {"a": ["x"]}}',
+        '{"weight_map": {"a": "../../x.safetensors"}}',
+    ],
+)
+def test_a_list_of_weights_that_is_none_ends_in_a_sentence(index, tmp_path, marker, monkeypatch):
+    folder = save_bart(tmp_path / "bart")
+    (folder / "model.safetensors").rename(folder / "other.safetensors")
+    (folder / "model.safetensors.index.json").write_text(index)
+    model = of_hub(folder, tmp_path / "hub", monkeypatch)
+    with pytest.raises(ModelError, match="no list of weights"):
+        bart_handle(model).score(TEXTS, HYPOTHESES)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes")
+@pytest.mark.parametrize("name", ["x.json", "x.safetensors"])
+def test_a_pipe_in_a_model_folder_does_not_block(name, tmp_path):
+    for handle, save in ((clip_handle, save_clip), (bart_handle, save_bart)):
+        folder = save(tmp_path / save.__name__)
+        os.mkfifo(folder / name)
+        with pytest.raises(ModelError, match="is no file"):
+            _ = handle(folder).name

@@ -49,7 +49,7 @@ def loading(model: str, folder: str | Path, *, what: str = "", ending: str = _EN
         raise
     except Exception as error:
         whole = f"the {what} of the model {model!r}" if what else f"the model {model!r}"
-        msg = f"{whole} in {folder} cannot be loaded: {_explain(error)}. {ending}"
+        msg = f"{whole} in {folder} cannot be loaded: {_explain(error, ending)}"
         raise ModelError(msg) from error
 
 
@@ -92,17 +92,19 @@ def _no_remote_code() -> Iterator[None]:
         dynamic_module_utils.TIME_OUT_REMOTE_CODE = before
 
 
-def _explain(error: Exception) -> str:
-    """Say why a model cannot be loaded, without the advice of other packages to run its code."""
+def _explain(error: Exception, ending: str) -> str:
+    """Say why a model cannot be loaded and what to do, without the advice of other packages to run its code."""
     text = str(error).rstrip(". ")
     if "trust_remote_code" in text:
-        return "it needs code from its own folder, and facestats runs no code of a model"
+        return (
+            "it needs code from its own folder, and facestats runs no code of a model. Choose another model."
+        )
     if isinstance(error, pickle.UnpicklingError) or "weights_only" in text:
         return (
-            "its weights are a pickle that holds more than tensors and could run code; weights in the format safetensors"
-            " are needed"
+            "its weights are a pickle that holds more than tensors and could run code. Use weights in the format"
+            " safetensors."
         )
-    return text or type(error).__name__
+    return f"{text or type(error).__name__}. {ending}"
 
 
 def _check_transformers(config: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import functools
 import hashlib
 import json
 import logging
+import stat
 import time
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -70,6 +71,9 @@ def hash_files(files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for file in sorted(files):
         info = file.stat()
+        if not stat.S_ISREG(info.st_mode):  # reading a pipe or a device might never end
+            msg = f"{file} is no file. Copy the files of the model again."
+            raise ModelError(msg)
         digest.update(f"{file.name}\0{_hash_file(file, info.st_size, info.st_mtime_ns)}\0".encode())
     return digest.hexdigest()[:12]
 
@@ -166,7 +170,15 @@ def _shards(weights: Path) -> set[str]:
     """List the files that the index of divided weights names; none for weights of one file."""
     if not weights.name.endswith(".index.json"):
         return set()
-    return set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
+    try:
+        names = set(json.loads(weights.read_text(encoding="utf-8"))["weight_map"].values())
+        if strange := [name for name in names if Path(name).name != name]:
+            msg = f"it names {sorted(strange)[0]!r}, which does not lie beside it"
+            raise ValueError(msg)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        msg = f"{weights} is no list of weights ({error!r}). Download or copy the files of the model again."
+        raise ModelError(msg) from error
+    return names
 
 
 def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...], revision: str | None) -> Path:
