@@ -21,6 +21,7 @@ from facestats.inputs.textfiles import (
     TEXT_COLUMNS,
     CaptionError,
     as_text,
+    check_side_file,
     decode_text,
     pick_column,
     read_table,
@@ -166,7 +167,7 @@ def _sidecars(
     beside = {
         path.relative_to(root).as_posix(): path
         for path in root.rglob("*.*")
-        if path.suffix.lower() in _SIDE_SUFFIXES and not _is_hidden(path, root) and path.is_file()
+        if path.suffix.lower() in _SIDE_SUFFIXES and not _is_hidden(path, root) and not path.is_dir()
     }
     read = {*METADATA, *_OTHER_SIDE_FILES}
     free = {name for name, path in beside.items() if path.name.lower() not in read}
@@ -176,6 +177,7 @@ def _sidecars(
         found = {picture: _named_like(picture, reduce, files) for picture in without}
         for picture, names in found.items():
             if names:
+                check_side_file(beside[names[0]], root)
                 yield picture, _read_sidecar(beside[names[0]], encoding), beside[names[0]].name
         free -= {name for names in found.values() for name in names}
         without = [picture for picture in without if not found[picture]]

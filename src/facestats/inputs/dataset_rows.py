@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import polars as pl
@@ -15,7 +18,6 @@ from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
-    from pathlib import Path
 
 IMAGE_COLUMNS = ("image", "img", "picture", "photo", "face", "jpg", "png", "webp")
 NAME_COLUMNS = (KEY, "file_name", "id", "key", "__key__")
@@ -103,6 +105,18 @@ def make_row(values: Mapping[str, Any], columns: Columns, read: Callable[[str], 
         if len(value) > MAX_BYTES:
             row = Row(row.name, problem=too_large(len(value)))
     return row._replace(name=row.name or (str(name) if is_named else None), text=text)
+
+
+def read_below(folders: Iterable[Path], path: str, *, name: str) -> Row:
+    """Read a picture that a row names: a regular file in one of `folders`, never one outside the last of them."""
+    *_, root = folders = tuple(Path(os.path.realpath(folder)) for folder in folders)
+    for folder in folders:
+        with suppress(OSError, ValueError):  # a name that no file can have
+            found = Path(os.path.realpath(folder / path))
+            if found.is_file() and found.is_relative_to(root):
+                return read_file(name, found)
+    text = f"the data set names the picture {path[:200]!r}, and there is no such file below {root}"
+    return Row(name, problem=PictureError(status="vanished", text=text))
 
 
 def read_file(name: str, path: str | Path) -> Row:

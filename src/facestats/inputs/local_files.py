@@ -17,7 +17,7 @@ from facestats.inputs.listing import SCHEMA, SUFFIXES, list_images
 from facestats.inputs.matching import index_keys, letters
 from facestats.inputs.splits import ALL, choose_split, split_files, take_split
 from facestats.inputs.stored_datasets import PARQUET, TAR, has_pictures, read_files
-from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, read_table
+from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, check_side_file, read_table
 from facestats.pictures.decode import PictureError
 
 if TYPE_CHECKING:
@@ -139,8 +139,11 @@ def _list(root: Path) -> tuple[pl.DataFrame, list[Path]]:
         for file in sorted(root.rglob("*"))
         if not any(part.startswith(".") for part in file.relative_to(root).parts)
         and file.as_posix() not in known
-        and file.is_file()
+        and not file.is_dir()
     ]
+    for file in files:
+        if file.suffix.lower() in {TAR, *READERS}:
+            check_side_file(file, root)
     return pictures, files
 
 

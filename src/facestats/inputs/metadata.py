@@ -9,7 +9,7 @@ import polars as pl
 
 from facestats.core.tables import KEY, TableError
 from facestats.inputs.matching import join_path, list_names, match_names
-from facestats.inputs.textfiles import READERS
+from facestats.inputs.textfiles import READERS, check_side_file
 
 if TYPE_CHECKING:
     import os
@@ -124,10 +124,19 @@ def read_metadata(folder: Path) -> pl.DataFrame:
 
 
 def metadata_files(root: Path) -> list[Path]:
-    """List the metadata files below a folder of pictures, sorted; hidden folders are left out."""
-    files = (p for p in root.rglob("*.*") if p.name.lower() in METADATA)
-    visible = [p for p in files if not any(part.startswith(".") for part in p.relative_to(root).parts)]
-    return sorted(p for p in visible if p.is_file())
+    """List the metadata files below a folder of pictures, sorted; hidden folders are left out.
+
+    Raises
+    ------
+    CaptionError
+        If one of them is a link that leaves the folder, a pipe or a device.
+    """
+    named = (p for p in root.rglob("*.*") if p.name.lower() in METADATA)
+    visible = (p for p in named if not any(part.startswith(".") for part in p.relative_to(root).parts))
+    files = sorted(p for p in visible if not p.is_dir())
+    for file in files:
+        check_side_file(file, root)
+    return files
 
 
 def name_pictures(root: Path, file: Path, names: pl.Series, *, pictures: list[str]) -> pl.Series:

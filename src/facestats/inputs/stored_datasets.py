@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
+import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.inputs.dataset_rows import IMAGE_COLUMNS, Columns, Row, make_row, pick_columns, read_file
+from facestats.inputs.dataset_rows import (
+    IMAGE_COLUMNS,
+    Columns,
+    Row,
+    make_row,
+    pick_columns,
+    read_below,
+    too_large,
+)
 from facestats.inputs.listing import SUFFIXES
 from facestats.inputs.splits import ALL, choose_split
 from facestats.inputs.tar_files import read_tar
 from facestats.inputs.textfiles import READERS, CaptionError, read_table
-from facestats.pictures.decode import PictureError
+from facestats.pictures.decode import MAX_BYTES, PictureError
 
 if TYPE_CHECKING:
+    import os
     from collections import Counter
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +118,10 @@ def open_arrow(
     chosen = choose_split(splits, split, where=folder)
     parts = list(splits.values()) if chosen == ALL else [splits[chosen]]
     parts = parts or [opened]
-    return _chain(parts, folder, image, text), chosen, [name for name in splits if chosen not in {name, ALL}]
+    rows = _chain(
+        parts, folder, image, text, read=lambda path: read_below((folder,), path, name=_inside(path))
+    )
+    return rows, chosen, [name for name in splits if chosen not in {name, ALL}]
 
 
 def open_hub(
@@ -125,7 +138,10 @@ def open_hub(
     splits = dict(opened) if isinstance(opened, dict) else {"": opened}
     chosen = choose_split(splits, split, where=name)
     parts = list(splits.values()) if chosen == ALL else [splits[chosen]]
-    return _chain(parts, name, image, text), chosen, [other for other in splits if chosen not in {other, ALL}]
+    # the library would otherwise decode pictures itself, in this process, and open any path that a row names
+    parts = [part.decode(enable=False) if part.features else part for part in parts]
+    rows = _chain(parts, name, image, text, read=lambda path: _read_from_hub(path, name))
+    return rows, chosen, [other for other in splits if chosen not in {other, ALL}]
 
 
 def _choose(table: Path, image: str | None, text: str | None) -> Columns:
@@ -163,12 +179,7 @@ def _read_parquet(file: Path, root: Path, columns: Columns) -> Iterator[Row]:
     import pyarrow.parquet as pq
 
     def read(path: str) -> Row:
-        for folder in (file.parent, root):
-            found = Path(os.path.realpath(folder / path))
-            if found.is_file() and found.is_relative_to(os.path.realpath(root)):
-                return read_file(path, found)
-        text = f"the table names the picture {path!r}, and there is no such file below {root}"
-        return Row(path, problem=PictureError(status="vanished", text=text))
+        return read_below((file.parent, root), path, name=path)
 
     n = 0
     try:
@@ -205,7 +216,27 @@ def _cannot_open(source: object, error: Exception) -> CaptionError:
     )
 
 
-def _chain(parts: list[Any], source: object, image: str | None, text: str | None) -> Iterator[Row]:
+def _read_from_hub(path: str, repository: str) -> Row:
+    """Read a picture that a row names by its address in the repository of the data set, or in an archive there."""
+    from datasets.utils.file_utils import xopen
+
+    name = _inside(path)
+    address = path.rpartition("::")[2]
+    if not address.startswith((f"hf://datasets/{repository}@", f"hf://datasets/{repository}/")):
+        text = f"the data set names the picture {path[:200]!r}, which is no file of {repository}"
+        return Row(name, problem=PictureError(status="vanished", text=text))
+    try:
+        with xopen(path, "rb") as opened:
+            data = opened.read(MAX_BYTES + 1)
+    except (OSError, ValueError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        text = f"the picture could not be read from the hub ({type(error).__name__}); run again"
+        return Row(name, problem=PictureError(status="unreadable", text=text))
+    return Row(name, problem=too_large(len(data))) if len(data) > MAX_BYTES else Row(name, image=data)
+
+
+def _chain(
+    parts: list[Any], source: object, image: str | None, text: str | None, *, read: Callable[[str], Row]
+) -> Iterator[Row]:
     """Read data sets of the library datasets one after another; the columns are chosen at once."""
     chosen = []
     for part in parts:
@@ -223,7 +254,7 @@ def _chain(parts: list[Any], source: object, image: str | None, text: str | None
         try:
             for part, columns in chosen:
                 for values in part:
-                    yield make_row(values, columns, lambda path: read_file(_inside(path), path))
+                    yield make_row(values, columns, read)
                     n += 1
         except (OSError, HTTPError, ValueError, RuntimeError) as error:
             msg = f"the data set {str(source)!r} could not be read after {n} rows: {error}. Run again to continue."

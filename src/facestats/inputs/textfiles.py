@@ -6,14 +6,18 @@ import csv
 import io
 import json
 import logging
+import os
 import re
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.pictures.decode import kind_of_file
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +54,21 @@ def read_table(file: Path, *, encoding: str | None = None) -> pl.DataFrame:
         msg = f"{file}: texts are read from {', '.join(READERS)}, not from {file.suffix or 'a file without a suffix'}"
         raise CaptionError(msg)
     return reader(file, encoding)
+
+
+def check_side_file(file: Path, root: Path) -> None:
+    """Raise CaptionError for a file below `root` that is a link leading out of it, a pipe or a device."""
+    if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root)):
+        msg = f"{file} is a link that leaves {root}; copy the file there, or delete the link"
+        raise CaptionError(msg)
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        msg = f"{file} cannot be read: {error.strerror}; correct or delete it"
+        raise CaptionError(msg) from error
+    if not stat.S_ISREG(mode):
+        msg = f"{file} is {kind_of_file(mode)}, not a regular file; delete it"
+        raise CaptionError(msg)
 
 
 def decode_text(file: Path, encoding: str | None = None) -> str:
