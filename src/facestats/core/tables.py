@@ -133,6 +133,7 @@ FACES = Table(
         "width": pl.Int32,
         "height": pl.Int32,
         "format": pl.String,
+        "icc_profile": pl.String,
         "n_faces": pl.Int32,
         "detector": pl.String,
         "score": pl.Float32,

@@ -9,9 +9,11 @@ import atexit
 import functools
 import os
 import signal
+import sys
 import threading
 import time
 import warnings
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,8 +62,14 @@ def new_pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _prepare_worker(parent: int) -> None:
-    """In a worker: ignore Ctrl-C, which the main process handles, and end when the main process has ended."""
+    """In a worker: ignore Ctrl-C, which the main process handles, and end when the main process has ended.
+
+    Only Python still writes to the terminal: libtiff and libjpeg tell there of each damaged picture, without its name.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with suppress(OSError):  # a program without a terminal may have closed it
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     if os.name != "nt":  # on Windows getppid keeps the number of a parent that has ended
         threading.Thread(target=_end_after, args=(parent,), daemon=True).start()
 

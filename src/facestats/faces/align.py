@@ -80,6 +80,7 @@ def align_faces(
 
     - `image_id` (String), `status` (Enum of ``fs.tables.STATUSES``), `error` (String: why there is no face),
     - `sha256` (String), `bytes` (Int64), `width` and `height` (Int32), `format` (String): the file,
+    - `icc_profile` (String): the colour profile of the file, null if it has none; the crop is sRGB,
     - `n_faces` (Int32), `detector` (String), `score` (Float32, 0 to 1, null where the detector gives none),
     - `box` (Array(Float32, 4): x0, y0, x1, y1) and `landmarks` (Array(Float32, (478, 2)): x, y), in pixels of the
       upright picture,
@@ -189,7 +190,8 @@ def _align_one(
         data = read_picture_bytes(picture_path(path))
         row |= {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
         picture = decode_picture(data, max_pixels=max_pixels)
-        row |= {"width": picture.image.width, "height": picture.image.height, "format": picture.format}
+        row |= {"width": picture.image.width, "height": picture.image.height}
+        row |= {"format": picture.format, "icc_profile": picture.icc_profile}
         pixels = np.asarray(picture.image)
         faces = landmarker.find(pixels)
         row |= {"n_faces": len(faces)}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import polars as pl
 
 from facestats.core.tables import KEY, STATUS
-from facestats.pictures.decode import kind_of_file, sniff
+from facestats.pictures.kinds import kind_of_file, sniff
 from facestats.pictures.paths import path_text
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
-from facestats.pictures.decode import kind_of_file
+from facestats.pictures.kinds import kind_of_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

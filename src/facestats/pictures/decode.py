@@ -9,7 +9,6 @@ Untrusted bytes must be decoded in a worker process (`core.workers`), because th
 from __future__ import annotations
 
 import io
-import re
 import stat
 import struct
 import warnings
@@ -19,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from facestats.pictures.jpeg import count_scans
+from facestats.pictures.jpeg import count_scans, has_all_components
+from facestats.pictures.kinds import PictureError, kind_of_file, sniff
+from facestats.pictures.png import drop_large_texts
+from facestats.pictures.srgb import to_srgb, uses_few_levels
 
 if TYPE_CHECKING:
     import os
@@ -32,34 +32,8 @@ FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF")
 MAX_PIXELS = 50_000_000
 MAX_BYTES = 100_000_000
 MIN_SIDE = 16
+_BMP_RLE4 = 2  # value of the header's field compression
 MAX_SCANNED = 5_000_000_000  # pixels times scans of a JPEG: about 5 s of decoding, 100 scans of 50 MP
-_MATTE = (128, 128, 128)  # mid-grey replaces transparent pixels, whose own colour is arbitrary
-
-# first bytes of files that occur among pictures (WHATWG MIME Sniffing; ISO 14496-12 for ftyp)
-_MAGIC: tuple[tuple[bytes, str, str], ...] = (
-    (rb"\xff\xd8\xff|\x89PNG|GIF8|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF....WEBP", "picture", "a picture"),
-    (rb"P[1-6]\s+(\d|#)", "picture", "a PPM picture"),
-    (rb"....ftyp(avif|avis)", "picture", "an AVIF picture"),
-    (rb"....ftyp(he[iv][cmsxf]|mif1|msf1)", "picture", "a HEIC picture"),
-    (rb"\xff\x0a|\0\0\0\x0cJXL ", "unsupported_format", "a JPEG XL picture"),
-    (rb"\0\0\0\x0cjP  |\xff\x4f\xff\x51", "unsupported_format", "a JPEG 2000 picture"),
-    (rb"8BPS", "unsupported_format", "a Photoshop file"),
-    (rb"\0\0\x01\0", "unsupported_format", "an icon file"),
-    (rb"%!PS|\xc5\xd0\xd3\xc6", "unsupported_format", "a PostScript file"),
-    (
-        rb"(?i)\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*)?(<!DOCTYPE svg|<svg)",
-        "unsupported_format",
-        "an SVG drawing",
-    ),
-    (rb"(?i)\s*<(!doctype html|html|head|body)", "not_image", "an HTML page, probably a failed download"),
-    (rb"%PDF", "not_image", "a PDF document"),
-    (rb"....ftyp", "not_image", "a video"),
-    (rb"PK\x03\x04", "not_image", "a zip archive"),
-    (rb"\x1f\x8b", "not_image", "a gzip archive"),
-    (rb"\x7fELF|MZ", "not_image", "a program"),
-    (rb"\x80[\x02-\x05]", "not_image", "a Python pickle"),
-)
-
 # exceptions of Pillow on broken files, found with thousands of them; MemoryError and bombs are handled before
 _BROKEN = (
     ArithmeticError,
@@ -75,6 +49,17 @@ _BROKEN = (
     struct.error,
     zlib.error,
 )
+_UNFINISHED = "image file is truncated"  # what Pillow says if the end of the pixels is not reached
+_JPEG_END = b"\xff\xd9"
+_JUNK = b"\xaa" * 64  # bits that a decoder reads as pixels; at the end of a file it reads zeros
+# what Pillow says of a correct file that it cannot read
+_UNSUPPORTED = (
+    "nsupported",
+    "not supported",
+    "unknown pixel mode",
+    "unknown data organization",
+    "unknown compression",
+)
 # what Pillow and libheif say of a file that ends early
 _TRUNCATED = (
     "truncated",
@@ -88,21 +73,26 @@ _TRUNCATED = (
 )
 
 
-class PictureError(ValueError):
-    """A picture cannot be used; `status` is one of `tables.STATUSES`, the message names the cause."""
-
-    def __init__(self, status: str, text: str) -> None:
-        super().__init__(text)
-        self.status = status
-
-
 @dataclass(frozen=True)
 class Picture:
-    """A decoded picture: an upright RGB `image`, the `format` in Pillow's terms, `status` ok or ok_first_frame."""
+    """A decoded picture.
+
+    Parameters
+    ----------
+    image
+        The pixels, upright, 8-bit sRGB.
+    format
+        In Pillow's terms.
+    status
+        ok or ok_first_frame.
+    icc_profile
+        Name of the colour profile that the file has; None if it has none, or a broken one.
+    """
 
     image: Image.Image
     format: str
     status: str
+    icc_profile: str | None = None
 
 
 def read_picture_bytes(path: Path) -> bytes:
@@ -139,7 +129,7 @@ def read_picture_bytes(path: Path) -> bytes:
 
 
 def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int | None = None) -> Picture:
-    """Decode bytes into an upright 8-bit RGB picture.
+    """Decode bytes into an upright picture in 8-bit sRGB.
 
     Parameters
     ----------
@@ -169,15 +159,7 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
         try:
             if _is_heif(data):
                 return _decode_heif(data, max_pixels)
-            with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-                _check_size(image.size, max_pixels)
-                _check_scans(data, image.size)
-                kind, animated = image.format or "unknown", _is_animated(image)
-                if at_least:
-                    image.draft(None, (at_least, at_least))
-                image.load()
-                _turn_upright(image)
-                rgb = _to_rgb(image)
+            return _decode(data, max_pixels, at_least)
         except UnidentifiedImageError as error:
             raise _unidentified(data) from error
         except Image.DecompressionBombError as error:
@@ -191,9 +173,49 @@ def decode_picture(data: bytes, *, max_pixels: int = MAX_PIXELS, at_least: int |
         except PictureError:
             raise
         except _BROKEN as error:
-            raise _broken(data, error) from error
+            found = _decode_without_end(data, max_pixels, at_least) if _UNFINISHED in str(error) else None
+            if found is None:
+                raise _broken(data, error) from error
+            return found
+
+
+def _decode(data: bytes, max_pixels: int, at_least: int | None) -> Picture:
+    from PIL import Image
+
+    data, profile = drop_large_texts(data)
+    with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        _check_size(image.size, max_pixels)
+        _check_scans(data, image.size)
+        _check_bmp(image)
+        kind, animated = image.format or "unknown", _is_animated(image)
+        was_deep = ";16" in str([tile.args for tile in image.tile])
+        if at_least:
+            image.draft(None, (at_least, at_least))
+        image.load()
+        if profile is not None:
+            image.info["icc_profile"] = profile
+        _turn_upright(image)
+        if uses_few_levels(image, was_deep=was_deep):
+            text = "its colours use only 12 of their 16 bits and would be black; save the picture with 8 bits"
+            raise PictureError(status="unsupported_format", text=text)
+        rgb, name = to_srgb(image)
     # an MPO is a photograph followed by a preview, not an animation
-    return Picture(rgb, kind, "ok_first_frame" if animated and kind != "MPO" else "ok")
+    return Picture(rgb, kind, "ok_first_frame" if animated and kind != "MPO" else "ok", name)
+
+
+def _decode_without_end(data: bytes, max_pixels: int, at_least: int | None) -> Picture | None:
+    """Decode a JPEG that lacks nothing but its end marker; None if it lacks more.
+
+    The decoder makes pixels of whatever follows, as long as one is missing: the picture is complete if they do not depend
+    on it.
+    """
+    if not has_all_components(data):
+        return None
+    with suppress(*_BROKEN):
+        ends = (_JPEG_END, _JUNK + _JPEG_END)
+        first, second = (_decode(data.rstrip(b"\xff") + end, max_pixels, at_least) for end in ends)
+        return first if first.image.tobytes() == second.image.tobytes() else None
+    return None
 
 
 def open_picture(
@@ -219,7 +241,7 @@ def make_upright_rgb(image: Image.Image) -> Image.Image:
         upright = image
         with suppress(*_BROKEN):  # an image with broken metadata is still used, as it is
             upright = ImageOps.exif_transpose(image)
-        return _to_rgb(upright)
+        return to_srgb(upright)[0]
     except PictureError:
         raise
     except _BROKEN as error:
@@ -229,51 +251,56 @@ def make_upright_rgb(image: Image.Image) -> Image.Image:
         raise PictureError(status="corrupt", text=text) from error
 
 
-def kind_of_file(mode: int) -> str:
-    """Name the kind of a file that is not a regular file, from its `st_mode`."""
-    kinds = {
-        stat.S_IFIFO: "a pipe",
-        stat.S_IFSOCK: "a socket",
-        stat.S_IFCHR: "a device",
-        stat.S_IFBLK: "a device",
-    }
-    return kinds.get(stat.S_IFMT(mode), "a folder" if stat.S_ISDIR(mode) else "a special file")
-
-
-def sniff(head: bytes) -> tuple[str, str]:
-    """Identify a file by its first bytes: return `picture`, or the status of another kind of file, and its name."""
-    for pattern, status, text in _MAGIC:
-        if re.match(pattern, head, re.DOTALL):
-            return status, text
-    return "not_image", "text" if _is_text(head) else "no known kind of picture"
-
-
-def _is_text(head: bytes) -> bool:
-    try:
-        text = head.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        if error.start < len(head) - 3:  # a later error is a character that is cut at the end
-            return False
-        text = head[: error.start].decode("utf-8-sig")
-    return all(c.isprintable() or c.isspace() for c in text)
-
-
 def _unidentified(data: bytes) -> PictureError:
     status, text = sniff(data[:512])
-    if status == "picture":
+    if status != "picture":
         return PictureError(
-            status="corrupt", text=f"starts like {text}, but its header is broken; copy it again"
+            status=status, text=f"the file is {text}; accepted are {', '.join(FORMATS)}, HEIC"
         )
-    return PictureError(status=status, text=f"the file is {text}; accepted are {', '.join(FORMATS)}, HEIC")
+    if (reason := _why_unidentified(data)) is not None:
+        return _unsupported(reason)
+    return PictureError(status="corrupt", text=f"starts like {text}, but its header is broken; copy it again")
+
+
+def _why_unidentified(data: bytes) -> str | None:
+    """Return what the reader of the format says of a kind of picture that it does not know, if that is the reason."""
+    from PIL import Image
+
+    for kind in FORMATS:
+        read, accepts = Image.OPEN[kind]
+        if accepts is None or accepts(data[:16]):
+            try:
+                read(io.BytesIO(data), "")
+            except _BROKEN as error:
+                if any(words in str(error) for words in _UNSUPPORTED):
+                    return str(error)
+    return None
+
+
+def _unsupported(reason: str) -> PictureError:
+    text = f"this kind of picture is not supported ({_one_line(reason)}); save it as PNG or JPEG"
+    return PictureError(status="unsupported_format", text=text)
+
+
+def _one_line(said: object) -> str:
+    return "".join(c if c.isprintable() else " " for c in str(said))[:200]
 
 
 def _broken(data: bytes, error: Exception) -> PictureError:
     if sniff(data[:512])[0] != "picture":  # a text can start like a picture
         return _unidentified(data)
-    text = "".join(c if c.isprintable() else " " for c in str(error))[:200]
+    text = _one_line(error)
+    if any(words in text for words in _UNSUPPORTED):
+        return _unsupported(text)
     if any(words in text for words in _TRUNCATED):
         return PictureError(status="truncated", text=f"the picture ends early ({text}); copy it again")
     return PictureError(status="corrupt", text=f"the picture is broken ({text}); copy it again")
+
+
+def _check_bmp(image: Image.Image) -> None:
+    """Refuse a BMP of 4 bits with run lengths, which Pillow reads wrongly: it skips the last pixel of odd runs."""
+    if image.format == "BMP" and image.info.get("compression") == _BMP_RLE4:
+        raise _unsupported(reason="BMP with 4 bits and run lengths")
 
 
 def _is_heif(data: bytes) -> bool:
@@ -296,7 +323,8 @@ def _decode_heif(data: bytes, max_pixels: int) -> Picture:
         raise PictureError(status="unsupported_format", text=text) from error
     heif = open_heif(io.BytesIO(data))
     _check_size(heif.size, max_pixels)
-    return Picture(_to_rgb(heif.to_pillow()), "HEIF", "ok_first_frame" if len(heif) > 1 else "ok")
+    rgb, name = to_srgb(heif.to_pillow())
+    return Picture(rgb, "HEIF", "ok_first_frame" if len(heif) > 1 else "ok", name)
 
 
 def _check_size(size: tuple[int, int], max_pixels: int) -> None:
@@ -336,27 +364,3 @@ def _turn_upright(image: Image.Image) -> None:
     # a picture with broken metadata is still used, as it is
     with suppress(*_BROKEN):
         ImageOps.exif_transpose(image, in_place=True)
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    from PIL import Image
-
-    if image.mode.startswith("I"):
-        levels = np.asarray(image)
-        if levels.min() < 0 or levels.max() > 65535:
-            raise PictureError(
-                status="unsupported_format",
-                text="the picture has grey levels outside 0 to 65535; save it with 8 or 16 bits",
-            )
-        # 65535 / 257 = 255; Pillow's convert clips the values instead of scaling them
-        image = Image.fromarray(((levels.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    if image.mode in {"F", "LAB", "HSV"}:
-        raise PictureError(
-            status="unsupported_format",
-            text=f"the pixels have mode {image.mode}; save the picture as 8-bit RGB",
-        )
-    if image.has_transparency_data:
-        front = image.convert("RGBA")
-        back = Image.new("RGBA", front.size, (*_MATTE, 255))
-        return Image.alpha_composite(back, front).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")

@@ -28,6 +28,7 @@ _KNOWN = {
     "width": ("width of the picture", "pixels"),
     "height": ("height of the picture", "pixels"),
     "format": ("format of the file", ""),
+    "icc_profile": ("colour profile of the file; the crop is sRGB", ""),
     "n_faces": ("number of faces found in the picture", "faces"),
     "detector": ("the detector that found the face", ""),
     "score": ("how sure the detector is of the face", "0 to 1"),
