@@ -198,14 +198,14 @@ def _columns(data: bytes) -> tuple[list[str], str]:
     first, _, rest = data.decode("utf-8-sig", "replace").partition("\n")
     separator, is_only_named = find_separator(first)
     head = (rest.partition("\n")[0] if is_only_named else first).rstrip("\r")
-    names = [name.strip().casefold() for name in next(csv.reader([head], delimiter=separator), [])]
+    names = [name.strip().casefold() for name in _split_line(head, separator)]
     return [KEY if name == "file_name" else name for name in names], separator
 
 
 def _is_complete(before: bytes, last: str) -> bool:
     """Return whether `last`, a line without a line end, has a valid field for each column of the file."""
     head, separator = _columns(before)
-    fields = next(csv.reader([last], delimiter=separator), [])
+    fields = _split_line(last, separator)
     row = dict(zip(head, fields, strict=False))
     try:
         parse_time(row.get("time", ""))
@@ -234,6 +234,14 @@ def _format_line(fields: Sequence[str], separator: str) -> str:
     out = io.StringIO()
     csv.writer(out, delimiter=separator, lineterminator="\n").writerow(map(for_cell, fields))
     return out.getvalue()
+
+
+def _split_line(line: str, separator: str) -> list[str]:
+    """Return the fields of a line; none if it is no line of a CSV."""
+    try:
+        return next(csv.reader([line], delimiter=separator), [])
+    except csv.Error:
+        return []
 
 
 def _append(path: Path, data: bytes) -> None:

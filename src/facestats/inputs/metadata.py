@@ -149,8 +149,11 @@ def name_pictures(root: Path, file: Path, names: pl.Series, *, pictures: list[st
 
 
 def merge_rows(frame: pl.DataFrame, where: object) -> pl.DataFrame:
-    """Merge the rows that several files have of one picture; TableError if they contradict each other."""
-    filled = frame.with_columns(pl.exclude(KEY).str.strip_chars().replace("", None))
+    """Merge the rows that several files have of one picture; TableError if they contradict each other.
+
+    Rows that name no picture are left out.
+    """
+    filled = frame.drop_nulls(KEY).with_columns(pl.exclude(KEY).str.strip_chars().replace("", None))
     values = pl.exclude(KEY).drop_nulls()
     rows = filled.group_by(KEY, maintain_order=True)
     several = rows.agg(values.n_unique()).filter(pl.any_horizontal(pl.exclude(KEY) > 1))

@@ -251,15 +251,25 @@ def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(file)
-        nested = [n for n, kind in frame.schema.items() if kind.is_nested() and "Binary" not in str(kind)]
-        return frame.with_columns(
-            pl.Series(name, [as_text(value) for value in frame[name].to_list()], dtype=pl.String)
-            for name in nested
-        )
+        columns = [_without_bytes(column, file) for column in frame]
     # Polars panics on some broken files; PanicException is not a PolarsError
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         msg = f"{file} cannot be read as Parquet: {str(error).splitlines()[0]}"
         raise CaptionError(msg) from error
+    return pl.DataFrame([column for column in columns if column is not None])
+
+
+def _without_bytes(column: pl.Series, file: Path) -> pl.Series | None:
+    """Return a column that can be read as text; None, after a warning, if it holds something else, such as pictures."""
+    kind = column.dtype
+    try:
+        if kind.is_nested() and "Binary" not in str(kind):
+            return pl.Series(column.name, [as_text(value) for value in column.to_list()], dtype=pl.String)
+        texts = column.cast(pl.String)
+        return texts if kind == pl.Binary else column
+    except pl.exceptions.PolarsError:
+        log.warning("%s: the column %r holds %s that is no text, and is not read", file, column.name, kind)
+        return None
 
 
 def _read_lines(file: Path, encoding: str | None) -> pl.DataFrame:

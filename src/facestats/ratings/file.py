@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TRAIT = "attractiveness"
+_MAX_RATING = 1e9  # squares and sums of larger numbers overflow, or lose all digits of the others
 # names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
 # words in a rater_id that name a model; words that are also names of people, such as Claude, Bert or Ai, are none of them
@@ -125,15 +126,14 @@ def read(
 
 
 def _read(file: Path) -> tuple[pl.DataFrame, str]:
-    if file.suffix.lower() == ".parquet" and file.is_file():
-        footer = pl.read_parquet_metadata(file)
-        if "facestats" in footer:
-            msg = f"{file} is a table made by this package, not ratings by people. Give the file of the ratings."
-            raise TableError(msg)
     try:
-        return read_table(file), str(file)
+        frame = read_table(file)
     except CaptionError as error:
         raise TableError(str(error)) from error
+    if file.suffix.lower() == ".parquet" and "facestats" in pl.read_parquet_metadata(file):
+        msg = f"{file} is a table made by this package, not ratings by people. Give the file of the ratings."
+        raise TableError(msg)
+    return frame, str(file)
 
 
 def _refuse_model_columns(frame: pl.DataFrame, where: str) -> None:
@@ -188,6 +188,10 @@ def _check_rows(frame: pl.DataFrame, keys: tuple[str, ...], where: str) -> None:
             row = frame.filter(bad).row(0, named=True)
             msg = f"{where}: {n} rows have no usable {name}, for example the row of {row[KEY]!r}. Leave them out."
             raise TableError(msg)
+    if (far := frame.filter(pl.col("rating").abs() > _MAX_RATING)).height:
+        row = far.row(0, named=True)
+        msg = f"{where}: the rating of {row[KEY]!r} is {row['rating']:g}, and no scale reaches so far. Correct it."
+        raise TableError(msg)
     twice = frame.filter(frame.select(keys).is_duplicated())
     if twice.height:
         row = twice.row(0, named=True)
