@@ -4,8 +4,8 @@ The networks are those of `facemesh` (LiteRT, the default) or of `mediapipe_task
 face detector, which is the same, decide what this module does. It finds faces wider than an eighth of its input, so a
 picture without a face is searched again in tiles. It also responds to a face that is upside down, with wrong landmarks
 and a lower score (upright 0.87 and more, upside down 0.82 and less), so a detection with a low score is compared with
-those in the turned picture. It responds to rings and icons too, but with other landmarks in their mirror image, so a
-detection with a low score is repeated on the mirrored picture.
+those in the turned picture. It responds to rings, icons and pumpkins too, but with other landmarks in a closer view or
+its mirror image, so a detection with a low score is repeated in both.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ if TYPE_CHECKING:
 _SURE = 0.85  # least score at which a face is certainly upright
 _MIN_RETRY_SCORE = 0.8  # least score of a detection in a tile or turned view: patterns and icons reach 0.78
 _MIN_TURN_GAIN = 0.05  # by how much the score of a turned view must exceed that of the upright one
-_MAX_MIRROR_ERROR = 0.2  # eye distances: real faces agree with their mirror image to 0.04, patterns do not
+_MAX_ERROR = (
+    0.2  # eye distances: real faces are found again, also in their mirror image, to 0.04; patterns are not
+)
 _ZOOMS = (2, 5)  # tiles of 1/2 and 1/5 of the long side: they show faces down to 1/40 of it
 _SAME_FACE = 0.3  # least overlap (intersection over union) of two boxes of one face
 # landmarks to compare with the mirror image, and their counterparts there
@@ -215,19 +217,24 @@ class FaceMesh:
         return [f for f in found if f.score >= _MIN_RETRY_SCORE]
 
     def _keep_confirmed(self, pixels: NDArray[np.uint8], faces: list[Face]) -> list[Face]:
-        """Keep faces with a high score, and those that are found again in the mirror image."""
-        return [f for f in faces if f.score >= _SURE or self._agrees_with_mirror_image(pixels, f)]
+        """Keep faces with a high score, and those that are found again in a view around them and in its mirror image."""
+        return [
+            f
+            for f in faces
+            if f.score >= _SURE or all(self._is_found_again(pixels, f, mirror=m) for m in (True, False))
+        ]
 
-    def _agrees_with_mirror_image(self, pixels: NDArray[np.uint8], face: Face) -> bool:
+    def _is_found_again(self, pixels: NDArray[np.uint8], face: Face, *, mirror: bool) -> bool:
         if face.points is None:
             return True
         across = face.points[263] - face.points[33]
         turns = round(np.degrees(np.arctan2(across[1], across[0])) / 90) % 4
-        view = view_around(face.box, pixels.shape)._replace(turns=turns, mirror=True)
-        limit = _MAX_MIRROR_ERROR * np.linalg.norm(face.points[473] - face.points[468])
+        view = view_around(face.box, pixels.shape)._replace(turns=turns, mirror=mirror)
+        limit = _MAX_ERROR * np.linalg.norm(face.points[473] - face.points[468])
+        same = _MIRRORED if mirror else _SIDES
         return any(
-            np.linalg.norm(other.points[_MIRRORED] - face.points[_SIDES], axis=1).mean() < limit
-            for other in self._detect(pixels, view, "mirror")
+            np.linalg.norm(other.points[same] - face.points[_SIDES], axis=1).mean() < limit
+            for other in self._detect(pixels, view, "again")
             if other.points is not None
         )
 

@@ -34,13 +34,16 @@ def mark_for_sweeping(files: TableFiles) -> None:
 def sweep_crops(files: TableFiles, crops_dir: Path) -> None:
     """If `files` is marked, delete the crops below `crops_dir` that no table and no waiting chunk names.
 
-    The caller holds the lock of `files`. While another process writes crops, the mark is kept for the next run.
+    The caller holds the lock of `files`. While another process writes crops, or a table lacks the column that names them,
+    the mark is kept for the next run.
     """
     if not _mark(files).exists():
         return
     maker = TableFiles(files.folder, MAKER)
     with suppress(LockedError), nullcontext() if files.name == MAKER else maker.lock():
         named = _named_files(files.folder)
+        if named is None:
+            return
         for batch in _crop_batches(crops_dir):
             for name in batch.lazy().join(named, on="file", how="anti").collect()["file"]:
                 _remove(crops_dir, name)
@@ -51,12 +54,14 @@ def _mark(files: TableFiles) -> Path:
     return files.work / "unswept"
 
 
-def _named_files(folder: Path) -> pl.LazyFrame:
-    """Return all files that tables and their waiting chunks name."""
+def _named_files(folder: Path) -> pl.LazyFrame | None:
+    """Return all files that tables and their waiting chunks name; None if a table does not tell."""
     frames = [pl.LazyFrame(schema={"file": pl.String})]
     for table in TABLES.values():
         files = TableFiles(folder, table.name)
         if table.files is not None and (paths := [*files.parts(), *files.chunks()]):
+            if any(table.files not in pl.read_parquet_schema(path) for path in paths):
+                return None
             frames.append(pl.scan_parquet(paths).select(file=table.files).drop_nulls())
     return pl.concat(frames)
 

@@ -1,6 +1,7 @@
 """The commands: their help, and every expected failure is a sentence and an exit code."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
+import facestats as fs
 from tests.surfaces.conftest import write_notebook
 
 ROOT = Path(__file__).parents[3]
@@ -135,3 +137,15 @@ def test_run_ends_with_the_code_of_the_error_in_the_notebook(project):
     out = facestats("run", "--config", project / "config/c.yaml", cwd=project)
     assert out.returncode == 6, out.stderr
     assert "01_faces.ipynb, cell 0: LockedError: table is being built" in out.stderr
+
+
+@pytest.mark.slow
+def test_run_says_how_many_pictures_failed_and_ends_with_3_if_most_did(project):
+    for i in range(3):
+        (project / f"data/raw/broken_{i}.jpg").write_bytes(b"\xff\xd8\xff")
+    out = facestats("run", "--config", project / "config/c.yaml", "--to", "01", cwd=project)
+    n = fs.Store(project / "data").read("faces").height
+    assert out.returncode == 3, out.stderr
+    assert re.search(
+        rf"^facestats: \d of {n} pictures failed; the report says why$", out.stderr, re.MULTILINE
+    )

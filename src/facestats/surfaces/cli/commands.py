@@ -21,7 +21,14 @@ from facestats.core.protocols import ModelError
 from facestats.core.shown_text import visible
 from facestats.surfaces.cli import doors  # noqa: F401 - adds its commands
 from facestats.surfaces.cli.app import ConfigOption, DemoOption, app, find
-from facestats.surfaces.cli.exit_codes import echo, end_without_teardown, exit_with, signals_as_exceptions
+from facestats.surfaces.cli.exit_codes import (
+    MAX_FAILED_SHARE,
+    echo,
+    end_without_teardown,
+    exit_with,
+    signals_as_exceptions,
+)
+from facestats.surfaces.cli.status import count_failed_pictures
 from facestats.surfaces.extras import require
 
 
@@ -42,7 +49,13 @@ def run(
     from facestats.surfaces.notebooks.run import run_notebooks
 
     parameters = {"retry_failed": True} if retry_failed else {}
-    run_notebooks(find(config, demo=demo), first=first, last=last, parameters=parameters)
+    source = find(config, demo=demo)
+    run_notebooks(source, first=first, last=last, parameters=parameters)
+    failed, n = count_failed_pictures(load_config(source))
+    if failed:
+        typer.echo(f"facestats: {failed:,} of {n:,} pictures failed; the report says why", err=True)
+    if failed > MAX_FAILED_SHARE * n:
+        raise typer.Exit(3)
 
 
 @app.command()

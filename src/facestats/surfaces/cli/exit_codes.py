@@ -31,6 +31,7 @@ EPILOG = (
     " begun with other inputs or settings; 130 interrupted; 143 terminated. After 5, 6, 130 and 143 the same command"
     " continues where it ended."
 )
+MAX_FAILED_SHARE = 0.2  # of the inputs; beyond it the exit code is 3
 # by class name, which is all that a notebook tells of an error; a class without a code has that of its base class
 CODES = {
     "ConfigError": 2,

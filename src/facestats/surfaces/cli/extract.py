@@ -21,6 +21,7 @@ from facestats.inputs.listing import SUFFIXES, list_images
 from facestats.inputs.textfiles import READERS, TEXT_COLUMNS, CaptionError, as_text, pick_column, read_table
 from facestats.pictures.decode import PictureError
 from facestats.pictures.paths import path_text
+from facestats.surfaces.cli.exit_codes import MAX_FAILED_SHARE
 from facestats.surfaces.cli.extract_output import NAMED, StreamWriter, check_output, open_output
 from facestats.surfaces.pipeline.items import Item, distinct_ids
 
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from facestats.surfaces.pipeline.pipeline import CharacterPipeline
 
 log = logging.getLogger(__name__)
-
-MAX_FAILED_SHARE = 0.2  # of the inputs; beyond it the exit code is 3
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,13 @@ def describe_tables(config: Config) -> Iterator[str]:
             yield f"{'':<15} to mend it: {config.command('run', '--from', row['run_from'])}"
 
 
+def count_failed_pictures(config: Config) -> tuple[int, int]:
+    """Count the pictures in table faces that could not be used, and all of them; (0, 0) if there is no table."""
+    table = fs.Store(config.data_dir).status()
+    ((rows, failed),) = table.filter(table="faces").select("rows", "failed").rows()
+    return failed or 0, rows or 0
+
+
 def _line(cells: Iterable[Any]) -> str:
     name, rows, failed, state, why, _ = map(format_value, cells)
     return f"{name:<15} {rows:>9} {failed:>7}  {state:<8} {why}".rstrip()
