@@ -1,6 +1,6 @@
 # Every target makes its own virtual environment; nothing is needed but Python 3.11 to 3.14.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test quick browser lint lock notebooks figures clean
+.PHONY: help demo run test quick hostile browser lint lock notebooks figures clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -46,6 +46,10 @@ test: .venv/installed  ## the whole test suite
 
 quick: .venv/installed  ## the tests that take seconds
 	$(PYTEST) -m "not slow"
+
+hostile: .venv/installed  ## ten thousand damaged pictures and many more texts than in make test; some minutes
+	$(BIN)/python -m tests.hostile.pictures --n 10000
+	FACESTATS_HOSTILE_EXAMPLES=300 $(BIN)/python -m pytest -q tests/hostile
 
 .venv/browser: .venv/installed
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \

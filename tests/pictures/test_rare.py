@@ -1,6 +1,7 @@
 """Correct pictures of rare kinds are read, or named as unsupported; none is called broken."""
 
 import io
+import logging
 import os
 import sys
 import zlib
@@ -182,6 +183,7 @@ def test_colours_of_12_bits_in_16_are_refused_and_of_16_bits_read():
 
 def write_as_a_library_does(_):
     os.write(2, b"a line of a library\n")
+    logging.getLogger("PIL.TiffImagePlugin").error("More samples per pixel than can be decoded: 16")
     sys.stderr.write("a line of Python\n")
 
 

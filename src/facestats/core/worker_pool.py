@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import logging
 import os
 import signal
 import sys
@@ -64,8 +65,9 @@ def new_pool(workers: int) -> ProcessPoolExecutor:
 def _prepare_worker(parent: int) -> None:
     """In a worker: ignore Ctrl-C, which the main process handles, and end when the main process has ended.
 
-    Only Python still writes to the terminal: libtiff and libjpeg tell there of each damaged picture, without its name.
+    Only Python still writes to the terminal: libtiff, libjpeg and Pillow tell there of damaged pictures, without their names.
     """
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     with suppress(OSError):  # a program without a terminal may have closed it
         sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
