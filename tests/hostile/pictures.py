@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 import facestats as fs
+from facestats.core.worker_pool import stop_workers
 from facestats.demo.gallery import plan_gallery, render
 from tests.pictures.rare import add_chunk, bmp, encode, png_chunk, portrait_like, profile, tiff16
 
@@ -168,6 +169,7 @@ def main():
         start = time.monotonic()
         faces = align(raw, fs.models.FaceMesh())
     seconds = time.monotonic() - start
+    stop_workers()  # the system counts the memory of processes that have ended
     print(f"{faces.height:,} pictures and as many rows in {seconds:.0f} s")
     for status, n in faces["status"].value_counts(sort=True).iter_rows():
         print(f"{n:>7,} {status}")
