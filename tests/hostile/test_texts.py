@@ -186,3 +186,10 @@ def test_ratings_in_a_damaged_parquet_or_out_of_range_are_named(tmp_path):
     rows = {"image_id": ["a", "b"], "rater_id": ["Ann", "Ann"], "rating": [1.0, 1e308]}
     with pytest.raises(TableError, match=r"'b'.*1e\+308"):
         fs.ratings.read(pl.DataFrame(rows))
+
+
+@pytest.mark.parametrize("suffix", ["json", "jsonl"])
+def test_a_lone_surrogate_in_the_name_of_a_column_is_replaced(raw, suffix):
+    file = raw / f"metadata.{suffix}"
+    file.write_text('{"file_name": "a.png", "text": "x", "\\ud83d": "y"}')
+    assert read_table(file).columns == ["file_name", "text", "?"]

@@ -217,7 +217,7 @@ def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
         if not line.strip():
             continue
         try:
-            rows.append({name: as_text(value) for name, value in json.loads(line).items()})
+            rows.append(_as_row(json.loads(line)))
         except (ValueError, RecursionError, AttributeError) as error:
             msg = f"{file}, line {number}: not a JSON object ({error}); correct or delete the line"
             raise CaptionError(msg) from error
@@ -244,8 +244,13 @@ def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         msg = f"{file}: expected a list of objects such as {{'file_name': ..., 'text': ...}}"
         raise CaptionError(msg)
-    names = list(dict.fromkeys(k for row in found for k in row))
-    return pl.DataFrame({name: [as_text(row.get(name)) for row in found] for name in names})
+    rows = [_as_row(row) for row in found]
+    names = list(dict.fromkeys(k for row in rows for k in row))
+    return pl.DataFrame({name: [row.get(name) for row in rows] for name in names})
+
+
+def _as_row(values: dict[str, Any]) -> dict[str, str | None]:
+    return {str(as_text(name)): as_text(value) for name, value in values.items()}
 
 
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
