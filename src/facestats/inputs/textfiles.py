@@ -302,7 +302,7 @@ def as_text(value: Any) -> str | None:
         keys = {str(key).casefold(): key for key in value}
         if (found := next((keys[name] for name in TEXT_COLUMNS if name in keys), None)) is not None:
             return as_text(value[found])
-    return json.dumps(value, ensure_ascii=False, default=str)
+    return json.dumps(value, ensure_ascii=False, default=str).encode("utf-8", "replace").decode()
 
 
 READERS: dict[str, Callable[[Path, str | None], pl.DataFrame]] = {
