@@ -157,7 +157,7 @@ def _choose(table: Path, image: str | None, text: str | None) -> Columns:
 
 def _schema(table: Path) -> pl.Schema:
     try:
-        return pl.Schema(pl.read_parquet_schema(table))
+        return pl.scan_parquet(table, glob=False).collect_schema()
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         msg = f"{table} cannot be read as Parquet: {str(error).splitlines()[0]}"
         raise CaptionError(msg) from error

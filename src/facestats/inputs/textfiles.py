@@ -255,7 +255,7 @@ def _as_row(values: dict[str, Any]) -> dict[str, str | None]:
 
 def _read_parquet(file: Path, _: str | None) -> pl.DataFrame:
     try:
-        frame = pl.read_parquet(file)
+        frame = pl.read_parquet(file, glob=False)
         columns = [_without_bytes(column, file) for column in frame]
     # Polars panics on some broken files; PanicException is not a PolarsError
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:

@@ -67,7 +67,7 @@ class StoredTables:
         if not files.parts():
             msg = f"{files.final} does not exist yet. Run {table.made_by} first."
             raise FileNotFoundError(msg)
-        frame = pl.scan_parquet(files.parts())
+        frame = pl.scan_parquet(files.parts(), glob=False)
         if table.earlier_columns:
             names = frame.collect_schema().names()
             frame = frame.rename({old: new for old, new in table.earlier_columns.items() if old in names})

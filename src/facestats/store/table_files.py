@@ -165,7 +165,7 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
     try:
         with replacing(path, temporary=path.with_name(f"{path.name}.tmp")) as tmp:
             df.write_parquet(tmp, compression="zstd", metadata={META: json.dumps(meta)})
-            if pl.scan_parquet(tmp).select(pl.len()).collect().item() != df.height:
+            if pl.scan_parquet(tmp, glob=False).select(pl.len()).collect().item() != df.height:
                 msg = f"{tmp} was written with {df.height} rows, but others were read; the disk may be damaged. Run again."
                 raise StoreError(msg)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
@@ -188,8 +188,10 @@ def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
     frames = [pl.DataFrame(schema={key: pl.String, **numbers, "failed": pl.Boolean, "file": pl.Int32})]
     for number, path in enumerate(paths):
         try:
-            names = pl.read_parquet_schema(path)
-            frame = pl.read_parquet(path, columns=[c for c in (key, FINGERPRINT, "status") if c in names])
+            names = pl.scan_parquet(path, glob=False).collect_schema().names()
+            frame = pl.read_parquet(
+                path, columns=[c for c in (key, FINGERPRINT, "status") if c in names], glob=False
+            )
             status = pl.col("status").cast(pl.String) if "status" in names else pl.lit("ok")
             mark = pl.col(FINGERPRINT) if FINGERPRINT in names else pl.lit(None, pl.UInt64).alias(FINGERPRINT)
             failed = ~status.fill_null("ok").str.starts_with("ok")
@@ -246,13 +248,13 @@ def _collect_rows(rows: pl.DataFrame, paths: list[Path]) -> pl.DataFrame:
     key = rows.columns[0]
     frames = []
     for (number,), wanted in rows.group_by("file"):
-        part = pl.read_parquet(paths[number])
+        part = pl.read_parquet(paths[number], glob=False)
         frames.append(part.join(wanted.select(key), on=key, how="semi"))
     return pl.concat(frames).sort(key)
 
 
 def _count_rows(path: Path) -> int:
-    return pl.scan_parquet(path).select(pl.len()).collect().item()
+    return pl.scan_parquet(path, glob=False).select(pl.len()).collect().item()
 
 
 def _link(source: Path, target: Path) -> None:

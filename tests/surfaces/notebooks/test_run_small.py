@@ -8,6 +8,9 @@ import logging
 import os
 import re
 import shutil
+import signal
+import subprocess
+import sys
 
 import nbformat
 import pytest
@@ -166,3 +169,43 @@ def test_a_run_to_the_end_draws_the_map_last(project):
         assert len(times) == 3
         assert times == sorted(times)  # in the order of the page: 01, 02, 00
     assert "earlier run" not in page.read_text()
+
+
+def test_a_damaged_copy_of_an_earlier_run_is_left_out_of_the_report(tmp_path):
+    output = nbformat.v4.new_output("stream", text="12 faces")
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("x", outputs=[output])])
+    nbformat.write(notebook, tmp_path / "01_x.ipynb")
+    whole = (tmp_path / "01_x.ipynb").read_bytes()
+    for number, damaged in enumerate((b"", whole[:-20], b"[]", b"{}", b"\xff\xfe\0", b"null"), start=2):
+        (tmp_path / f"{number:02d}_x.ipynb").write_bytes(damaged)
+        assert "12 faces" in write_report(tmp_path, last="01_x.ipynb").read_text()
+
+
+COMMAND = [sys.executable, "-c", "from facestats.surfaces.cli.commands import main; main()"]
+
+
+def limit_files(n_bytes):
+    """Let every write beyond this size of a file fail in this process and in those that it starts."""
+    import resource
+
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (n_bytes, resource.RLIM_INFINITY))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such limit")
+def test_a_full_disk_under_the_executed_copy_is_exit_5_and_the_next_run_goes_on(project):
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", "'ready'")
+    write_notebook(project / "notebooks/02_b.ipynb", "n = 1", "'x' * 300_000")
+    command = [*COMMAND, "run", "--config", str(project / "config/c.yaml")]
+    out = subprocess.run(
+        command, preexec_fn=lambda: limit_files(100_000), capture_output=True, text=True, check=False
+    )
+    said = [line for line in out.stderr.splitlines() if line.startswith("facestats: error: ")]
+    assert out.returncode == 5, out.stderr
+    assert "Traceback" not in out.stderr
+    assert "File too large; make room, and run the same command again" in said[-1]
+    report = project / "data/report"
+    assert not list(report.glob(".*"))
+    page = run_notebooks(project / "config/c.yaml", first="02")
+    assert "ready" in page.read_text()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, NoReturn
 
 from facestats.core.progress import say
+from facestats.surfaces.notebooks.executed_copies import read_copy, write_copy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,18 +64,17 @@ def accept_early_end(copy: Path) -> Iterator[None]:
 
     The block executes the notebook with papermill. The executed `copy` then ends with the sentence, without the error message that papermill adds to it.
     """
-    import nbformat
     from papermill.exceptions import PapermillExecutionError
 
     try:
         yield
     except PapermillExecutionError:
-        notebook = nbformat.read(copy, as_version=4)
-        ends = [i for i, cell in enumerate(notebook.cells) if _ends_here(cell)]
-        if not ends:
+        notebook = read_copy(copy)
+        ends = [i for i, cell in enumerate(notebook.cells) if _ends_here(cell)] if notebook else []
+        if notebook is None or not ends:
             raise
         notebook.cells = [c for c in notebook.cells[: ends[0] + 1] if not _is_error_message(c)]
-        nbformat.write(notebook, copy)
+        write_copy(notebook, copy)
 
 
 def reason_of_end(output: NotebookNode) -> str:

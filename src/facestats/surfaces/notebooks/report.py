@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from facestats.core.atomic_write import write_atomically
 from facestats.core.shown_text import for_html
 from facestats.store.store import Store
+from facestats.surfaces.notebooks.executed_copies import read_copy
 from facestats.surfaces.notebooks.summary import Executed, summarize
 from facestats.surfaces.temporary import temporary_log_level
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from nbformat import NotebookNode
 
+REPORT = "index.html"
 _MAP = "00"  # number of the notebook that draws the map of the code and of the tables
 _STYLE = """
 :root { color-scheme: light; }
@@ -56,7 +58,7 @@ def write_report(folder: Path, *, last: str = "", notes: Sequence[str] = ()) -> 
         Folder of the executed notebooks, inside the data folder, whose tables the summary reads.
     last
         File name of the notebook that was run last; later ones are marked as results of an earlier run. Empty: none
-        is marked.
+        is marked. A damaged copy is left out.
     notes
         Sentences about this run that stand on top.
 
@@ -81,18 +83,19 @@ def write_report(folder: Path, *, last: str = "", notes: Sequence[str] = ()) -> 
         f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>\n'
         f"<body><nav>{' '.join(links)}</nav>\n<main>\n{''.join(sections)}\n</main></body></html>\n"
     )
-    return write_atomically(folder / "index.html", page)
+    return write_atomically(folder / REPORT, page)
 
 
 def read_executed(folder: Path, *, last: str = "") -> list[Executed]:
-    """Read the executed notebooks in `folder`, in the order of the flow; those after `last` are of an earlier run."""
-    import nbformat
+    """Read the executed notebooks in `folder`, in the order of the flow; those after `last` are of an earlier run.
 
+    A damaged copy is left out.
+    """
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb"), key=lambda path: flow_order(path.name))
     return [
-        Executed(
-            path, nbformat.read(path, as_version=4), bool(last) and flow_order(path.name) > flow_order(last)
-        )
-        for path in sorted(folder.glob("[0-9][0-9]_*.ipynb"), key=lambda path: flow_order(path.name))
+        Executed(path, notebook, bool(last) and flow_order(path.name) > flow_order(last))
+        for path in paths
+        if (notebook := read_copy(path)) is not None
     ]
 
 
@@ -109,11 +112,12 @@ def render(file: Path) -> str:
 
 @lru_cache(maxsize=32)
 def _render(file: Path, _time: int, _size: int) -> str:
-    import nbformat
     from nbconvert import HTMLExporter
     from traitlets.config import Config
 
-    notebook = nbformat.read(file, as_version=4)
+    notebook = read_copy(file)
+    if notebook is None:
+        return ""
     notebook.metadata.pop("widgets", None)  # the state of widgets would load scripts from the network
     for cell in notebook.cells:
         # progress bars tell a reader nothing, and widgets need their kernel

@@ -22,8 +22,9 @@ from facestats.core.tables import TABLES
 from facestats.store.store import Store
 from facestats.surfaces.extras import require
 from facestats.surfaces.notebooks.early_end import accept_early_end
+from facestats.surfaces.notebooks.executed_copies import atomic_copies, papermill_path, read_copy
 from facestats.surfaces.notebooks.expected_tables import describe_stale, table_states
-from facestats.surfaces.notebooks.report import flow_order, read_executed, render, write_report
+from facestats.surfaces.notebooks.report import REPORT, flow_order, read_executed, render, write_report
 from facestats.surfaces.notebooks.run_progress import KERNEL_VARIABLES, show_stage_progress
 from facestats.surfaces.notebooks.summary import changed_sources, conclude, read_sources
 from facestats.surfaces.project.load import draw_demo
@@ -186,46 +187,62 @@ def _execute(
         from papermill.exceptions import PapermillExecutionError
 
     notebook = notebooks[0]
-    # the parts of the report are rendered while the kernel works
-    renderer = ThreadPoolExecutor(1)
+    writer = _ReportWriter(report)
     for path in sorted(report.glob("[0-9][0-9]_*.ipynb")):
         if path.name not in {n.name for n in notebooks}:
-            renderer.submit(render, path)
+            writer.prepare(path)
     try:
         for notebook in notebooks:
-            known = inspect_notebook(notebook)  # papermill warns about other parameters
-            (report / notebook.name).unlink(missing_ok=True)  # if the run fails early, no old copy stays
+            copy = report / notebook.name
+            known = inspect_notebook(papermill_path(notebook))  # papermill warns about other parameters
+            copy.unlink(missing_ok=True)  # if the run fails early, no old copy stays
             kernel.reset()
-            with accept_early_end(report / notebook.name), show_stage_progress() as stage:
+            with atomic_copies(), accept_early_end(copy), show_stage_progress() as stage:
                 execute_notebook(
-                    notebook,
-                    report / notebook.name,
+                    papermill_path(notebook),
+                    papermill_path(copy),
                     {k: _value(v) for k, v in parameters.items() if k in known},
                     kernel_name="python3",
                     progress_bar={"desc": notebook.stem},
                     stderr_file=stage,
                     km=kernel.manager,
                 )
-            renderer.submit(render, report / notebook.name)
+            writer.prepare(copy)
     except PapermillExecutionError as error:
         message = f"{error.ename}: {error.evalue}".strip()
         again = source.command("run", "--from", notebook.name[:2])
         raise NotebookError(notebook, error.cell_index, message, error.ename, again) from None
     except (DeadKernelError, TimeoutError):  # TimeoutError: the kernel died between two notebooks
-        again, cell = (
-            source.command("run", "--from", notebook.name[:2]),
-            _last_started_cell(report / notebook.name),
-        )
-        raise NotebookError(notebook, cell, KILLED, again=again) from None
+        again = source.command("run", "--from", notebook.name[:2])
+        raise NotebookError(notebook, _last_started_cell(copy), KILLED, again=again) from None
     finally:
-        renderer.shutdown()
-        page = write_report(report, last=notebook.name, notes=notes())
+        page = writer.write(last=notebook.name, notes=notes)
     return page
 
 
 def _value(parameter: Any) -> Any:
     """Return the value of a parameter; some are found out while the run goes on."""
     return parameter.result() if isinstance(parameter, Future) else parameter
+
+
+class _ReportWriter:
+    """Write the report; its parts are rendered while the kernel works."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.thread = ThreadPoolExecutor(1)
+
+    def prepare(self, copy: Path) -> None:
+        """Render an executed copy ahead."""
+        self.thread.submit(render, copy)
+
+    def write(self, *, last: str, notes: Callable[[], list[str]]) -> Path:
+        """Write the page; after an error, a full disk here does not hide that error."""
+        self.thread.shutdown()
+        failed = sys.exc_info()[0] is not None
+        with contextlib.suppress(*[OSError, MemoryError] * failed):
+            write_report(self.folder, last=last, notes=notes())
+        return self.folder / REPORT
 
 
 @contextlib.contextmanager
@@ -320,9 +337,6 @@ def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> It
 
 def _last_started_cell(notebook: Path) -> int:
     """Number of the last cell that was started; papermill marks the cell in which a kernel dies as completed."""
-    import nbformat
-
-    if not notebook.exists():
-        return 0
-    cells = nbformat.read(notebook, as_version=4).cells
-    return sum(cell.metadata["papermill"]["status"] == "completed" for cell in cells) - 1
+    copy = read_copy(notebook)
+    cells = copy.cells if copy is not None else []
+    return max(0, sum(cell.metadata["papermill"]["status"] == "completed" for cell in cells) - 1)
