@@ -35,7 +35,7 @@ def list_tables(store: Store) -> pl.DataFrame:
     -------
     One row per table, in the order in which they are made: `table`, `notebook` (String), `reads` (List(String), tables
     it is made from), `columns` (List(String), each ``name: dtype``; if the table is missing, those that it must have),
-    `rows`, `failed` (Int64), `state` (String: fresh, stale, missing).
+    `rows`, `failed` (Int64), `state` (String: fresh, stale, damaged, missing).
 
     Examples
     --------

@@ -72,7 +72,7 @@ def test_no_rows_no_crops_and_no_classifiers_are_no_special_cases(faces, tmp_pat
 
 def test_a_missing_crop_is_named(faces, tmp_path):
     (tmp_path / "3.png").unlink()
-    with pytest.raises(ValueError, match=r"3\.png: .*Align the faces again"):
+    with pytest.raises(ValueError, match=r"3\.png: .*facestats run --from 01"):
         fs.attributes.classify_faces(faces, {"tone": Shade()}, tmp_path)
     with pytest.raises(TableError, match="no column"):
         fs.attributes.classify_faces(faces.drop("crop"), {"tone": Shade()}, tmp_path)

@@ -12,7 +12,7 @@ from facestats.attributes.probes import Probe, Probes, check_encoder
 from facestats.core import progress
 from facestats.core.label_columns import label_columns, spread_rows
 from facestats.core.protocols import ModelError
-from facestats.core.tables import KEY, VIEWS, TableError, check_columns
+from facestats.core.tables import KEY, VIEWS, TableError, check_columns, has_length_one
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,7 +66,8 @@ def label_attributes(
     Raises
     ------
     TableError
-        If the column that an attribute looks at is missing, or was made by another encoder.
+        If the column that an attribute looks at is missing, or was made by another encoder, or holds a vector that is
+        not finite or not of length one.
     ModelError
         If `probes` were fitted on the vectors of another encoder, or with other options.
 
@@ -141,7 +142,15 @@ def _check_view(embeddings: pl.DataFrame, name: str, view: str, *, encoder: Enco
             " Load the encoder that made these vectors."
         )
         raise TableError(msg)
-    if embeddings.height and embeddings[column].null_count() == embeddings.height:
+    present = embeddings.select(KEY, column).drop_nulls(column)
+    bad = ~has_length_one(present[column].to_numpy()) if present.height else np.zeros(0, dtype=bool)
+    if bad.any():
+        msg = (
+            f"{int(bad.sum())} vectors in {column} are not finite or not of length one, such as that of"
+            f" {present[KEY][int(bad.argmax())]!r}. Make them with {MADE_BY}."
+        )
+        raise TableError(msg)
+    if embeddings.height and present.is_empty():
         log.info("no row has a vector in %s: all labels of attribute %s are null", column, name)
 
 

@@ -34,7 +34,7 @@ def label_columns(
     options
         Options, in the order of the configuration.
     probs
-        Probability of each option, (n, n_options).
+        Probability of each option, (n, n_options). A row that holds NaN has no label: all its columns are null.
     score
         Score of each label, (n,), 0 to 1; by default the probability of the label.
     nulls
@@ -46,6 +46,9 @@ def label_columns(
     highest probability minus the second highest; with one option, the probability itself) and `name_probs`
     (Array(Float32, n_options)).
     """
+    unknown = ~np.isfinite(probs).all(axis=1)
+    probs = np.where(unknown[:, None], 0, probs)
+    nulls = {part: unknown | (nulls or {}).get(part, False) for part in ("label", "score", "margin", "probs")}
     ranked = np.sort(probs, axis=1)
     second = ranked[:, -2] if len(options) > 1 else np.zeros(len(probs), dtype=probs.dtype)
     best = pl.Series(probs.argmax(axis=1).astype(np.uint32))
@@ -57,7 +60,7 @@ def label_columns(
             f"{name}_probs", probs.astype(np.float32), dtype=pl.Array(pl.Float32, len(options))
         ),
     }
-    return [_set_null(series, (nulls or {}).get(part)) for part, series in columns.items()]
+    return [_set_null(series, nulls[part]) for part, series in columns.items()]
 
 
 def spread_rows(columns: Sequence[pl.Series], present: pl.Series) -> list[pl.Series]:
@@ -92,7 +95,7 @@ def mask_low_scores(
 
     Returns
     -------
-    The same rows and columns, with null labels where the score is too low or null.
+    The same rows and columns, with null labels where the score is too low, null or NaN.
 
     Raises
     ------
@@ -120,10 +123,12 @@ def mask_low_scores(
     if unknown := [a for a in names if a not in found]:
         msg = f"no labels with scores for {unknown}; the table has them for {found}"
         raise TableError(msg)
-    return df.with_columns(pl.when(pl.col(f"{a}_score") >= threshold).then(pl.col(a)).alias(a) for a in names)
+    scores = {a: pl.col(f"{a}_score") for a in names}  # Polars orders NaN above all numbers
+    kept = {a: (score >= threshold) & ~score.cast(pl.Float64).is_nan() for a, score in scores.items()}
+    return df.with_columns(pl.when(kept[a]).then(pl.col(a)).alias(a) for a in names)
 
 
-def _set_null(values: pl.Series, where: NDArray[np.bool_] | None) -> pl.Series:
-    if where is None or not where.any():
+def _set_null(values: pl.Series, where: NDArray[np.bool_]) -> pl.Series:
+    if not where.any():
         return values
     return pl.select(pl.when(pl.Series(~where)).then(values).alias(values.name)).to_series()

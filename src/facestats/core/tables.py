@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+import numpy as np
 import polars as pl
 
 from facestats.core.display import list_columns
@@ -13,6 +14,7 @@ from facestats.core.display import list_columns
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
 
 __all__ = [
     "ATTRIBUTES",
@@ -47,6 +49,7 @@ FINGERPRINT = "fingerprint"
 TRUE_PREFIX = "true_"  # of columns that hold the known truth
 # the view that an attribute is judged from, and the column of its vectors
 VIEWS = {"face": "embedding", "full": "embedding_full"}
+LENGTH_TOLERANCE = 1e-2  # half precision rounds the length of a vector by less
 N_LANDMARKS = 478  # Mediapipe FaceMesh with refined irises
 STATUSES = (
     "ok",
@@ -99,6 +102,8 @@ class Table:
         The column that names a row.
     optional
         Whether a project may lack this table.
+    vectors
+        Columns of vectors of length one.
     files
         Column that names files below the crops folder; these files are kept as long as the table names them.
     earlier_name
@@ -114,6 +119,7 @@ class Table:
     open_ended: bool = False
     key: str = KEY
     optional: bool = False
+    vectors: tuple[str, ...] = ()
     files: str | None = None
     earlier_name: str | None = None
     earlier_columns: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -154,6 +160,7 @@ EMBEDDINGS = Table(
     "notebooks/02_embeddings.ipynb",
     ("faces",),
     {KEY: pl.String, **_FAILURE, "embedding": pl.Array, "embedding_full": pl.Array},
+    vectors=("embedding", "embedding_full"),
 )
 ATTRIBUTES = Table(
     "attributes", "notebooks/03_attributes.ipynb", ("embeddings",), {KEY: pl.String}, open_ended=True
@@ -172,6 +179,7 @@ TEXT_EMBEDDINGS = Table(
     "notebooks/04_text_labels.ipynb",
     (),
     {KEY: pl.String, "embedding": pl.Array, "embedding_full": pl.Array},
+    vectors=("embedding", "embedding_full"),
     optional=True,
 )
 RATINGS = Table(
@@ -287,8 +295,8 @@ def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
     Raises
     ------
     TableError
-        If a column is missing, unknown or of another type, or if a key is null or repeated. The message lists every
-        problem and names the notebook that makes the table.
+        If a column is missing, unknown or of another type, if a key is null or repeated, or if a vector is not finite
+        or not of length one. The message lists every problem and names the notebook that makes the table.
 
     Examples
     --------
@@ -311,6 +319,8 @@ def check_table(df: pl.DataFrame, table: Table) -> pl.DataFrame:
     if not table.open_ended and (extra := sorted(set(df.columns) - set(table.columns) - {FINGERPRINT})):
         problems.append(f"unknown columns {extra}")
     problems += _key_problems(df, table.key)
+    for name in table.vectors if not problems else ():
+        problems += _vector_problems(df, name, table.key)
     if problems:
         listed = "\n  - ".join(problems)
         msg = f"table {table.name!r} is not valid:\n  - {listed}\nIt is made by {table.made_by}."
@@ -351,6 +361,25 @@ def _key_problems(df: pl.DataFrame, key: str) -> list[str]:
         example = df.filter(pl.col(key).is_duplicated())[key][0]
         problems.append(f"{n} repeated {key} values, for example {example!r}")
     return problems
+
+
+def _vector_problems(df: pl.DataFrame, column: str, key: str) -> list[str]:
+    rows = df.select(key, column).drop_nulls(column)
+    if rows.is_empty():
+        return []
+    bad = ~has_length_one(rows[column].to_numpy())
+    if not bad.any():
+        return []
+    example = rows[key][int(bad.argmax())]
+    return [
+        f"{int(bad.sum())} vectors in {column!r} are not finite or not of length one, such as that of {example!r}"
+    ]
+
+
+def has_length_one(vectors: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Return which vectors, (n, dim), are finite and of length one, up to what half precision loses."""
+    squares = np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)  # NaN and infinity stay what they are
+    return np.abs(np.sqrt(squares) - 1) <= LENGTH_TOLERANCE
 
 
 def __dir__() -> list[str]:

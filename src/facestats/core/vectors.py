@@ -21,13 +21,21 @@ def to_matrix(df: pl.DataFrame, column: str = "embedding") -> NDArray[np.float32
     Raises
     ------
     TableError
-        If the column is missing or holds nulls: rows without a face have no vector.
+        If the column is missing, or holds NaN or nulls: rows without a face have no vector.
     """
     check_columns(df, column, made_by="fs.embed_faces (notebooks/02_embeddings.ipynb)")
     if n := df[column].null_count():
         msg = f"{n} of {df.height} rows have no {column}. Drop these rows: df.drop_nulls({column!r})."
         raise TableError(msg)
-    return df[column].to_numpy()
+    matrix = df[column].to_numpy()
+    finite = np.isfinite(matrix.sum(axis=-1))
+    if not finite.all():
+        msg = (
+            f"{int((~finite).sum())} of {df.height} vectors in {column} are not finite, such as that of row"
+            f" {int(finite.argmin())}. Make them again with fs.embed_faces (notebooks/02_embeddings.ipynb)."
+        )
+        raise TableError(msg)
+    return matrix
 
 
 def take_vectors(

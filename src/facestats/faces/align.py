@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,31 +10,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from facestats.core.atomic_write import replacing
 from facestats.core.progress import advance
 from facestats.core.protocols import ModelError
 from facestats.core.tables import FACES, KEY, N_LANDMARKS, check_columns
 from facestats.core.workers import WorkerLostError, cpu_count, map_tasks
-from facestats.pictures.crops import crop_name
+from facestats.pictures.crops import write_crop
 from facestats.pictures.decode import MAX_PIXELS, PictureError, decode_picture, read_picture_bytes
 from facestats.pictures.geometry import (
     align_matrix,
-    crop_face,
     eye_distance,
     head_pose,
 )
 from facestats.pictures.paths import picture_path
 
 if TYPE_CHECKING:
+    import os
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
-    from PIL import Image
 
     from facestats.core.config import Config
     from facestats.core.protocols import Face, Landmarker
 
-JPEG_QUALITY = 95
 _POLICIES = ("largest", "reject")
 
 
@@ -232,13 +227,10 @@ def _write_aligned(
 ) -> dict[str, Any]:
     """Write the crop of a face, and return the columns that describe the face."""
     import cv2
-    from PIL import Image
 
     matrix = align_matrix(face.points, face.box, size=size)
-    crop = crop_face(pixels, matrix, size)
+    name, crop = write_crop(image_id, pixels, matrix, crops_dir=crops_dir, size=size)
     laplacian = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_16S)
-    name = crop_name(image_id, matrix.tobytes() + crop.tobytes())
-    _write_jpeg(Image.fromarray(crop), crops_dir / name)
     row = {
         "detector": face.detector,
         "score": None if np.isnan(face.score) else float(face.score),
@@ -255,23 +247,6 @@ def _write_aligned(
         if face.depth is not None:
             row |= dict(zip(("yaw", "pitch", "roll"), head_pose(face.points, face.depth), strict=True))
     return row
-
-
-def _write_jpeg(image: Image.Image, path: Path) -> None:
-    """Write the whole file, or leave none."""
-    buffer = io.BytesIO()
-    image.save(buffer, "JPEG", quality=JPEG_QUALITY, subsampling=0)
-    temporary = path.with_name(
-        f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:16]}.{os.getpid()}.tmp"
-    )
-    try:
-        with replacing(path, temporary=temporary, durable=False) as tmp:
-            tmp.write_bytes(buffer.getvalue())
-    except OSError as error:
-        error.add_note(
-            f"The crop {path} could not be written. Free some space or correct the permissions, then run again."
-        )
-        raise
 
 
 def settings(cfg: Config) -> dict[str, Any]:

@@ -17,7 +17,7 @@ import polars as pl
 from facestats.core.tables import TABLES
 from facestats.pictures.crops import CROP_FILE
 from facestats.store.locks import LockedError
-from facestats.store.table_files import TableFiles
+from facestats.store.table_files import READ_ERRORS, TableFiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,8 @@ def sweep_crops(files: TableFiles, crops_dir: Path) -> None:
     if not _mark(files).exists():
         return
     maker = TableFiles(files.folder, MAKER)
-    with suppress(LockedError), nullcontext() if files.name == MAKER else maker.lock():
+    # a damaged table does not say which crops it names
+    with suppress(LockedError, *READ_ERRORS), nullcontext() if files.name == MAKER else maker.lock():
         named = _named_files(files.folder)
         if named is None:
             return

@@ -9,6 +9,7 @@ import polars as pl
 
 from facestats.core.progress import advance, position
 from facestats.core.tables import FINGERPRINT, Rows, TableError, check_table, take_rows
+from facestats.store.checksums import file_digest
 from facestats.store.fingerprint import frame_digest, mix_hashes, row_hashes, stage_hash
 from facestats.store.table_files import (
     READ_ERRORS,
@@ -21,6 +22,7 @@ from facestats.store.table_files import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from facestats.core.tables import Table
 
@@ -48,6 +50,8 @@ class Plan:
         Number of rows that an interrupted run has computed.
     retried
         Number of rows in `todo` that are computed again because they failed.
+    parts
+        The files of the present table that are not damaged.
     """
 
     wanted: pl.DataFrame
@@ -57,6 +61,7 @@ class Plan:
     removed: int
     resumed: int
     retried: int = 0
+    parts: tuple[Path, ...] = ()
 
     def summary(self, name: str, *, restart: str) -> str:
         """Summarise in one line what was computed and why; `restart` names the changes of the stage."""
@@ -127,14 +132,30 @@ def _key_hashes(rows: Rows, table: Table) -> pl.DataFrame:
     )
 
 
-def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_failed: bool) -> Plan:
-    """Compare the rows that the table should have with its present rows and the chunks of an interrupted run."""
-    key = table.key
-    old = index_parts(files.parts(), key)
-    waiting = index_parts(files.chunks(), key)
-    done = ~pl.col("failed") if retry_failed else pl.lit(value=True)
+def make_plan(
+    files: TableFiles,
+    wanted: pl.DataFrame,
+    table: Table,
+    *,
+    whole: bool,
+    retry_failed: bool,
+    remake: Callable[[list[Path], pl.DataFrame], list[str]] | None = None,
+) -> Plan:
+    """Compare the rows that the table should have with its present rows and the chunks of an interrupted run.
+
+    What is damaged is as good as absent. A function of the `whole` table computes all rows, if it computes any.
+    `remake` makes lost files again that the finished rows name, and returns the keys of rows to compute instead.
+    """
+    key, parts, chunks = table.key, files.sound_parts(), files.sound_chunks()
+    old, waiting = index_parts(parts, key), index_parts(chunks, key)
+    lost = remake([*parts, *chunks], wanted) if remake else []
+    done = ~pl.col(key).is_in(lost)
+    if retry_failed:
+        done &= ~pl.col("failed")
     missing = _without(wanted, old.filter(done), [key, FINGERPRINT])
     todo = _without(missing, waiting.filter(done), [key, FINGERPRINT])
+    if whole and todo.height:
+        todo = missing = wanted
     return Plan(
         wanted,
         todo,
@@ -142,7 +163,8 @@ def make_plan(files: TableFiles, wanted: pl.DataFrame, table: Table, *, retry_fa
         new=_without(todo, old, [key]).height,
         removed=_without(old, wanted, [key]).height,
         resumed=missing.height - todo.height,
-        retried=todo.height - _without(todo, old, [key, FINGERPRINT]).height,
+        retried=0 if whole or lost else todo.height - _without(todo, old, [key, FINGERPRINT]).height,
+        parts=tuple(parts),
     )
 
 
@@ -186,8 +208,9 @@ def call_stage(func: Callable[..., pl.DataFrame], chunk: pl.DataFrame, table: Ta
 def write_chunk(files: TableFiles, out: pl.DataFrame, meta: dict[str, Any]) -> None:
     """Write a finished chunk under the next free number."""
     last = files.chunks()[-1].stem if files.chunks() else "chunk-0"
-    number = int(last.rpartition("-")[2]) + 1
-    write_part(out, files.work / f"chunk-{number:08d}.parquet", meta)
+    path = files.work / f"chunk-{int(last.split('-')[1]) + 1:08d}.parquet"
+    write_part(out, path, meta)
+    path.replace(path.with_stem(f"{path.stem}-{file_digest(path)[:16]}"))
 
 
 def source_folder(rows: Rows, table: Table) -> str | None:
@@ -202,10 +225,11 @@ def source_folder(rows: Rows, table: Table) -> str | None:
 
 def assemble(files: TableFiles, plan: Plan, table: Table, *, meta: dict[str, Any]) -> None:
     """Merge the rows to keep and the finished chunks into the next version of the table."""
-    if not plan.todo.height and not plan.removed and not plan.resumed and plan.old_rows:
+    same = not plan.todo.height and not plan.removed and not plan.resumed and plan.old_rows
+    if same and len(plan.parts) == len(files.parts()):
         files.remove_chunks()
         return
-    paths = [*files.parts(), *files.chunks()]
+    paths = [*plan.parts, *files.sound_chunks()]
     done = plan.wanted.join(index_parts(paths, table.key), on=[table.key, FINGERPRINT], how="inner")
     # a failure that was tried again has two rows: the last one counts
     rows = done.sort(table.key, "file").unique(table.key, keep="last").select(table.key, "file")

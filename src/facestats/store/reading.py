@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from facestats.core.tables import FINGERPRINT, TableError, check_table
-from facestats.store.table_files import READ_ERRORS, StoreError, TableFiles, find_table
+from facestats.store.table_files import READ_ERRORS, TableFiles, damage_error, find_table
 
 if TYPE_CHECKING:
     import os
@@ -55,6 +55,8 @@ class StoredTables:
         ------
         FileNotFoundError
             If the table does not exist yet; the message names the notebook that makes it.
+        StoreError
+            If a file of the table is cut or missing; the message names it, and the command that mends it.
 
         Examples
         --------
@@ -67,6 +69,8 @@ class StoredTables:
         if not files.parts():
             msg = f"{files.final} does not exist yet. Run {table.made_by} first."
             raise FileNotFoundError(msg)
+        if damage := files.damage(checksums=False):
+            raise damage_error(name, damage)
         frame = pl.scan_parquet(files.parts(), glob=False)
         if table.earlier_columns:
             names = frame.collect_schema().names()
@@ -74,7 +78,7 @@ class StoredTables:
         return frame
 
     def read(self, name: str, *, columns: list[str] | None = None, fingerprint: bool = False) -> pl.DataFrame:
-        """Read a table, or some of its columns; a whole table is checked against its contract.
+        """Read a table, or some of its columns; a whole table is checked against its checksums and its contract.
 
         Parameters
         ----------
@@ -106,6 +110,8 @@ class StoredTables:
         ['image_id', 'cluster']
         """
         frame = self.scan(name)
+        if columns is None and (damage := self._files(name).damage()):
+            raise damage_error(name, damage)
         try:
             if columns is not None:
                 return frame.select(columns).collect()
@@ -115,11 +121,7 @@ class StoredTables:
             msg = f"table {name!r} lacks a column that was asked for ({error}); it has {frame.collect_schema().names()}"
             raise TableError(msg) from error
         except READ_ERRORS as error:
-            msg = (
-                f"{self._files(name).final} is damaged ({error}). Delete it and run {find_table(name).made_by};"
-                " the tables that it is made from are kept."
-            )
-            raise StoreError(msg) from error
+            raise damage_error(name, {self._files(name).final: str(error).splitlines()[0]}) from error
 
     def provenance(self, name: str) -> dict[str, Any]:
         """Return what made a table: function, settings, models and package versions.

@@ -11,6 +11,7 @@ import polars as pl
 
 from facestats.core.tables import FINGERPRINT, TABLES
 from facestats.inputs.listing import list_images
+from facestats.store.checksums import read_versions
 from facestats.store.fingerprint import (
     explain_change,
     frame_digest,
@@ -20,6 +21,8 @@ from facestats.store.fingerprint import (
     stage_hash,
     translate_stage,
 )
+from facestats.store.lost_crops import find_lost
+from facestats.store.orphan_crops import MAKER
 from facestats.store.table_files import TableFiles, find_table, index_parts
 
 if TYPE_CHECKING:
@@ -51,26 +54,36 @@ class Expected:
     rows: pl.DataFrame | None = None
 
 
-def table_states(folder: Path, expected: Mapping[str, Expected]) -> pl.DataFrame:
+def table_states(
+    folder: Path, expected: Mapping[str, Expected], *, crops_dir: Path, verify: bool = False
+) -> pl.DataFrame:
     """List every table below `folder`; see :meth:`facestats.Store.status`."""
     found: list[tuple[Any, ...]] = []
-    stale: set[str] = set()
+    spoilt: dict[str, str] = {}  # table that is stale or damaged -> which of the two
     mend: dict[str, str] = {}  # table that is needed and not fresh -> number of the notebook that mends it
     for name, table in TABLES.items():
         files = TableFiles(folder, name)
-        index = index_parts(files.parts(), table.key)
+        damage = files.damage(checksums=verify)
+        index = index_parts([path for path in files.parts() if path not in damage], table.key)
         if not files.parts():
             state, why = (
                 "missing",
                 ["optional; not made in this project" if table.optional else f"run {table.made_by}"],
             )
         else:
-            why = _reasons(folder, table, index, expected=expected)
-            why += [f"{read} is stale" for read in table.reads if read in stale]
-            state = "stale" if why else "fresh"
-            stale |= {name} if why else set()
+            why = [f"{path.relative_to(folder)}: {what}" for path, what in damage.items()]
+            why = why or _reasons(folder, table, index, expected=expected)
+            if name == MAKER and not damage:
+                given = files.metadata().get("crops_dir", crops_dir)
+                lost = find_lost(files.parts(), Path(given)).height
+                why += [f"{lost} crops are missing or empty"] if lost else []
+            why += [f"{read} is {spoilt[read]}" for read in table.reads if read in spoilt]
+            state = "damaged" if damage else "stale" if why else "fresh"
+            spoilt |= {name: state} if why else {}
+            if verify and not damage and not read_versions(files.manifest):
+                why.append("written by an earlier release without checksums, which the next run adds")
         first = min([Path(table.made_by).name[:2], *(mend[read] for read in table.reads if read in mend)])
-        if state == "stale" or (state == "missing" and (not table.optional or name in expected)):
+        if state in {"stale", "damaged"} or (state == "missing" and (not table.optional or name in expected)):
             mend[name] = first
         # an optional table that nothing would make now needs no mending
         found.append((name, index.height, int(index["failed"].sum()), state, "; ".join(why), mend.get(name)))

@@ -26,7 +26,8 @@ from facestats.store.fingerprint import (
     package_versions,
     translate_stage,
 )
-from facestats.store.orphan_crops import mark_for_sweeping, sweep_crops
+from facestats.store.lost_crops import remake_crops
+from facestats.store.orphan_crops import MAKER, mark_for_sweeping, sweep_crops
 from facestats.store.plan import (
     assemble,
     call_stage,
@@ -40,7 +41,7 @@ from facestats.store.plan import (
 from facestats.store.reading import StoredTables
 from facestats.store.result_files import read_result, remembered_file, write_result
 from facestats.store.status import Expected, stale_inputs, table_digests, table_states
-from facestats.store.table_files import StoreError, find_table, write_part
+from facestats.store.table_files import StoreError, damage_error, find_table, write_part
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -162,7 +163,8 @@ class Store(StoredTables):
         Returns
         -------
         The table with its column `fingerprint`, sorted by key: lazy if `rows` is lazy, else a frame. Crops that no
-        table names any more are deleted once the table is complete.
+        table names any more are deleted once the table is complete. Rows in damaged files are computed again. Crops that are
+        missing or empty are made again from the stored matrices.
 
         Raises
         ------
@@ -170,7 +172,8 @@ class Store(StoredTables):
             If `rows` is empty or repeats a key, or `func` does not return one row per input row, or its result
             violates the contract of the table.
         StoreError
-            If another run builds this table, or a file cannot be written; finished chunks are kept.
+            If another run builds this table, a file cannot be written, or the table that a lazy `rows` was opened
+            from is damaged; finished chunks are kept.
 
         Examples
         --------
@@ -190,17 +193,24 @@ class Store(StoredTables):
         files, table, whole = self._files(name), find_table(name), chunk_size is None
         if table.reads and isinstance(rows, pl.DataFrame):
             rows = self._restore_fingerprints(table.reads[0], rows)
+        if table.reads and isinstance(rows, pl.LazyFrame):  # a frame was checked when it was read
+            self._check_sound(table.reads[0])
         params = {
             k: self._restore_fingerprints(k, v) if isinstance(v, pl.DataFrame) else v
             for k, v in params.items()
         }
         stage, source = describe_stage(func, params), source_folder(rows, table)
+        crops_dir = Path(params.get("crops_dir", self.crops_dir))
         with files.lock():
             stored = files.metadata().get("stage", stage)
             stage = as_recorded(stage, stored, name)
             meta = {"stage": stage, "packages": package_versions(), "source": source, "whole": whole}
+            if table.files is not None and crops_dir.resolve() != self.crops_dir.resolve():
+                meta["crops_dir"] = str(crops_dir.resolve())
             wanted = wanted_rows(rows, table, stage, whole=whole)
-            plan = make_plan(files, wanted, table, retry_failed=retry_failed)
+            remake = partial(remake_crops, rows=rows, func=func, params=params, crops_dir=crops_dir)
+            given = {"whole": whole, "retry_failed": retry_failed}
+            plan = make_plan(files, wanted, table, **given, remake=remake if name == MAKER else None)
             changes = explain_change(translate_stage(stored, name), translate_stage(stage, name))
             if table.files is not None and (plan.todo.height or plan.removed):
                 mark_for_sweeping(files)
@@ -210,14 +220,15 @@ class Store(StoredTables):
                         out = call_stage(partial(func, **params), chunk, table)
                         write_chunk(files, mark_failures(out.join(marks, on=table.key, how="left")), meta)
             assemble(files, plan, table, meta=meta)
-            self._sweep(files, Path(params.get("crops_dir", self.crops_dir)))
+            files.record_checksums()
+            self._sweep(files, crops_dir)
         summary = plan.summary(name, restart="; ".join(changes[:3]))
         say(summary, show=progress)
         logger.info("%s", summary)
         return self.scan(name) if isinstance(rows, pl.LazyFrame) else self.read(name, fingerprint=True)
 
-    def status(self, expected: Mapping[str, Expected] | None = None) -> pl.DataFrame:
-        """List every table with its number of rows and failures, whether it is stale, and why.
+    def status(self, expected: Mapping[str, Expected] | None = None, *, verify: bool = False) -> pl.DataFrame:
+        """List every table with its number of rows and failures, whether it is stale or damaged, and why.
 
         Parameters
         ----------
@@ -225,11 +236,14 @@ class Store(StoredTables):
             How each table would be made now, as ``facestats status`` knows it:
             ``facestats.surfaces.notebooks.expected_tables.expected_tables(cfg)``. Without it, the stored tables are
             compared with each other alone: changed settings, models, captions and human labels are not seen.
+        verify
+            Whether to read every file and to compare its checksum. Without it, only files that are missing or cut
+            are seen.
 
         Returns
         -------
-        One row per table: `table` (String), `rows` and `failed` (Int64), `state` (String: fresh, stale or missing),
-        `why` (String, empty if fresh) and `run_from` (String, number of the first notebook to run, such as 03, so that
+        One row per table: `table` (String), `rows` and `failed` (Int64), `state` (String: fresh, stale,
+        damaged or missing), `why` (String, empty if fresh) and `run_from` (String, number of the first notebook to run, such as 03, so that
         the table and all that it is made from are fresh; null if fresh).
 
         Examples
@@ -239,7 +253,7 @@ class Store(StoredTables):
         >>> states.select("table", "rows", "state").row(0)
         ('faces', 12, 'fresh')
         """
-        return table_states(self.tables_dir, expected or {})
+        return table_states(self.tables_dir, expected or {}, crops_dir=self.crops_dir, verify=verify)
 
     def check_inputs(self, name: str, **rows: pl.DataFrame) -> None:
         """Raise an error if a table that `name` is made from is stale.
@@ -357,6 +371,11 @@ class Store(StoredTables):
             files.remove()
         say(f"{name}: deleted, because it cannot be made any more", show=progress)
 
+    def _check_sound(self, name: str) -> None:
+        """Raise StoreError if a file of table `name` is not what was written."""
+        if damage := self._files(name).damage():
+            raise damage_error(name, damage)
+
     def _sweep(self, files: TableFiles, crops_dir: Path) -> None:
         """Delete crops that no table names, unless the folder lies elsewhere, where other stores may use it."""
         if crops_dir.resolve().is_relative_to(self.data_dir.resolve()):
@@ -366,4 +385,7 @@ class Store(StoredTables):
         """Add the stored fingerprints to rows of table `name` that were read without, where no value was changed."""
         if FINGERPRINT in frame.columns or name not in TABLES or not self._files(name).parts():
             return frame
-        return restore_fingerprints(frame, self.scan(name), find_table(name).key)
+        try:
+            return restore_fingerprints(frame, self.scan(name), find_table(name).key)
+        except StoreError:  # the stored table is damaged: the rows stand for themselves
+            return frame

@@ -1,7 +1,8 @@
 """The files of one table: written atomically, indexed by key, merged without loading all of them.
 
 A finished table is ``<name>.parquet``: one file, or a folder of parts if the table is long. The rows of an unfinished
-run are chunks below ``.facestats/<name>/``; a damaged chunk is ignored, and its rows are computed again.
+run are chunks below ``.facestats/<name>/``, with their checksums in their names. A damaged part or chunk is ignored,
+and its rows are computed again.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import polars as pl
 
 from facestats.core.atomic_write import replacing, sync_folder
 from facestats.core.tables import FINGERPRINT, TABLES, Table
+from facestats.store.checksums import WHOLE, file_digest, find_damage, read_versions, write_versions
 from facestats.store.fingerprint import mark_failures
 from facestats.store.locks import StoreError, exclusive_lock
 
@@ -91,13 +93,49 @@ class TableFiles:
         """Return the finished chunks of an unfinished run."""
         return sorted(self.work.glob("chunk-*.parquet"))
 
+    def sound_chunks(self) -> list[Path]:
+        """Return the finished chunks that are what was written; earlier releases wrote no checksum into the name."""
+        named = {path: path.stem.split("-")[2:] for path in self.chunks()}
+        return [path for path, given in named.items() if not given or file_digest(path).startswith(given[0])]
+
+    def sound_parts(self) -> list[Path]:
+        """Return the files of the finished table that are what was written."""
+        damage = self.damage()
+        return [path for path in self.parts() if path not in damage]
+
+    def damage(self, *, checksums: bool = True) -> dict[Path, str]:
+        """Say of each damaged file what is wrong; without `checksums` only what can be seen without reading it."""
+        found: dict[Path, str] = {}
+        for _ in range(2):  # a run may replace the table meanwhile: only what is found twice is damage
+            try:
+                parts = self._named(self.parts())
+                versions = [] if self.current() == self.earlier else read_versions(self.manifest)
+                found = find_damage(parts, versions, checksums=checksums)
+            except FileNotFoundError:
+                continue
+            if not found:
+                break
+        return found
+
+    @property
+    def manifest(self) -> Path:
+        """Path of the checksums of the finished table."""
+        return self.work / "checksums.json"
+
+    def record_checksums(self) -> None:
+        """Write the checksums of a table of an earlier release, which has none."""
+        if self.final.exists() and not read_versions(self.manifest):
+            digests = {name: file_digest(path) for name, path in self._named(self.parts()).items()}
+            self._write_manifest([digests])
+
     def metadata(self) -> dict[str, Any]:
         """Return the provenance in the footer, empty if it cannot be read."""
-        parts = self.parts()
-        try:
-            return json.loads(pl.read_parquet_metadata(parts[0])[META]) if parts else {}
-        except READ_ERRORS:
-            return {}
+        for part in self.parts():
+            try:
+                return json.loads(pl.read_parquet_metadata(part)[META])
+            except READ_ERRORS:
+                continue
+        return {}
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -107,10 +145,33 @@ class TableFiles:
             self._recover()
             yield
 
-    def publish(self, fresh: Path) -> None:
-        """Replace the table with the complete version `fresh`, a file or a folder in `work`."""
+    def publish(self, fresh: Path, digests: dict[str, str] | None = None) -> None:
+        """Replace the table with the complete version `fresh`, a file or a folder in `work`.
+
+        The first rename commits the new version. `digests` are the checksums that are known already.
+        """
+        paths = self._named(sorted(fresh.glob("*.parquet")) if fresh.is_dir() else [fresh], folder=fresh)
+        new = {name: (digests or {}).get(name) or file_digest(path) for name, path in paths.items()}
+        self._write_manifest([*read_versions(self.manifest), new])
         fresh.replace(self.ready)
         self._replace_final()
+        self._write_manifest([new])
+
+    def known_digests(self) -> dict[str, str]:
+        """Return the checksums of the present version; empty if a kill left the manifest with several versions."""
+        versions = read_versions(self.manifest)
+        return dict(versions[0]) if len(versions) == 1 else {}
+
+    def _named(self, parts: list[Path], *, folder: Path | None = None) -> dict[str, Path]:
+        """Name files as the manifest does."""
+        folder = folder or self.current()
+        return {WHOLE if path == folder else path.name: path for path in parts}
+
+    def _write_manifest(self, versions: list[Any]) -> None:
+        try:
+            write_versions(self.manifest, versions)
+        except OSError as error:
+            raise cannot_write(self.manifest, error) from error
 
     def remove(self) -> None:
         """Delete the table, also under its earlier name, and what an unfinished run left."""
@@ -118,6 +179,7 @@ class TableFiles:
         for path in (self.ready, self.final, self.earlier):
             if path is not None:
                 _remove(path)
+        self.manifest.unlink(missing_ok=True)
         sync_folder(self.folder)
 
     def remove_chunks(self) -> None:
@@ -169,12 +231,28 @@ def write_part(df: pl.DataFrame, path: Path, meta: dict[str, Any]) -> None:
                 msg = f"{tmp} was written with {df.height} rows, but others were read; the disk may be damaged. Run again."
                 raise StoreError(msg)
     except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
-        free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
-        msg = (
-            f"{path} could not be written ({error}; {free:.0f} MB free). Stored tables are unchanged: free some space"
-            " or correct the permissions, and run the same again; finished chunks are kept."
-        )
-        raise StoreError(msg) from error
+        raise cannot_write(path, error) from error
+
+
+def cannot_write(path: Path, error: BaseException) -> StoreError:
+    """Make the error that a file of a table cannot be written; it says what to do."""
+    free = shutil.disk_usage(path.parent).free / 1e6 if path.parent.exists() else 0
+    return StoreError(
+        f"{path} could not be written ({error}; {free:.0f} MB free). Stored tables are unchanged: free some space"
+        " or correct the permissions, and run the same again; finished chunks are kept."
+    )
+
+
+def damage_error(name: str, damage: dict[Path, str]) -> StoreError:
+    """Make the error that table `name` is damaged; it names the files, and the command that makes their rows again."""
+    listed = ", ".join(f"{path} ({what})" for path, what in list(damage.items())[:3])
+    listed += f" and {len(damage) - 3} more" if len(damage) > 3 else ""
+    made_by = find_table(name).made_by
+    number = made_by.rpartition("/")[2][:2]
+    return StoreError(
+        f"table {name!r} is damaged: {listed}. To make the damaged rows again, type: facestats run --from {number} (or"
+        f" run {made_by}); all else is kept."
+    )
 
 
 def index_parts(paths: list[Path], key: str) -> pl.DataFrame:
@@ -215,15 +293,18 @@ def merge_parts(files: TableFiles, index: pl.DataFrame, paths: list[Path], *, me
         files.publish(fresh)
         return
     fresh.mkdir(parents=True)
+    known, digests = files.known_digests(), {}
     for number, slice_ in enumerate(_slices(rows, files, paths)):
         target = fresh / f"part-{number:05d}.parquet"
         sources = slice_["file"].unique()
         only = paths[sources[0]] if sources.len() == 1 else None
         if only is not None and only.parent == files.final and _count_rows(only) == slice_.height:
             _link(only, target)
+            if only.name in known:
+                digests[target.name] = known[only.name]
         else:
             write_part(_collect_rows(slice_, paths), target, meta)
-    files.publish(fresh)
+    files.publish(fresh, digests)
 
 
 def _slices(rows: pl.DataFrame, files: TableFiles, paths: list[Path]) -> Iterator[pl.DataFrame]:

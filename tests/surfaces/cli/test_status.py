@@ -8,10 +8,13 @@ import pytest
 
 import facestats as fs
 from facestats.store.fingerprint import describe_stage
+from facestats.store.locks import StoreError
 from facestats.store.status import Expected
 from facestats.surfaces.cli.status import describe_tables
 from facestats.surfaces.notebooks.expected_tables import expected_tables
 from tests.models.test_bart import save_bart
+from tests.store.test_status import embed
+from tests.store.test_store import ids, pictures
 
 
 def mend(config):
@@ -137,3 +140,26 @@ def test_the_expected_stage_of_a_project_leaves_out_the_prompts_of_the_other_sid
         name == "attributes",
         name == "text_labels",
     )
+
+
+def test_a_damaged_table_is_a_line_and_a_sentence_and_no_traceback(project):
+    config = fs.load_config(project / "config/c.yaml")
+    store = fs.Store(config.data_dir)
+    store.build("embeddings", pictures(ids(3)), embed, progress=False)
+    path = store.tables_dir / "embeddings.parquet"
+    path.write_bytes(path.read_bytes()[:-1])
+    lines = []
+    with pytest.raises(StoreError, match=r"damaged: embeddings\. The lines above name the files"):
+        collect(describe_tables(config), lines)
+    (line,) = [line for line in lines if line.startswith("embeddings ")]
+    assert "damaged  embeddings.parquet: it is not a complete Parquet file" in line
+    assert mend_line(lines, line).endswith("--from 01")
+
+
+def collect(source, lines):
+    for line in source:
+        lines.append(line)
+
+
+def mend_line(lines, line):
+    return lines[lines.index(line) + 1]

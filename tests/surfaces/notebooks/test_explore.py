@@ -158,7 +158,7 @@ def test_wrong_calls_say_what_to_do(master, crops):
     with pytest.raises(ValueError, match="none of 1 rows has a position"):
         fs.explore(master.tail(1))
     (crops / "1.jpg").unlink()
-    with pytest.raises(ValueError, match=r"1.jpg.*Align the faces again"):
+    with pytest.raises(ValueError, match=r"1.jpg.*facestats run --from 01"):
         fs.explore(master, crops)
 
 
@@ -327,5 +327,5 @@ def test_a_crop_that_is_gone_is_exit_4_and_a_sentence(project):
     (fs.Store(project.parent).crops_dir / "1.jpg").unlink()
     out = run_explore(project, "")
     assert out.returncode == 4, out.stderr
-    assert "Align the faces again" in out.stderr
+    assert "facestats run --from 01" in out.stderr
     assert "Traceback" not in out.stderr

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import facestats as fs
 from facestats.core.display import format_value
+from facestats.store.locks import StoreError
 from facestats.surfaces.notebooks.expected_tables import expected_tables
 
 if TYPE_CHECKING:
@@ -14,17 +15,28 @@ if TYPE_CHECKING:
     from facestats.core.config import Config
 
 
-def describe_tables(config: Config) -> Iterator[str]:
-    """Describe every table in a line; if it is not fresh, the next line holds the command that makes it so."""
+def describe_tables(config: Config, *, verify: bool = False) -> Iterator[str]:
+    """Describe every table in a line; if it is not fresh, the next line holds the command that makes it so.
+
+    With `verify`, every file of the tables is compared with its checksum.
+
+    Raises
+    ------
+    StoreError
+        After the last line, if a table is damaged.
+    """
     expected = expected_tables(config)
     # an optional table that nobody asked for may be missing
     wanted = {*expected, *(["ratings"] if config.ratings_file.is_file() else [])}
-    table = fs.Store(config.data_dir).status(expected)
+    table = fs.Store(config.data_dir).status(expected, verify=verify)
     yield _line(table.columns)
     for row in table.iter_rows(named=True):
         yield _line(row.values())
-        if row["state"] == "stale" or (row["state"] == "missing" and row["table"] in wanted):
+        if row["state"] in {"stale", "damaged"} or (row["state"] == "missing" and row["table"] in wanted):
             yield f"{'':<15} to mend it: {config.command('run', '--from', row['run_from'])}"
+    if names := table.filter(state="damaged")["table"].to_list():
+        msg = f"damaged: {', '.join(names)}. The lines above name the files, and what to type."
+        raise StoreError(msg)
 
 
 def count_failed_pictures(config: Config) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from facestats.core.protocols import ModelError
 from facestats.core.tables import FINGERPRINT, KEY
 from facestats.ratings.model import SEPARATOR, RatingsModel, RatingsModels
 from facestats.store.fingerprint import describe_stage, describe_write
+from facestats.store.locks import StoreError
 from facestats.store.status import Expected
 
 if TYPE_CHECKING:
@@ -128,7 +129,7 @@ def _expected_probes(config: Config, encoder: str) -> str:
     """Name of the probes that notebook 03 would fit now."""
     try:
         vectors = fs.Store(config.data_dir).scan("embeddings").select(KEY, FINGERPRINT).collect()
-    except FileNotFoundError:
+    except (FileNotFoundError, StoreError):  # a damaged table is reported as such
         vectors = pl.DataFrame(schema={KEY: pl.String, FINGERPRINT: pl.UInt64})
     truth = fs.human_labels.read_truth(config.raw_dir, config.attributes)
     people = fs.inputs.read_people(config.raw_dir, config.ratings.person)

@@ -217,7 +217,7 @@ def _labels(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
     note = "Labels are perceived: they say what a model sees in a picture, not what a person is."
     if not scores:
         note += " No truth is known for these pictures, so nothing says how often the labels are right."
-    elif states["audit"] == "stale":
+    elif states["audit"] in {"stale", "damaged"}:
         note += " The accuracy is that of an earlier state of the tables: notebook 09_audit makes it again."
     else:
         note += " In brackets is the 95 % interval."
