@@ -2,10 +2,12 @@
 
 import os
 import stat
+import subprocess
+import sys
 
 import pytest
 
-from facestats.core.atomic_write import replacing, sync_folder, write_atomically
+from facestats.core.atomic_write import remove_leftovers, replacing, sync_folder, write_atomically
 
 
 def names(folder):
@@ -100,3 +102,30 @@ def test_file_and_folder_reach_the_disk_where_it_is_asked_for(tmp_path, monkeypa
     assert synced == ([False, True] if durable else [])
     sync_folder(tmp_path)
     assert synced[-1:] == [True]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cannot ask whether a process runs")
+def test_temporary_files_of_killed_processes_are_removed_and_no_others(tmp_path):
+    (tmp_path / "deep").mkdir()
+    code = """
+import os, pathlib, signal, sys
+from facestats.core.atomic_write import replacing
+with replacing(pathlib.Path(sys.argv[1])) as temporary:
+    temporary.touch()
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "deep/file.txt")], check=False)
+    assert len(names(tmp_path / "deep")) == 1
+    kept = [
+        ".file.txt.tmp",
+        "file.tmp",
+        ".notes.00000000.999999999.tmp",
+    ]  # the last one is of another machine
+    for name in kept:
+        (tmp_path / name).touch()
+    with replacing(tmp_path / "mine") as temporary:
+        temporary.touch()
+        remove_leftovers(tmp_path)
+        assert temporary.exists()
+    assert names(tmp_path) == sorted([*kept, "deep", "mine"])
+    assert names(tmp_path / "deep") == []

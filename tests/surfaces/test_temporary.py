@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +76,38 @@ def test_nowhere_to_write_is_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(OSError, match="set TMPDIR, or make room"), temporary_folder():
         pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no locks of folders")
+def test_what_a_killed_process_left_is_removed_and_what_lives_stays(tmp_path, monkeypatch):
+    code = """
+import sys, time
+from facestats.surfaces.temporary import temporary_folder
+with temporary_folder() as folder:
+    (folder / "socket").touch()
+    print(folder, flush=True)
+    time.sleep(60)
+"""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.PIPE
+        )
+        for _ in range(2)
+    ]
+    dead, alive = (Path(process.stdout.readline().decode().strip()) for process in started)
+    started[0].kill()
+    started[0].communicate()
+    for name in ("facestats-example-ab12", "other.run"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    try:
+        with temporary_folder():
+            assert not dead.exists()
+            assert alive.exists()
+            assert (tmp_path / "facestats-example-ab12").exists()
+    finally:
+        started[1].terminate()
+        started[1].communicate()
 
 
 @pytest.mark.slow

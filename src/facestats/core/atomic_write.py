@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-from contextlib import contextmanager
+import platform
+import re
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from pathlib import Path
+
+_TEMPORARY = re.compile(r"\..*\.([0-9a-f]{8})\.(\d+)\.tmp", re.DOTALL)
 
 
 def write_atomically(path: Path, content: bytes | str | Iterable[bytes]) -> Path:
@@ -48,7 +54,8 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True
     path
         The file to replace. Its folder is created if it is missing.
     temporary
-        The temporary path to use; by default a hidden file beside `path` whose name holds the process id.
+        The temporary path to use; by default a hidden file beside `path`, which :func:`remove_leftovers` removes if
+        the process was killed.
     durable
         Whether to wait until the disk holds the file. Waiting is not worth its time for files that can be made
         again, such as crops.
@@ -57,7 +64,7 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True
     ------
     The temporary path to write to.
     """
-    temporary = temporary or path.with_name(f".{path.name.lstrip('.')[:200]}.{os.getpid()}.tmp")
+    temporary = temporary or path.with_name(f".{path.name.lstrip('.')[:200]}.{_machine()}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -69,6 +76,34 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True
             sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete the temporary files below `folder` whose process was killed; those of other machines stay."""
+    if os.name == "nt":  # there, asking for a process by signal 0 would end it
+        return
+    for place, _, names in os.walk(folder):
+        for name in names:
+            found = _TEMPORARY.fullmatch(name)
+            if found and found[1] == _machine() and not _is_running(int(found[2])):
+                with suppress(OSError):
+                    Path(place, name).unlink()
+
+
+@cache
+def _machine() -> str:
+    """Return 8 characters for this machine or container, because process numbers are those of one."""
+    return hashlib.blake2b(platform.node().encode(), digest_size=4).hexdigest()
+
+
+def _is_running(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def sync_folder(folder: Path) -> None:

@@ -78,7 +78,7 @@ def _prepare_worker(parent: int) -> None:
 
 def _end_after(parent: int) -> None:
     while os.getppid() == parent:
-        time.sleep(1)
+        time.sleep(0.25)
     os._exit(1)
 
 

@@ -198,6 +198,9 @@ def test_a_stop_leaves_no_temporary_folder(number, code, tmp_path):
     )
     ended, _, errors = stop_command(*lines, numbers=[number], environment={"TMPDIR": str(tmp_path)})
     assert ended == code
+    word = "terminated" if number == signal.SIGTERM else "interrupted"
+    sentence = f"facestats: error: {word}; finished chunks are kept; run the same command again to continue\n"
+    assert errors.endswith(sentence)
     assert "Traceback" not in errors
     assert list(tmp_path.iterdir()) == []
 

@@ -11,6 +11,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -21,6 +23,8 @@ from facestats.surfaces.notebooks.report import write_report
 from facestats.surfaces.notebooks.run import Kernel, NotebookError, find_notebooks, run_notebooks
 from tests.conftest import ROOT
 from tests.surfaces.conftest import write_notebook
+
+SEMAPHORES = Path("/dev/shm")
 
 
 @pytest.mark.parametrize(
@@ -209,3 +213,29 @@ def test_a_full_disk_under_the_executed_copy_is_exit_5_and_the_next_run_goes_on(
     assert not list(report.glob(".*"))
     page = run_notebooks(project / "config/c.yaml", first="02")
     assert "ready" in page.read_text()
+
+
+WORK = """
+from facestats.core.workers import map_tasks
+import builtins
+assert [r for _, r in map_tasks(builtins.list, ['a', 'b'], workers=2, task_size=1)]
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not SEMAPHORES.is_dir(), reason="semaphores are no files here")
+@pytest.mark.parametrize("ends", ["well", "1 / 0"])
+def test_a_run_leaves_no_semaphore_and_no_temporary_folder(project, ends, monkeypatch, tmp_path):
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    pid = "import os; print('pid', os.getpid())"
+    write_notebook(project / "notebooks/01_a.ipynb", "n = 1", pid, WORK, "1" if ends == "well" else ends)
+    with contextlib.nullcontext() if ends == "well" else pytest.raises(NotebookError):
+        run_notebooks(project / "config/c.yaml")
+    number = re.search(r"pid (\d+)", (project / "data/report/index.html").read_text())[1]
+    end = time.monotonic() + 10
+    while left := list(SEMAPHORES.glob(f"sem.loky-{number}-*")):
+        assert time.monotonic() < end, left
+        time.sleep(0.1)
+    assert list(temporary.iterdir()) == []

@@ -57,7 +57,7 @@ _REMEDIES = {
     ),
     errno.EMFILE: "allow more open files (ulimit -n)",
 }
-_INTERRUPTED = "interrupted; finished chunks are kept; run the same command again to continue"
+_STOPPED = "{}; finished chunks are kept; run the same command again to continue"
 _TERMINATED = 128 + signal.SIGTERM
 _HAS_TIMER = hasattr(signal, "setitimer")  # not on Windows
 _REPEAT_SECONDS = 0.5  # after which the exception of a signal is raised again, if a library dropped it
@@ -74,6 +74,8 @@ class Commands(TyperGroup):
             raise
         except BaseException as error:
             code = exit_code(error)
+            if isinstance(error, SystemExit) and error.code == _TERMINATED:
+                exit_with(_TERMINATED, _STOPPED.format("terminated"))
             if code is None:
                 raise
             exit_with(code, describe_error(error))
@@ -97,7 +99,7 @@ def _find(names: list[str]) -> int | None:
 def describe_error(error: BaseException) -> str:
     """Say in one sentence what happened and what to do; most of our own errors say so themselves."""
     if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
+        return _STOPPED.format("interrupted")
     if isinstance(error, MemoryError):
         return "there is not enough memory; free some, or set a smaller batch_size, and run the same command again"
     if isinstance(error, ImportError) and not isinstance(error, MissingExtraError):

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from facestats.core.atomic_write import remove_leftovers
 from facestats.core.config import ConfigError, load_config
 from facestats.core.config_source import PROJECT_FILE, ConfigSource, find_config, packaged
 from facestats.core.progress import say
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
 _FIRST = "01"  # number of the notebook that makes the first table
 START_TIMEOUT = 120  # seconds for a kernel to answer
+END_SECONDS = 2  # for the processes of a killed kernel to end
 # Jupyter reads a grammar of web addresses with it at every start, for seconds, and uses it for none of its files
 _URI_GRAMMAR = "rfc3987_syntax"
 KILLED = "Python was killed from outside; the system does this when memory runs out."
@@ -135,6 +138,8 @@ def run_notebooks(
     notebooks = sorted({*notebooks, *maps}, key=lambda path: flow_order(path.name))
     report = config.report_dir
     report.mkdir(parents=True, exist_ok=True)
+    for folder in (report, config.models_dir, config.data_dir / "processed"):
+        remove_leftovers(folder)
     # when it is stopped, nbclient leaves tasks behind, and asyncio reports each of them
     store, number = Store(config.data_dir), notebooks[0].name[:2]
     sources = read_sources(store)
@@ -317,7 +322,10 @@ def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> It
         local = {} if sys.platform == "win32" else {"transport": "ipc", "ip": f"{sockets}/kernel"}
         # without folders of kernels, python3 is the kernel of this Python; a folder could hold another one of that name
         specs = KernelSpecManager(kernel_dirs=[])
-        manager = Manager(kernel_name="python3", kernel_spec_manager=specs, **local)
+        file = f"{sockets}/kernel.json"
+        manager = Manager(
+            kernel_name="python3", kernel_spec_manager=specs, connection_file=file, **local
+        )
         run_sync(manager.start_kernel)(
             cwd=str(folder),
             env={**os.environ, **variables, **KERNEL_VARIABLES},
@@ -331,8 +339,29 @@ def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> It
         finally:
             for client in (*clients, resetter):
                 client.stop_channels()
-            # everything is written: an orderly end would spend seconds on freeing torch
+            _kill_kernel(manager.provisioner)
             run_sync(manager.shutdown_kernel)(now=True)
+
+
+def _kill_kernel(provisioner: Any) -> None:
+    """Kill the kernel, wait a moment until its worker processes have ended, and kill what is left of its group.
+
+    Everything is written, and an orderly end would spend seconds on freeing torch. One process of the group deletes
+    the semaphores of the workers once these have ended; Jupyter would kill it too, and the semaphores would stay.
+    """
+    if (
+        provisioner is None or provisioner.process is None or not provisioner.pgid
+    ):  # on Windows there is no group
+        return
+    provisioner.process.kill()
+    end = time.monotonic() + END_SECONDS
+    while time.monotonic() < end:
+        provisioner.process.poll()  # else it would count as a process of the group
+        try:
+            os.killpg(provisioner.pgid, 0)
+        except OSError:  # all have ended
+            return
+        time.sleep(0.02)
 
 
 def _last_started_cell(notebook: Path) -> int:
