@@ -1,6 +1,6 @@
 # Every target makes its own virtual environment; nothing is needed but Python 3.11 to 3.14.
 .DEFAULT_GOAL := help
-.PHONY: help demo run test quick hostile browser lint lock notebooks figures clean
+.PHONY: help demo run test quick hostile faults browser lint lock notebooks figures clean
 
 PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.14 python3.11 python; do \
 	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null && echo $$p && break; done)
@@ -50,6 +50,9 @@ quick: .venv/installed  ## the tests that take seconds
 hostile: .venv/installed  ## ten thousand damaged pictures and many more texts than in make test; some minutes
 	$(BIN)/python -m tests.hostile.pictures --n 10000
 	FACESTATS_HOSTILE_EXAMPLES=300 $(BIN)/python -m pytest -q tests/hostile
+
+faults: .venv/installed  ## 500 kills, full disks, stops and damaged files; the tables are compared with those of an undisturbed run
+	FACESTATS_FAULTS=500 $(BIN)/python -m pytest tests/faults -q
 
 .venv/browser: .venv/installed
 	@command -v chromium || command -v chromium-browser || command -v google-chrome \

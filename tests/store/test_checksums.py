@@ -112,10 +112,13 @@ def test_a_table_without_checksums_gets_them_with_the_next_run(store):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"versions": 1}', b"\xff"])
-def test_a_damaged_manifest_is_as_good_as_none(store, content):
-    build(store, pictures(ids(8)))
+def test_a_damaged_manifest_proves_nothing_so_all_rows_are_computed_again(store, content):
+    before = build(store, pictures(ids(8)))
     store._files("attributes").manifest.write_bytes(content)
-    assert build(store, pictures(ids(8))).height == 8
+    assert "its checksum cannot be read" in verified(store)[1]
+    CALLS.clear()
+    assert build(store, pictures(ids(8))).equals(before)
+    assert computed() == ids(8)
     assert len(json.loads(store._files("attributes").manifest.read_text())["versions"]) == 1
 
 

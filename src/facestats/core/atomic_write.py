@@ -74,6 +74,10 @@ def replacing(path: Path, *, temporary: Path | None = None, durable: bool = True
         temporary.replace(path)
         if durable:
             sync_folder(path.parent)
+    except OSError as error:
+        if error.filename is None:  # a full disk is reported without the name of the file
+            error.filename = str(path)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

@@ -25,6 +25,7 @@ _CUT = "it is not a complete Parquet file"
 _CHANGED = "its content is not what was written"
 _MISSING = "it is missing"
 _FOREIGN = "it does not belong to the table"
+_UNKNOWN = "its checksum cannot be read"
 
 
 def file_digest(path: Path) -> str:
@@ -34,12 +35,14 @@ def file_digest(path: Path) -> str:
 
 
 def read_versions(manifest: Path) -> list[Version]:
-    """Read the versions that a manifest lists; none if there is no manifest, or none that can be read."""
+    """Read the versions that a manifest lists, none if there is no manifest; of a damaged one, a version without files."""
+    if not manifest.exists():
+        return []
     try:
         found = json.loads(manifest.read_bytes())["versions"]
         return [{str(name): str(digest) for name, digest in version.items()} for version in found]
     except (OSError, ValueError, LookupError, TypeError, AttributeError):
-        return []
+        return [{}]
 
 
 def write_versions(manifest: Path, versions: Sequence[Version]) -> None:
@@ -69,7 +72,7 @@ def find_damage(
     for name, path in parts.items():
         known = {version[name] for version in versions if name in version}
         if versions and not known:
-            found[path] = _FOREIGN
+            found[path] = _FOREIGN if any(versions) else _UNKNOWN
         elif not _has_footer(path):
             found[path] = _CUT
         elif known and checksums and file_digest(path) not in known:

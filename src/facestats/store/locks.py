@@ -51,7 +51,8 @@ def exclusive_lock(lock_file: Path, owner_file: Path, *, what: str) -> Iterator[
         msg = f"{what} by {owner}. Wait until it ends, or stop it; then run again."
         raise LockedError(msg) from error
     try:
-        owner_file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        with suppress(OSError):  # only others read it; what must be written says itself that the disk is full
+            owner_file.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
         with suppress(OSError):
