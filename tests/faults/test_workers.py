@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import time
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
 
 import facestats as fs
 from facestats.core.workers import WorkerLostError, map_tasks
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 VICTIM, SECONDS = "03.png", 3.0
