@@ -163,7 +163,10 @@ def test_a_full_disk_is_exit_5_and_the_next_run_goes_on(forks, undisturbed, smal
     (disk / "filler").write_bytes(b"\0" * max(0, room))
     ended = forks.one(project)
     assert ended["code"] in {0, 5}, ended
-    assert ended["code"] == 0 or "No space left on device" in ended["said"], ended
+    # where Polars does not notice that the disk is full, the check of the file that it wrote does
+    assert ended["code"] == 0 or "No space left on device" in ended["said"] or " MB free" in ended["said"], (
+        ended
+    )
     (disk / "filler").unlink()
     check(forks, project, undisturbed)
 
