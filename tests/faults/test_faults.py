@@ -120,7 +120,8 @@ def test_a_stop_ends_with_its_code(forks, undisturbed, project, number):
     for i in range(N_KILLS // 8):
         ended = forks.one(project, after=random.Random(i).uniform(0, 0.7), number=int(number))
         assert ended["killed"] in {0, number}, ended  # before the handlers are there, the signal kills
-        assert ended["code"] in {0, None, 128 + number}, ended
+        cut_short = "the run was interrupted. Run again" in ended["said"]
+        assert cut_short or ended["code"] in {0, None, 128 + number}, ended
     check(forks, project, undisturbed)
 
 

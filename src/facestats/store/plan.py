@@ -127,9 +127,12 @@ def _key_hashes(rows: Rows, table: Table) -> pl.DataFrame:
         return rows.select(table.key, FINGERPRINT).collect()
     batches = rows.collect_batches(chunk_size=HASHED_AT_ONCE)
     hashed = [pl.DataFrame({table.key: b[table.key], FINGERPRINT: row_hashes(b)}) for b in batches]
-    return (
-        pl.concat(hashed) if hashed else pl.DataFrame(schema={table.key: pl.String, FINGERPRINT: pl.UInt64})
-    )
+    found = pl.concat([pl.DataFrame(schema={table.key: pl.String, FINGERPRINT: pl.UInt64}), *hashed])
+    # when Ctrl-C arrives while Polars reads, it may drop the exception and end the batches early
+    if found.height != (expected := rows.select(pl.len()).collect().item()):
+        msg = f"only {found.height} of {expected} input rows of table {table.name!r} were read: the run was interrupted. Run again."
+        raise StoreError(msg)
+    return found
 
 
 def make_plan(
