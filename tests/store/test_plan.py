@@ -72,7 +72,7 @@ def test_many_small_chunks_of_a_lazy_frame_are_read_together(store):
 
     build(store, pictures(ids(60)).lazy().map_batches(watched), chunk_size=2)
     assert len(CALLS) == 30
-    assert len(reads) == 2  # once for the plan, once for all chunks
+    assert len(reads) == 3  # once for the plan, once to count them, once for all chunks
 
 
 def test_lazy_rows_are_those_of_a_frame(store, tmp_path):
