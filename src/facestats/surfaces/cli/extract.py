@@ -321,7 +321,7 @@ def extract(  # noqa: PLR0913 - each is an option
     made_from = {
         "source": source,
         "scores": scores,
-        "recipe": pipeline.labeller.recipe(pictures=has_pictures, texts=_may_have_texts(items)),
+        "recipe": pipeline.labeller.recipe(pictures=has_pictures, texts=_may_have_texts(items, source)),
     }
     if pipeline.threshold is not None:
         made_from["threshold"] = pipeline.threshold
@@ -344,9 +344,11 @@ def extract(  # noqa: PLR0913 - each is an option
         return Counts(len(output.failed), sum(output.failed.values()), n_before)
 
 
-def _may_have_texts(items: Iterable[Item]) -> bool:
-    """Whether a text model may be needed; of pictures that are named one by one it is known."""
-    return not isinstance(items, list) or any(item.text is not None for item in items)
+def _may_have_texts(items: Iterable[Item], source: str) -> bool:
+    """Whether a text model may be needed; it is known of pictures that are named one by one."""
+    if source != NAMED or not isinstance(items, list):
+        return True
+    return any(item.text is not None for item in items)
 
 
 class _Writer(Protocol):

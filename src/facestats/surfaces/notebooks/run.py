@@ -323,9 +323,7 @@ def _open_kernel(folder: Path, variables: Mapping[str, str], *, warm: str) -> It
         # without folders of kernels, python3 is the kernel of this Python; a folder could hold another one of that name
         specs = KernelSpecManager(kernel_dirs=[])
         file = f"{sockets}/kernel.json"
-        manager = Manager(
-            kernel_name="python3", kernel_spec_manager=specs, connection_file=file, **local
-        )
+        manager = Manager(kernel_name="python3", kernel_spec_manager=specs, connection_file=file, **local)
         run_sync(manager.start_kernel)(
             cwd=str(folder),
             env={**os.environ, **variables, **KERNEL_VARIABLES},
