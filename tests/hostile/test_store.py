@@ -17,6 +17,8 @@ def test_a_table_without_crops_is_named_and_no_crop_is_removed(tmp_path, name):
     (file,) = tmp_path.rglob(f"{name}.parquet")
     about = {k: v for k, v in pl.read_parquet_metadata(file).items() if k == "facestats"}
     pl.read_parquet(file).drop("crop").write_parquet(file, metadata=about)
+    for checksums in tmp_path.rglob(f"{name}/checksums.json"):
+        checksums.unlink()  # as in a store of an earlier release
     crops = sorted(store.crops_dir.rglob("*.jpg"))
     assert crops
     with pytest.raises(

@@ -61,7 +61,7 @@ def _named_files(folder: Path) -> pl.LazyFrame | None:
     for table in TABLES.values():
         files = TableFiles(folder, table.name)
         if table.files is not None and (paths := [*files.parts(), *files.chunks()]):
-            if any(table.files not in pl.read_parquet_schema(path) for path in paths):
+            if any(table.files not in pl.scan_parquet(path, glob=False).collect_schema() for path in paths):
                 return None
             frames.append(pl.scan_parquet(paths, glob=False).select(file=table.files).drop_nulls())
     return pl.concat(frames)

@@ -53,7 +53,7 @@ def run(
     run_notebooks(source, first=first, last=last, parameters=parameters)
     failed, n = count_failed_pictures(load_config(source))
     if failed:
-        typer.echo(f"facestats: {failed:,} of {n:,} pictures failed; the report says why", err=True)
+        echo(f"facestats: {failed:,} of {n:,} pictures failed; the report says why", err=True)
     if failed > MAX_FAILED_SHARE * n:
         raise typer.Exit(3)
 
