@@ -76,3 +76,25 @@ def test_codes_for_no_rating_are_named(caplog):
     assert caplog.text == ""
     fs.ratings.read(frame.with_columns(rating=pl.Series([999, -9, *frame["rating"][2:]])))
     assert "2 ratings of attractiveness lie far from the others, such as 999" in caplog.text
+
+
+def test_ratings_beyond_the_scale_are_refused_all_at_once():
+    ids = [f"{i}.png" for i in range(9)]
+    frame = pl.DataFrame({"image_id": ids, "rater_id": "r", "rating": [77, 0, *range(1, 8)]})
+    found = r"2 ratings outside of ratings.scale, which is 1 to 7: 2 of attractiveness, such as 77 by 'r' of '0.png'"
+    with pytest.raises(fs.tables.TableError, match=found):
+        fs.ratings.read(frame, scale=(1, 7))
+    assert fs.ratings.read(frame, scale=(0, 77)).height == 9
+
+
+def test_a_misspelt_trait_and_a_rater_who_always_says_the_same_are_named(caplog):
+    rows = [
+        (f"{i}.png", f"r{j}", "trustworthyness" if i == j == 0 else "trustworthiness", 4 if j == 2 else i % 7)
+        for i in range(12)
+        for j in range(3)
+    ]
+    frame = pl.DataFrame(rows, schema=["image_id", "rater_id", "trait", "rating"], orient="row")
+    fs.ratings.read(frame)
+    assert "'trustworthyness' has 1 rating, 'trustworthiness' has 35; correct the spelling" in caplog.text
+    assert "rater 'r2' gave all 12 faces the same rating of trustworthiness, 4" in caplog.text
+    assert "rater 'r1'" not in caplog.text

@@ -153,7 +153,9 @@ def test_a_model_is_refused_unless_the_whole_interval_of_its_skill_is_above_zero
     skill = pl.DataFrame({"measure": ["skill"], "value": [0.1], "low": [low], "high": [0.3]})
     found = dataclasses.replace(fit, skill=skill).refusal
     assert bool(found) == refused
-    assert not refused or found.startswith("The model is no better than the mean rating: skill 0.10 [")
+    assert not refused or found.startswith(
+        "The model is not shown to be better than the mean rating: skill 0.10 ["
+    )
 
 
 def test_a_choice_of_traits_or_another_place_of_the_file_changes_no_fit():

@@ -99,8 +99,8 @@ def test_every_trait_is_measured_and_those_that_can_be_predicted_are_applied(pro
     assert table["ceiling"].null_count() == 0
     assert table["model"].is_null().to_list() == [False, False, True, True]
     out = capsys.readouterr().out
-    assert "noise is not predicted. The model is no better than the mean rating: skill" in out
-    assert "schön is not predicted. Only 12 of 12 rated faces have all of embedding; 20 are needed." in out
+    assert "noise is not predicted. The model is not shown to be better than the mean rating: skill" in out
+    assert "schön is not predicted. Only 12 faces were rated; 20 are needed." in out
     columns = [
         f"{t}{e}" for t in ("Perceived_age", "kind_warm") for e in ("", "_sd", "_low", "_high", "_ood")
     ]
@@ -136,17 +136,17 @@ def constant(project):
 
 ENDINGS = {
     "one rater": (lambda p: rated(p, 8, n_raters=1), "cannot be split into faces, raters and noise"),
-    "twelve faces": (lambda p: rated(p, 8, n=12), "Only 12 of 12 rated faces have"),
+    "twelve faces": (lambda p: rated(p, 8, n=12), "Only 12 faces were rated"),
     "one face": (lambda p: rated(p, 8, n=1), "1 faces by 6 raters cannot be split"),
     "other pictures": (
         lambda p: rated(p, 8).with_columns(
             image_id=pl.when(pl.col("image_id") > "04.jpg").then(pl.lit("x_")).otherwise(pl.lit(""))
             + pl.col("image_id")
         ),
-        "Only 5 of 5 rated faces have all of embedding; 20 are needed",
+        "Only 5 faces were rated; 20 are needed",
     ),
     "one rating for all": (constant, "All rated faces have the same mean rating"),
-    "mere noise": (lambda p: rated(p, 0), "The model is no better than the mean rating"),
+    "mere noise": (lambda p: rated(p, 0), "The model is not shown to be better than the mean rating"),
 }
 
 

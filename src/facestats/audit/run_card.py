@@ -247,13 +247,15 @@ def _models(store: Store) -> str:
 def _ratings(reliability: pl.DataFrame) -> str:
     """List the models of ratings with what they were trained on, and say of each other trait why it has none."""
     model = pl.col("model")
-    columns = ["trait", "n_faces", "n_raters", "n_ratings", "ceiling", "held_out_r", "skill"]
+    agreement = ["icc_2_1", "icc_2_k", "split_half", "ceiling"]
+    columns = ["trait", "n_faces", "n_raters", "n_ratings", *agreement, "held_out_r", "skill"]
     shown = reliability.select(*columns, applied=pl.when(model.is_null()).then(pl.lit("no")).otherwise(model))
     refused = reliability.filter(model.is_null()).select("trait", "why_not").rows()
     return "\n\n".join(
         [
             _table(shown),
-            "`ceiling` is the highest correlation that any prediction can be expected to reach; `held_out_r` and `skill`"
+            "`icc_2_1` and `icc_2_k` are the agreement of single raters and of their mean, `split_half` is the mean"
+            " correlation of two halves of the raters; their intervals are in table `reliability`. `ceiling` is the highest correlation that any prediction can be expected to reach; `held_out_r` and `skill`"
             " are those of the model on faces that it has not seen.",
             *(
                 f"**No model of {_escape(trait)} was applied.** {_escape(why or 'It is not known why.')}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,15 @@ from facestats.inputs.textfiles import READERS, check_side_file
 if TYPE_CHECKING:
     import os
 
+log = logging.getLogger(__name__)
+
 # names of files with a row per picture, in capitals or not; the last one is that of kohya
 METADATA = frozenset(
     [f"{stem}{kind}" for stem in ("metadata", "captions") for kind in READERS if kind != ".txt"]
     + ["meta_cap.json"]
 )
 _NAMES = (KEY, "file_name", "filename", "file", "image")  # in capitals or not
+_PERSONS = ("person", "person_id", "identity", "subject", "subject_id")
 RIGHTS = ("licence", "license", "consent", "copyright", "rights", "source")
 
 
@@ -86,6 +90,7 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
     [('1.jpg', 'Anna'), ('2.jpg', None)]
     """
     if column is None:
+        _hint_at_persons(Path(folder))
         return pl.DataFrame(schema={KEY: pl.String})
     frame = read_metadata(Path(folder))
     names = [c for c in frame.columns if c.strip().casefold() == column.strip().casefold() and c != KEY]
@@ -105,6 +110,22 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
         )
         raise TableError(msg)
     return people
+
+
+def _hint_at_persons(folder: Path) -> None:
+    """Say that the metadata names persons, if the configuration does not use them."""
+    try:
+        columns = read_metadata(folder).columns if folder.is_dir() else []
+    except (TableError, ValueError):  # whoever needs the metadata reports what is wrong with it
+        return
+    if found := [c for c in columns if c.strip().casefold() in _PERSONS]:
+        log.warning(
+            "%s: the column %s of the metadata is not used. With `ratings: person: %s` in the configuration, the pictures"
+            " of one person are never divided between training and test",
+            folder,
+            found[0],
+            found[0],
+        )
 
 
 def read_metadata(folder: Path) -> pl.DataFrame:

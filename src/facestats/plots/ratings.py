@@ -143,7 +143,7 @@ def rating_scatter(
         found = {row["measure"]: row for row in skill.iter_rows(named=True)}
         r = found["r"]
         title += (
-            f", r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]\n"
+            f", held-out r = {r['value']:.2f} [{r['low']:.2f}, {r['high']:.2f}]\n"
             f"one rater {found['single_rater']['value']:.2f}, ceiling {found['ceiling']['value']:.2f}"
         )
     return finish(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import re
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from facestats.core.display import count_of
 from facestats.core.tables import KEY, TableError
 from facestats.inputs.matching import match_rows
 from facestats.inputs.metadata import name_rows
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 TRAIT = "attractiveness"
+_MANY_TIMES, _ALIKE = 5, 0.85  # a trait with so many fewer ratings, and so alike, may be misspelt
 _MAX_RATING = 1e9  # squares and sums of larger numbers overflow, or lose all digits of the others
 # names of columns that the tables of this package hold beside a value made by a model
 _MODEL_COLUMNS = re.compile(r".*_(score|scores|probs|margin|sd|ood|pred|predicted|prediction)$|^fingerprint$")
@@ -55,6 +58,7 @@ def read(
     traits: Sequence[str] | None = None,
     taken: Collection[str] = (),
     pictures: str | os.PathLike[str] | None = None,
+    scale: tuple[float, float] | None = None,
 ) -> pl.DataFrame:
     """Read single ratings: one row per face, rater and trait.
 
@@ -79,6 +83,8 @@ def read(
     pictures
         Folder of the pictures that the file names, ``cfg.raw_dir``; by default its names are taken as they are. Ratings of
         other pictures are left out.
+    scale
+        Lowest and highest possible rating, ``cfg.ratings.scale``; None takes all that occur.
 
     Returns
     -------
@@ -89,7 +95,7 @@ def read(
     Raises
     ------
     TableError
-        If a column is missing, a rating is not a number, a rater rates a face twice, a trait of `traits` was not rated,
+        If a column is missing, a rating is not a number or not on the scale, a rater rates a face twice, a trait of `traits` was not rated,
         two names collide, the ratings are means, or a model made them.
 
     Examples
@@ -119,8 +125,13 @@ def read(
         raise TableError(str(error)) from error
     _refuse_models(frame["rater_id"], where)
     _check_rows(frame, keys, where)
+    _warn_of_misspelt_traits(frame, where)
     frame = choose_traits(frame, traits, taken=taken, where=where)
-    _warn_of_outliers(frame, where)
+    if scale is None:
+        _warn_of_outliers(frame, where)
+    else:
+        _check_scale(frame, scale, where)
+    _warn_of_constant_raters(frame, where)
     others = [c for c in frame.columns if c not in {*keys, "rating"}]
     return frame.select(*keys, "rating", *others).sort(keys)
 
@@ -177,6 +188,58 @@ def _warn_of_outliers(frame: pl.DataFrame, where: str) -> None:
             row["far"][0],
             row["low"],
             row["high"],
+        )
+
+
+def _check_scale(frame: pl.DataFrame, scale: tuple[float, float], where: str) -> None:
+    """Refuse ratings beyond the scale; the message counts them by trait and shows examples."""
+    beyond = frame.filter(~pl.col("rating").is_between(*scale))
+    if beyond.is_empty():
+        return
+    found = [
+        f"{part.height} of {trait}, such as {part['rating'][0]:g} by {part['rater_id'][0]!r} of {part[KEY][0]!r}"
+        for (trait,), part in beyond.group_by("trait", maintain_order=True)
+    ]
+    msg = (
+        f"{where}: {count_of(beyond.height, 'rating')} outside of ratings.scale, which is {scale[0]:g} to {scale[1]:g}:"
+        f" {'; '.join(found)}. Correct or delete them; if traits have different scales, leave out ratings.scale."
+    )
+    raise TableError(msg)
+
+
+def _warn_of_misspelt_traits(frame: pl.DataFrame, where: str) -> None:
+    """Name traits with few ratings that are spelt almost like one with many."""
+    counts = dict(frame["trait"].value_counts().iter_rows())
+    for trait, n in sorted(counts.items()):
+        many = [other for other, more in counts.items() if more >= _MANY_TIMES * n]
+        if near := get_close_matches(trait, many, n=1, cutoff=_ALIKE):
+            log.warning(
+                "%s: the trait %r has %s, %r has %d; correct the spelling if they are the same",
+                where,
+                trait,
+                count_of(n, "rating"),
+                near[0],
+                counts[near[0]],
+            )
+
+
+def _warn_of_constant_raters(frame: pl.DataFrame, where: str) -> None:
+    """Name raters who gave all faces the same rating of a trait."""
+    of_one = frame.group_by("trait", "rater_id", maintain_order=True).agg(
+        n=pl.len(), values=pl.col("rating").n_unique(), rating=pl.col("rating").first()
+    )
+    varied = frame.group_by("trait").agg(several=pl.col("rating").n_unique() > 1)
+    same = of_one.join(varied, on="trait").filter(
+        pl.col("n") >= _MANY_TIMES, pl.col("values") == 1, pl.col("several")
+    )
+    for row in same.sort("trait", "rater_id").iter_rows(named=True):
+        log.warning(
+            "%s: rater %r gave all %d faces the same rating of %s, %g: it tells no face from another",
+            where,
+            row["rater_id"],
+            row["n"],
+            row["trait"],
+            row["rating"],
         )
 
 

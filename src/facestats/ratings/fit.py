@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from facestats.core.config import RatingsSettings
+from facestats.core.display import count_of
 from facestats.core.groups import group_pictures, number_people
 from facestats.core.tables import KEY, TRUE_PREFIX, Rows, check_columns, take_rows
 from facestats.ratings.agreement import additive_effects, split_variance
@@ -73,7 +74,11 @@ class RatingsFit:
         if low > 0:
             return None
         found = f"skill {value:.2f} [{low:.2f}, {high:.2f}]"
-        return f"The model is no better than the mean rating: {found} on faces that it has not seen."
+        ceiling = next((row[1] for row in self.skill.iter_rows() if row[0] == "ceiling"), None)
+        nothing = (
+            " The raters agree on nothing (ceiling 0)." if ceiling is not None and ceiling < TINY else ""
+        )
+        return f"The model is not shown to be better than the mean rating: {found} on faces that it has not seen.{nothing}"
 
     def __repr__(self) -> str:
         found = {m: (value, low, high) for m, value, low, high in self.skill.iter_rows()}
@@ -284,6 +289,9 @@ def usable_rows(
     target = pl.DataFrame({KEY: images, "rating": additive_effects(matrix)[0]})
     found = take_rows(embeddings, target[KEY]).drop_nulls(settings.needed)
     rows = target.join(found, on=KEY, how="inner", validate="1:1", maintain_order="left")
+    if target.height < MIN_FACES:
+        msg = f"Only {count_of(target.height, 'face')} were rated; {MIN_FACES} are needed. Rate more faces."
+        raise ValueError(msg)
     if rows.height < MIN_FACES:
         msg = (
             f"Only {rows.height} of {target.height} rated faces have all of {', '.join(settings.needed)};"

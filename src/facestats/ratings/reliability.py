@@ -244,7 +244,7 @@ def _measures(matrix: NDArray[np.float64], *, n_splits: int, seed: int) -> NDArr
     components = split_variance(matrix)
     halves = split_half(matrix, n_splits=n_splits, seed=seed)
     # halves of few faces can be exactly opposite, for which the formula has no value
-    spearman_brown = 2 * halves / np.where(halves > -1, 1 + halves, np.nan)
+    spearman_brown = np.maximum(2 * halves / np.where(halves > -1, 1 + halves, np.nan), -1)
     return np.array(
         [
             components.icc(),

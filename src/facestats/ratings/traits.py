@@ -56,7 +56,7 @@ def check_traits(
     >>> checked.select("trait", "n_faces", "n_raters", "n_ratings").row(0)
     ('attractiveness', 12, 4, 48)
     >>> checked["why_not"][0].partition(";")[0]
-    'Only 12 of 12 rated faces have all of embedding, embedding_full'
+    'Only 12 faces were rated'
     """
     chosen = settings or RatingsSettings()
     rows = []

@@ -46,6 +46,7 @@ def test_optional_tables_are_wanted_once_somebody_asks_for_them(project):
     (project / "config/c.yaml").write_text(text)
     commands = mend(fs.load_config(project / "config/c.yaml"))
     assert {"ratings", "text_embeddings"} <= set(commands)
+    assert commands["ratings"].endswith("--from 05")
     assert "classifications" not in commands
 
 

@@ -203,20 +203,23 @@ def explore(
 
 @app.command()
 def rate(
-    model: Annotated[Path, typer.Option("--model", "-m", help="Folder of a saved ratings model.")],
+    model: Annotated[
+        list[Path],
+        typer.Option(
+            "--model", "-m", help="Folder of a saved model, or of several; may be given repeatedly."
+        ),
+    ],
     config: ConfigOption = None,
     demo: DemoOption = False,
 ) -> None:
-    """Apply a saved ratings model to the stored embeddings, and write table ratings.
+    """Apply saved ratings models to the stored embeddings, and write table ratings: all traits that are named, no others.
 
-    Example: facestats rate --model data/demo/models/attractiveness
+    Example: facestats rate --model data/demo/models
     """
-    settings = load_config(find(config, demo=demo))
-    store, clip = fs.Store(settings.data_dir), fs.models.clip(settings.embeddings)
-    trained = fs.ratings.load_model(model, encoder=clip.name)
-    landmarks = store.scan("faces").select("image_id", "landmarks")
-    rows = store.scan("embeddings").join(landmarks, on="image_id", how="left", validate="1:1")
-    store.build("ratings", rows, fs.ratings.rate_faces, model=trained)
+    from facestats.surfaces.cli.rate import rate_stored
+
+    for line in rate_stored(load_config(find(config, demo=demo)), model):
+        echo(line)
 
 
 @app.command()

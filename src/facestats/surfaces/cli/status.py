@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import facestats as fs
 from facestats.core.display import format_value
+from facestats.core.tables import TABLES
 from facestats.store.locks import StoreError
 from facestats.surfaces.notebooks.expected_tables import expected_tables
 
@@ -26,14 +28,17 @@ def describe_tables(config: Config, *, verify: bool = False) -> Iterator[str]:
         After the last line, if a table is damaged.
     """
     expected = expected_tables(config)
-    # an optional table that nobody asked for may be missing
-    wanted = {*expected, *(["ratings"] if config.ratings_file.is_file() else [])}
-    table = fs.Store(config.data_dir).status(expected, verify=verify)
+    store = fs.Store(config.data_dir)
+    # an optional table that nobody asked for may be missing; that of ratings is, if no trait can be predicted
+    unread = config.ratings_file.is_file() and not store.provenance("reliability")
+    wanted = {*expected, *(["ratings"] if unread else [])}
+    table = store.status(expected, verify=verify)
     yield _line(table.columns)
     for row in table.iter_rows(named=True):
         yield _line(row.values())
         if row["state"] in {"stale", "damaged"} or (row["state"] == "missing" and row["table"] in wanted):
-            yield f"{'':<15} to mend it: {config.command('run', '--from', row['run_from'])}"
+            first = row["run_from"] or Path(TABLES[row["table"]].made_by).name[:2]
+            yield f"{'':<15} to mend it: {config.command('run', '--from', first)}"
     if names := table.filter(state="damaged")["table"].to_list():
         msg = f"damaged: {', '.join(names)}. The lines above name the files, and what to type."
         raise StoreError(msg)

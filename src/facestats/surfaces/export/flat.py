@@ -143,11 +143,23 @@ def _read(config: Config, name: str) -> pl.DataFrame:
             "reliability": "ratings.csv",
             "classifications": "classifiers: in the configuration",
         }
+        if name == "ratings" and (why := _why_no_ratings(config)):
+            raise FileNotFoundError(why) from None
         first = f" It needs {needs[name]}." if name in needs else ""
         msg = (
             f"there is no table {name} in {config.data_dir}.{first} To make it, type: {config.command('run')}"
         )
         raise FileNotFoundError(msg) from None
+
+
+def _why_no_ratings(config: Config) -> str:
+    """Say why no trait is predicted, if ratings were read."""
+    try:
+        refused = fs.Store(config.data_dir).read("reliability").select("trait", "why_not").drop_nulls().rows()
+    except FileNotFoundError:
+        return ""
+    reasons = "; ".join(f"{trait}: {why}" for trait, why in refused)
+    return f"there is no table ratings, because no trait is predicted. {reasons}" if refused else ""
 
 
 def _master_origins(store: fs.Store, table: pl.DataFrame) -> dict[str, str]:

@@ -75,15 +75,39 @@ _RATED = {
 }
 # columns of table reliability
 _RELIABILITY = {
+    "icc_2_1": "agreement of single raters: the intraclass correlation ICC(2,1)",
+    "icc_2_k": "agreement of the mean ratings: ICC(2,k), for k ratings per face",
+    "single_rater": "mean correlation of one rater with the mean of the others",
+    "split_half": "mean correlation of the mean ratings of two random halves of the raters",
+    "spearman_brown": "split_half, extrapolated to all raters (Spearman-Brown)",
+    "ceiling": "highest correlation with the mean ratings to be expected of any prediction",
     "trait": "what was rated",
     "n_faces": "number of faces that were rated",
     "n_raters": "number of raters",
     "n_ratings": "number of ratings",
     "model": "name of the model that is applied; empty if none is",
     "why_not": "why no model is applied",
-    "held_out_r": "correlation of predicted and mean ratings, of faces that the model had not seen",
+    "held_out_r": (
+        "correlation of predicted and mean ratings, of faces that the model had not seen, after the mean rating of the"
+        " training faces is subtracted from both"
+    ),
     "skill": "share by which the model's squared error is smaller than that of the mean rating, of unseen faces",
 }
+# columns of table audit
+_AUDIT = {
+    "slice": "name of the row: the next four columns",
+    "attribute": "what the labels are about; all: the mean over attributes",
+    "source": "where the labels come from: merged, image (the prompts), text, probe, or a classifier",
+    "by": "attributes whose known values define the groups; all: no groups",
+    "group": "the known value of these attributes",
+    "n": "number of faces that were scored",
+    "accuracy": "share of correct labels; a picture without a label is wrong",
+    "balanced_accuracy": "mean of the shares of correct labels within each known option",
+    "macro_f1": "mean over options of the harmonic mean of precision and recall",
+    "p_adjusted": "p-value of a difference from all other faces, adjusted for the groups compared",
+    "smallest_gap": "smallest difference from the other faces that a test would find with a probability of 80 %",
+}
+_STATISTICS = {"reliability": _RELIABILITY, "audit": _AUDIT}
 _ENDS = {"_low": "lower end of the 95 % interval: ", "_high": "upper end of the 95 % interval: "}
 
 
@@ -148,17 +172,17 @@ def _parse_label(column: str, config: Config) -> _Label | None:
 
 
 def _describe(column: str, label: _Label | None, origin: str, config: Config) -> tuple[str, str]:
-    if origin == "reliability":
+    if origin in _STATISTICS:
         end = next((e for e in _ENDS if column.endswith(e)), "")
         name = column.removesuffix(end)
-        agreement = f"agreement of the raters: {name} (fs.ratings.reliability)"
-        return _ENDS.get(end, "") + _RELIABILITY.get(name, agreement), ""
+        return _ENDS.get(end, "") + _STATISTICS[origin].get(name, f"column {name} of {origin}"), ""
     if column in _KNOWN:
         return _KNOWN[column]
     if origin == "ratings":
         end = next(e for e in _RATED if column.endswith(e))
         text, has_unit = _RATED[end]
-        return text.format(column.removesuffix(end)), config.ratings.unit if has_unit else "yes or no"
+        level = f" ({100 * config.ratings.level:g} %)" if end in _ENDS else ""
+        return text.format(column.removesuffix(end)) + level, config.ratings.unit if has_unit else "yes or no"
     if label:
         title = config.attributes[label.attribute].title.replace("_", " ").lower()
         # probabilities and margins are not merged: they are those of the prompts

@@ -109,7 +109,11 @@ def _classifiers(config: Config) -> dict[str, str]:
 
 def _ratings(config: Config) -> pl.DataFrame:
     return fs.ratings.read(
-        config.ratings_file, traits=config.ratings.traits, taken=config.attributes, pictures=config.raw_dir
+        config.ratings_file,
+        traits=config.ratings.traits,
+        taken=config.attributes,
+        pictures=config.raw_dir,
+        scale=config.ratings.scale,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
@@ -233,12 +233,29 @@ def _ratings(store: fs.Store, states: dict[str, str]) -> Iterator[str]:
         (
             row["trait"],
             f"{row['n_ratings']:,} of {count_of(row['n_faces'], 'face')} by {count_of(row['n_raters'], 'rater')}",
+            _interval(row, "icc_2_k"),
+            _interval(row, "ceiling"),
             row["why_not"] or f"predicted; correlation with people, of unseen faces: {row['held_out_r']:.2f}",
         )
         for row in table.iter_rows(named=True)
     ]
     yield "<h2>What did people rate?</h2>"
-    yield _table(pl.DataFrame(rows, schema=["trait", "ratings", "model"], orient="row"))
+    yield _table(
+        pl.DataFrame(rows, schema=["trait", "ratings", "ICC(2,k)", "ceiling", "model"], orient="row")
+    )
+    yield _say(
+        "ICC(2,k) is the agreement of the mean ratings; the ceiling is the highest correlation with them to be expected of"
+        " any prediction. In brackets is the 95 % interval."
+    )
+
+
+def _interval(row: dict[str, Any], name: str) -> str:
+    value, low, high = (row[name + end] for end in ("", "_low", "_high"))
+    return (
+        "not measured"
+        if value is None
+        else f"{value:.2f}" + ("" if low is None else f" [{low:.2f}, {high:.2f}]")
+    )
 
 
 def _toy_models(executed: Sequence[Executed]) -> Iterator[str]:

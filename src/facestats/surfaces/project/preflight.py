@@ -84,7 +84,11 @@ def _checks(config: Config, first: str, last: str) -> Iterator[Callable[[], obje
     yield lambda: fs.composites.columns(config)
     if config.ratings_file.is_file() or config.ratings.file is not None:
         yield lambda: fs.ratings.read(
-            config.ratings_file, traits=config.ratings.traits, taken=attributes, pictures=raw
+            config.ratings_file,
+            traits=config.ratings.traits,
+            taken=attributes,
+            pictures=raw,
+            scale=config.ratings.scale,
         )
     if config.audit.file is not None:
         yield lambda: fs.human_labels.read_truth(config.audit.file or raw, attributes, pictures=raw)
