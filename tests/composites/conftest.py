@@ -63,7 +63,7 @@ def faces(crops: Path) -> pl.DataFrame:
 
 @pytest.fixture(scope="session")
 def results(faces: pl.DataFrame, crops: Path) -> dict:
-    pair = {"by": "gender", "groups": ("female", "male"), "n_permutations": 19, "seed": 0}
+    pair = {"by": "gender", "groups": ("female", "male"), "n_resamples": 19, "seed": 0}
     return {
         "women": average_faces(faces, crops, where={"gender": "female"}),
         "difference": fs.composites.difference(faces.head(19), crops, **pair),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("method", ["mean", "warp"])
 def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, method: str):
     found = fs.composites.difference(
-        faces, crops, by="gender", groups=("female", "male"), method=method, n_permutations=199, seed=0
+        faces, crops, by="gender", groups=("female", "male"), method=method, n_resamples=199, seed=0
     )
     assert found.counts == (10, 10)
     assert found.n == 20
@@ -24,7 +24,7 @@ def test_a_difference_of_groups_is_found(faces: pl.DataFrame, crops: Path, metho
     assert np.median(found.difference) == pytest.approx(40, abs=2)
     assert found.significant.mean() > 0.9
     again = fs.composites.difference(
-        faces, crops, by="gender", groups=("female", "male"), method=method, n_permutations=199, seed=0
+        faces, crops, by="gender", groups=("female", "male"), method=method, n_resamples=199, seed=0
     )
     assert np.array_equal(found.p, again.p)
 

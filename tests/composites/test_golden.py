@@ -97,7 +97,7 @@ def test_the_golden_values_of_composites(tmp_path):
     made["caricature"] = fs.composites.morph(made["warp"], men, share=-0.4)
     made["symmetric"] = fs.composites.mirror(made["weighted"])
     difference = fs.composites.difference(
-        faces, tmp_path, by="gender", groups=("female", "male"), n_permutations=39, seed=1
+        faces, tmp_path, by="gender", groups=("female", "male"), n_resamples=39, seed=1
     )
     plain = fs.composites.difference(
         faces,
@@ -105,7 +105,7 @@ def test_the_golden_values_of_composites(tmp_path):
         by="hair",
         groups=("red", "black"),
         method="mean",
-        n_permutations=19,
+        n_resamples=19,
         min_faces=4,
         seed=2,
     )

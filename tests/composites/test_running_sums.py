@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from facestats.composites.running_sums import Moments, PermutedSums, principal_components
+from facestats.composites.running_sums import GroupSums, Moments, principal_components
 
 
 def pictures(n: int, seed: int = 0) -> np.ndarray:
@@ -41,11 +41,8 @@ def test_a_weight_of_two_counts_like_two_pictures():
     assert np.allclose(weighted.sd(), repeated.sd())
 
 
-def permuted(
-    values: np.ndarray, in_first: np.ndarray, *, n_permutations: int = 400, seed: int = 0
-) -> PermutedSums:
-    n_first = int(in_first.sum())
-    sums = PermutedSums(n_first, len(values) - n_first, n_permutations=n_permutations, seed=seed)
+def summed(values: np.ndarray, in_first: np.ndarray, *, n_resamples: int = 400, seed: int = 0) -> GroupSums:
+    sums = GroupSums(n_resamples=n_resamples, seed=seed)
     for start in range(0, len(values), 7):
         sums.add(values[start : start + 7], in_first[start : start + 7])
     return sums
@@ -56,16 +53,19 @@ def test_difference_and_t_are_the_textbook_ones():
 
     rng = np.random.default_rng(0)
     values, first = rng.normal(100, 20, (30, 12)).astype(np.float32), np.arange(30) < 11
-    difference, t, _ = permuted(values, first).result()
+    difference, t, _, size = summed(values, first).result()
     assert np.allclose(difference, values[first].mean(axis=0) - values[~first].mean(axis=0), atol=1e-3)
-    assert np.allclose(t, ttest_ind(values[first], values[~first]).statistic, rtol=2e-3, atol=2e-3)
+    welch = ttest_ind(values[first], values[~first], equal_var=False).statistic
+    assert np.allclose(t, welch, rtol=2e-3, atol=2e-3)
+    sd = np.sqrt((10 * values[first].var(axis=0, ddof=1) + 18 * values[~first].var(axis=0, ddof=1)) / 28)
+    assert np.allclose(size, difference / sd * (1 - 3 / (4 * 28 - 1)), rtol=1e-3, atol=1e-3)
 
 
 def test_a_real_difference_is_found_where_it_is_and_nowhere_else():
     rng = np.random.default_rng(1)
     values, first = rng.normal(100, 10, (60, 40)).astype(np.float32), np.arange(60) % 2 == 0
     values[first, 7] += 40
-    p = permuted(values, first).result()[2]
+    p = summed(values, first).result()[2]
     assert p[7] < 0.01
     assert (np.delete(p, 7) > 0.05).all()
 
@@ -75,23 +75,35 @@ def test_false_alarms_keep_to_their_rate():
     alarms = 0
     for seed in range(60):
         values = rng.normal(100, 10, (24, 30)).astype(np.float32)
-        alarms += (
-            permuted(values, np.arange(24) < 12, n_permutations=199, seed=seed).result()[2] <= 0.05
-        ).any()
+        alarms += (summed(values, np.arange(24) < 12, n_resamples=199, seed=seed).result()[2] <= 0.05).any()
     assert alarms <= 9  # 3 expected; 10 or more has probability 0.001
 
 
-def test_group_sizes_are_kept_in_every_exchange():
-    values = np.ones((20, 1), dtype=np.float32)
-    sums = permuted(values, np.arange(20) < 6, n_permutations=50)
-    assert (sums._sums[:-1] == 6).all()
+def test_groups_of_unequal_size_and_spread_keep_the_level():
+    rng = np.random.default_rng(4)
+    alarms = 0
+    for seed in range(60):
+        values = rng.normal(100, np.repeat([[30], [10]], (10, 40), axis=0), (50, 30)).astype(np.float32)
+        p = summed(values, np.arange(50) < 10, n_resamples=199, seed=seed).result()[2]
+        alarms += (p <= 0.05).any()
+    assert alarms <= 9  # with a pooled variance, 20 to 30
+
+
+def test_the_size_of_the_blocks_makes_no_difference():
+    rng = np.random.default_rng(6)
+    values, first = rng.normal(100, 20, (30, 12)).astype(np.float32), np.arange(30) % 3 == 0
+    whole = GroupSums(n_resamples=50, seed=0)
+    whole.add(values, first)
+    for one, other in zip(whole.result(), summed(values, first, n_resamples=50).result(), strict=True):
+        assert np.allclose(one, other, atol=1e-4)
 
 
 def test_a_pixel_that_never_varies_is_no_difference():
-    _, t, p = permuted(
-        np.full((20, 3), 128, dtype=np.float32), np.arange(20) < 10, n_permutations=99
+    _, t, p, size = summed(
+        np.full((20, 3), 128, dtype=np.float32), np.arange(20) < 10, n_resamples=99
     ).result()
     assert (t == 0).all()
+    assert (size == 0).all()
     assert (p == 1).all()
 
 
@@ -106,3 +118,12 @@ def test_components_of_batches_are_those_of_all_at_once():
     assert np.allclose(np.abs((components * vt[:2]).sum(axis=1)), 1, atol=1e-2)
     assert np.allclose(sd, s[:2] / np.sqrt(119), rtol=1e-2)
     assert 0.9 < explained.sum() <= 1
+
+
+def test_components_of_many_batches_are_those_of_all_at_once():
+    rng = np.random.default_rng(5)
+    spread = np.arange(1, 801) ** -0.4  # a slow fall, as that of faces
+    values = (rng.normal(size=(2048, 800)) * spread).astype(np.float32)
+    components = principal_components(iter(np.array_split(values, 8)), 8)[1]
+    vt = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)[2]
+    assert (np.abs((components * vt[:8]).sum(axis=1)) > 0.99).all()

@@ -21,7 +21,7 @@ def group_difference() -> GroupDifference:
     square = np.zeros((16, 16), dtype=np.float32)
     square[4:8, 4:8] = -9
     p = np.where(square < 0, 0.01, 1.0)
-    return GroupDifference(square, square, p, ("women", "men"), (9, 8), ("a",) * 17, {})
+    return GroupDifference(square, square, p, square / 10, ("women", "men"), (9, 8), ("a",) * 17, {})
 
 
 def eigen() -> Eigenfaces:

@@ -1,4 +1,4 @@
-"""Differences between the average faces of two groups, tested by permutation."""
+"""Differences between the average faces of two groups, tested by a wild bootstrap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import polars as pl
 
 from facestats.composites.crop_stack import stack_crops
 from facestats.composites.results import GroupDifference
-from facestats.composites.running_sums import PermutedSums
+from facestats.composites.running_sums import GroupSums
 from facestats.composites.select import describe, select_rows
 from facestats.core.tables import KEY
 
@@ -26,14 +26,16 @@ def difference(
     by: str,
     groups: tuple[Any, Any],
     method: Literal["mean", "warp"] = "warp",
-    n_permutations: int = 1000,
+    n_resamples: int = 1000,
     min_faces: int = 8,
     seed: int = 0,
 ) -> GroupDifference:
     """Test at which pixels two groups differ in lightness, on maps of 128 x 128 pixels.
 
-    The group labels are permuted to obtain p, which is corrected for the number of pixels by the largest |t| of each
-    permutation (Nichols & Holmes 2002). Any number of faces fits into memory.
+    The test is a wild bootstrap of Welch's t (Wu 1986; Mammen 1993): the deviation of each face from the mean of its group
+    keeps or changes its sign at random, so that groups of unequal size and spread keep the level. p is corrected for
+    the number of pixels by the largest |t| of each resample (Westfall & Young 1993). Any number of faces fits into
+    memory.
 
     Parameters
     ----------
@@ -48,16 +50,16 @@ def difference(
     method
         `warp` first warps all faces onto the mean shape of both groups, so that the map shows surface and not shape.
         `mean` compares the pixels as they are.
-    n_permutations
-        Number of permutations; the smallest possible p is 1 / (n_permutations + 1).
+    n_resamples
+        Number of resamples; the smallest possible p is 1 / (n_resamples + 1).
     min_faces
         Smallest allowed number of faces in each group.
     seed
-        Fixes the permutations.
+        Fixes the resamples.
 
     Returns
     -------
-    Maps of difference, t and p: see :class:`facestats.composites.results.GroupDifference`.
+    Maps of difference, t, p and effect size: see :class:`facestats.composites.results.GroupDifference`.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def difference(
     >>> project = fs.testing.example_project()
     >>> faces = project.faces.join(project.truth, on="image_id")
     >>> pair = {"by": "true_age", "groups": ("child", "elderly")}
-    >>> found = fs.composites.difference(faces, project.crops_dir, **pair, n_permutations=99, min_faces=6)
+    >>> found = fs.composites.difference(faces, project.crops_dir, **pair, n_resamples=99, min_faces=6)
     >>> found.counts, found.difference.shape
     ((6, 6), (128, 128))
     """
@@ -78,7 +80,7 @@ def difference(
     parts = [stack_crops(rows, crops_dir, method=method, min_faces=min_faces).faces for rows in selected]
     crops = stack_crops(pl.concat(parts), crops_dir, method=method, min_faces=min_faces)
     n_first, n_second = (part.height for part in parts)
-    sums = PermutedSums(n_first, n_second, n_permutations=n_permutations, seed=seed)
+    sums = GroupSums(n_resamples=n_resamples, seed=seed)
     first = np.arange(n_first + n_second) < n_first
     start = 0
     for batch in crops.resized_batches(method, side=SIDE, grey=True):
@@ -91,10 +93,10 @@ def difference(
         "groups": [str(group) for group in groups],
         "method": method,
         "min_faces": min_faces,
-        "n_permutations": n_permutations,
+        "n_resamples": n_resamples,
         "seed": seed,
         "side": SIDE,
     }
     names = (str(groups[0]), str(groups[1]))
     members = tuple(crops.faces[KEY])
-    return GroupDifference(maps[0], maps[1], maps[2], names, (n_first, n_second), members, settings)
+    return GroupDifference(*maps, names, (n_first, n_second), members, settings)

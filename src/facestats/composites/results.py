@@ -89,7 +89,7 @@ class Composite(PictureWithMembers):
 
 @dataclass(frozen=True, eq=False)
 class GroupDifference(PictureWithMembers):
-    """Difference of the average faces of two groups, tested by permutation.
+    """Difference of the average faces of two groups, tested by a wild bootstrap.
 
     Its picture shows grey level 128 plus the difference; :func:`facestats.plots.difference_map` draws it with a scale
     and outlines the significant pixels.
@@ -99,10 +99,12 @@ class GroupDifference(PictureWithMembers):
     difference
         Mean lightness of the first group minus that of the second, (height, width) float32, grey levels.
     t
-        Student's t per pixel (pooled variance), same shape.
+        Welch's t per pixel, with a variance for each group (Welch 1947), same shape.
     p
         Probability per pixel that the largest |t| of all pixels reaches this value by chance, same shape; so it is
         corrected for the number of pixels.
+    effect_size
+        Standardised difference per pixel, Hedges' g (Hedges 1981), same shape.
     names
         Names of the two groups.
     counts
@@ -116,6 +118,7 @@ class GroupDifference(PictureWithMembers):
     difference: NDArray[np.float32] = field(repr=False)
     t: NDArray[np.float32] = field(repr=False)
     p: NDArray[np.float32] = field(repr=False)
+    effect_size: NDArray[np.float32] = field(repr=False)
     names: tuple[str, str]
     counts: tuple[int, int]
     members: tuple[str, ...] = field(repr=False)

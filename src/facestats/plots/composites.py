@@ -71,13 +71,21 @@ def composite_grid(
     return _grid(pictures, texts, n_columns=n_columns, inches=inches, ax=ax)
 
 
-def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes | None = None) -> Axes:
+def difference_map(
+    difference: GroupDifference,
+    *,
+    unit: Literal["grey levels", "sd"] = "grey levels",
+    masked: bool = True,
+    ax: Axes | None = None,
+) -> Axes:
     """Draw where two groups differ in mean lightness, with an outline around significant differences.
 
     Parameters
     ----------
     difference
         Result of :func:`facestats.composites.difference`.
+    unit
+        ``grey levels``, or ``sd``: the effect size, in standard deviations of the faces (Hedges' g).
     masked
         Whether to draw pixels without a significant difference in pale colors.
     ax
@@ -94,26 +102,29 @@ def difference_map(difference: GroupDifference, *, masked: bool = True, ax: Axes
     >>> table = project.faces.join(project.truth, on="image_id")
     >>> difference = fs.composites.difference(
     ...     table, project.crops_dir, by="true_age", groups=("child", "elderly"), method="mean",
-    ...     n_permutations=20, min_faces=6,
+    ...     n_resamples=20, min_faces=6,
     ... )
     >>> ax = fs.plots.difference_map(difference)
     >>> ax.get_title(loc="left")
     'child (n = 6) minus elderly (n = 6)'
     """
     ax = new_axes(ax, height=4.2, width=5.2)
-    limit = max(float(np.abs(difference.difference).max()), 1.0)
+    values, smallest = (
+        (difference.difference, 1.0) if unit == "grey levels" else (difference.effect_size, 0.1)
+    )
+    limit = max(float(np.abs(values).max()), smallest)
     alpha = np.where(difference.significant, 1.0, 0.35) if masked else None
-    image = ax.imshow(difference.difference, cmap=DIVERGING, vmin=-limit, vmax=limit, alpha=alpha)
+    image = ax.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, alpha=alpha)
     if difference.significant.any():
         ax.contour(difference.significant, levels=[0.5], colors="black", linewidths=0.7)
     (first, second), (n_first, n_second) = difference.names, difference.counts
     ax.figure.colorbar(
-        image, ax=ax, label=f"lighter in {second}  <  grey levels  >  lighter in {first}", shrink=0.9
+        image, ax=ax, label=f"lighter in {second}  <  {unit}  >  lighter in {first}", shrink=0.9
     )
     share = float(difference.significant.mean())
     outlined = "<1%" if 0 < share < 0.005 else f"{share:.0%}"
     title = f"{first} (n = {n_first:,}) minus {second} (n = {n_second:,})"
-    note = f"outlined: {outlined} of pixels, max-t permutation test, corrected p <= {ALPHA:g}"
+    note = f"outlined: {outlined} of pixels, max-t wild bootstrap, corrected p <= {ALPHA:g}"
     finish_picture(ax, title=title)
     ax.set_xlabel(note, fontsize=TEXT)
     return ax
