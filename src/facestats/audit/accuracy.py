@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
-from facestats.audit.confusion import count_pairs, score_pairs
+from facestats.audit.confusion import count_pairs, effective_size, score_pairs
 from facestats.audit.label_sources import MERGED, TEXT, VECTOR, label_sources
 from facestats.audit.match_truth import match_truth
-from facestats.core.stats import smallest_gap, wilson_interval
+from facestats.audit.person_tests import PersonTest, mean_interval
+from facestats.core.groups import person_codes
+from facestats.core.stats import smallest_gap
 from facestats.core.tables import AUDIT, KEY, TRUE_PREFIX, check_columns, check_table
 from facestats.store.fingerprint import frame_digest
 
@@ -35,6 +36,7 @@ def accuracy(
     truth: pl.DataFrame,
     *,
     by: Sequence[str] = ("gender", "ethnicity"),
+    people: pl.DataFrame | None = None,
     seed: int = 0,
 ) -> pl.DataFrame:
     """Score every source of labels against the truth, over all faces, per group and per combination of groups.
@@ -53,8 +55,11 @@ def accuracy(
         Table of :func:`facestats.human_labels.read_truth`. Pictures that are not in it are not scored.
     by
         Attributes whose true values define the groups; those without truth are ignored.
+    people
+        Table of :func:`facestats.inputs.read_people`: pictures of one person are alike, so intervals and p-values count
+        persons. By default each picture shows another person.
     seed
-        Seed of the bootstrap.
+        Seed of the intervals and permutations.
 
     Returns
     -------
@@ -64,12 +69,13 @@ def accuracy(
     - `attribute` (String; ``all`` is the mean over attributes), `source` (String: merged, image, text, probe, or the
       prefix of a classifier), `by` (String: ``all``, an attribute, or several joined by ``+``), `group` (String);
     - `n` (Int64): faces scored;
-    - `accuracy` (Float64, 0 to 1) with `accuracy_low` and `accuracy_high` (95 %: Wilson 1927; for ``all`` attributes
-      Student's t over faces);
-    - `balanced_accuracy` (mean recall) and `macro_f1`, each with `_low` and `_high` (Float64, 95 % bootstrap); within a
-      group, over the options that are true there; null if the attribute itself defines the groups;
-    - `p_adjusted` (Float64): p-value of the group's accuracy against that of all other faces (Fisher's exact test; for
-      ``all`` attributes Welch 1947), adjusted for the groups compared within an attribute (Benjamini & Hochberg 1995);
+    - `accuracy` (Float64, 0 to 1) with `accuracy_low` and `accuracy_high` (95 %: Wilson 1927, for the number of
+      independent faces that tell as much, Kish 1965; for ``all`` attributes Student's t over persons);
+    - `balanced_accuracy` (mean recall) and `macro_f1`, each with `_low` and `_high` (Float64, 95 %, see
+      :func:`facestats.audit.confusion.score_pairs`); within a group, over the options that are true there; null if the
+      attribute itself defines the groups;
+    - `p_adjusted` (Float64): p-value of the group's accuracy against that of all other faces (permutation of whole
+      persons, Phipson & Smyth 2010), adjusted for the groups compared within an attribute (Benjamini & Hochberg 1995);
     - `smallest_gap` (Float64): smallest difference in accuracy from the other faces that a test would find in a group
       of this size with a power of 80 %; null if it would find none.
 
@@ -94,6 +100,7 @@ def accuracy(
         )
     faces = matched.join(master, on=KEY, how="inner", validate="1:1", maintain_order="left")
     known = [name for name in attributes if TRUE_PREFIX + name in truth.columns]
+    persons = person_codes(faces[KEY], people)
     slices = list(_slices(faces, [name for name in by if name in known]))
     rows: list[dict[str, Any]] = []
     for source, pattern in label_sources(master.columns, attributes).items():
@@ -104,18 +111,20 @@ def accuracy(
                 scored = _scored_faces(faces, name, source, pairs)
                 correct[name] = np.where(scored, pairs[0] == pairs[1], np.nan)
                 n_options = len(attributes[name].options)
+                test = PersonTest(correct[name], persons, seed=seed)
                 rows += [
-                    {"attribute": name, "source": source, "by": b, "group": g}
+                    {"attribute": name, "source": source, "by": b, "group": g, "p_adjusted": test.p(mask)}
                     | _score_slice(
-                        *pairs, mask & scored, scored, n_options=n_options, whole=b == ALL, seed=seed
+                        *pairs, mask & scored, persons, n_options=n_options, whole=b == ALL, seed=seed
                     )
                     for b, g, mask in slices
                 ]
         if correct:
             shares = _share_per_face(np.stack(list(correct.values())))
+            test = PersonTest(shares, persons, seed=seed)
             rows += [
-                {"attribute": ALL, "source": source, "by": b, "group": g}
-                | _score_all_attributes(shares, mask)
+                {"attribute": ALL, "source": source, "by": b, "group": g, "p_adjusted": test.p(mask)}
+                | _score_all_attributes(shares, mask, persons)
                 for b, g, mask in slices
             ]
     return check_table(_audit_table(rows), AUDIT)
@@ -188,21 +197,17 @@ def _score_slice(
     truth: NDArray[np.int64],
     label: NDArray[np.int64],
     mask: NDArray[np.bool_],
-    scored: NDArray[np.bool_],
+    persons: NDArray[np.int64],
     *,
     n_options: int,
     whole: bool,
     seed: int,
 ) -> dict[str, Any]:
-    """Score one attribute on the faces of `mask`, and compare them with the other scored faces."""
-    from scipy.stats import fisher_exact
-
+    """Score one attribute on the faces of `mask`."""
     counts = count_pairs(truth[mask], label[mask], n_options)
-    scores = score_pairs(counts, true_options_only=not whole, seed=seed)
-    inside, others = (truth == label)[mask], (truth == label)[scored & ~mask]
-    table = [[int(inside.sum()), int((~inside).sum())], [int(others.sum()), int((~others).sum())]]
-    p = float(fisher_exact(table).pvalue) if len(inside) and len(others) else np.nan
-    return {"n": int(mask.sum()), "p_adjusted": p} | {
+    size = effective_size((truth == label)[mask], persons[mask])
+    scores = score_pairs(counts, true_options_only=not whole, n_effective=size, seed=seed)
+    return {"n": int(mask.sum())} | {
         f"{metric}{end}": value
         for metric, score in scores.items()
         for end, value in zip(("", "_low", "_high"), score, strict=True)
@@ -215,30 +220,17 @@ def _share_per_face(correct: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.where(known > 0, np.nansum(correct, axis=0) / np.maximum(known, 1), np.nan)
 
 
-def _score_all_attributes(shares: NDArray[np.float64], mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """Mean share of correct labels of the faces of `mask`, compared with the other faces."""
-    from scipy.stats import t as student
-    from scipy.stats import ttest_ind
-
-    inside, others = (v[np.isfinite(v)] for v in (shares[mask], shares[~mask]))
-    n = len(inside)
-    out: dict[str, Any] = {"n": n, "p_adjusted": np.nan, "accuracy": inside.mean() if n else np.nan}
-    if (
-        n and inside.std() == 0
-    ):  # a sample without spread gives a t interval of no width: use Wilson's instead
-        low, high = wilson_interval(n * out["accuracy"], n)
-        out |= {"accuracy_low": float(low), "accuracy_high": float(high)}
-    elif n:
-        half = student.ppf(0.975, n - 1) * inside.std(ddof=1) / np.sqrt(n)
-        out |= {
-            "accuracy_low": max(0.0, out["accuracy"] - half),
-            "accuracy_high": min(1.0, out["accuracy"] + half),
-        }
-    if min(n, len(others)) > 1 and inside.std() + others.std() > 0:
-        with warnings.catch_warnings():  # SciPy warns if all faces of one side have the same share
-            warnings.filterwarnings("ignore", message="Precision loss", category=RuntimeWarning)
-            out["p_adjusted"] = float(ttest_ind(inside, others, equal_var=False).pvalue)
-    return out
+def _score_all_attributes(
+    shares: NDArray[np.float64], mask: NDArray[np.bool_], persons: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Mean share of correct labels of the faces of `mask`."""
+    known = mask & np.isfinite(shares)
+    if not known.any():
+        return {"n": 0}
+    names = ("accuracy", "accuracy_low", "accuracy_high")
+    return {"n": int(known.sum())} | dict(
+        zip(names, mean_interval(shares[known], persons[known]), strict=True)
+    )
 
 
 def _audit_table(rows: list[dict[str, Any]]) -> pl.DataFrame:

@@ -65,34 +65,106 @@ def macro_f1(counts: NDArray[np.integer], *, true_options_only: bool = False) ->
 
 
 def score_pairs(
-    counts: NDArray[np.int64], *, true_options_only: bool = False, n_resamples: int = 400, seed: int = 0
+    counts: NDArray[np.int64],
+    *,
+    true_options_only: bool = False,
+    n_effective: float | None = None,
+    n_resamples: int = 400,
+    seed: int = 0,
 ) -> dict[str, Score]:
-    """Score a confusion matrix: Wilson interval for accuracy, bootstrap over the faces for the others (95 %).
+    """Score a confusion matrix, with 95 % intervals.
 
-    If all labels are correct, every bootstrap sample is too, and the interval would have no width. Balanced accuracy
-    and macro F1 are therefore at least as uncertain as the accuracy in either direction. `true_options_only` is
-    passed to :func:`macro_f1`.
+    The interval of the accuracy is Wilson's. Those of balanced accuracy and macro F1 hold both the quantiles of
+    bootstrap samples and those of draws from the posterior of the matrix: each row of the matrix has a Dirichlet prior
+    of one half for the correct label and one half for all others together. The bootstrap alone is too narrow for rare
+    options, of which few faces, or only correct ones, were seen; the posterior alone is for the F1 of many options.
+
+    Parameters
+    ----------
+    counts
+        Confusion matrix, (n_options, n_options + 1).
+    true_options_only
+        Passed to :func:`macro_f1`.
+    n_effective
+        Number of independent faces that tell as much as these (:func:`effective_size`); by default all of them.
+    n_resamples
+        Number of bootstrap samples, and of draws.
+    seed
+        Seed of both.
     """
     n = int(counts.sum())
     if not n:
         nothing = Score(np.nan, np.nan, np.nan)
         return dict.fromkeys(("accuracy", "balanced_accuracy", "macro_f1"), nothing)
-    ends = wilson_interval(_correct(counts).sum(), n)
-    share = Score(float(accuracy(counts)), float(ends[0]), float(ends[1]))
-    out = {"accuracy": share}
-    # drawing n faces with replacement is a multinomial draw of the cells of the matrix
-    drawn = np.random.default_rng(seed).multinomial(n, counts.ravel() / n, size=n_resamples)
-    resampled = drawn.reshape(n_resamples, *counts.shape)
+    size = min(n, n_effective or n)
+    share = float(accuracy(counts))
+    low, high = (float(end) for end in wilson_interval(share * size, size))
+    out = {"accuracy": Score(share, low, high)}
+    rng = np.random.default_rng(seed)
+    # drawing faces with replacement is a multinomial draw of the cells of the matrix
+    bootstrap = rng.multinomial(max(1, round(size)), counts.ravel() / n, size=n_resamples)
+    drawn = bootstrap.reshape(n_resamples, *counts.shape)
+    posterior = _draw_posterior(counts * (size / n), n_resamples, rng)
     for name, measure in (
         ("balanced_accuracy", balanced_accuracy),
         ("macro_f1", partial(macro_f1, true_options_only=true_options_only)),
     ):
-        value = float(measure(counts))
-        low, high = (float(end) for end in np.nanquantile(measure(resampled), [0.025, 0.975]))
-        widest_low = max(0.0, value - (share.value - share.low))
-        widest_high = min(1.0, value + (share.high - share.value))
-        out[name] = Score(value, min(low, widest_low), max(high, widest_high))
+        ends = [np.nanquantile(measure(matrices), [0.025, 0.975]) for matrices in (drawn, posterior)]
+        out[name] = Score(
+            float(measure(counts)), float(min(e[0] for e in ends)), float(max(e[1] for e in ends))
+        )
     return out
+
+
+def effective_size(correct: NDArray[np.bool_], persons: NDArray[np.int64]) -> float:
+    """How many faces of different persons tell as much about a share as these faces, some of which show one person.
+
+    The design effect is the variance of the share over persons, relative to that of independent faces (Kish 1965, section
+    5.4). Few persons say little about this variance, so the number is reduced by the ratio of the quantiles of the
+    normal and of Student's distribution (Korn & Graubard 1998).
+
+    Parameters
+    ----------
+    correct
+        Whether each label is correct, (n,).
+    persons
+        Number of the person of each face, (n,).
+    """
+    from scipy.stats import norm
+    from scipy.stats import t as student
+
+    n = len(correct)
+    if not n:
+        return 0.0
+    number = np.unique(persons, return_inverse=True)[1]
+    sizes = np.bincount(number)
+    n_persons = len(sizes)
+    if n_persons == n:
+        return float(n)
+    if n_persons == 1:
+        return 1.0
+    share = correct.mean()
+    if share in (0.0, 1.0):  # nothing varies: it is not known how alike the faces of a person are
+        return float(n_persons)
+    deviations = np.bincount(number, correct - share)
+    variance = n_persons / (n_persons - 1) * (deviations**2).sum() / n**2
+    effect = max(1.0, variance / (share * (1 - share) / n))
+    return float(n / effect * (norm.ppf(0.975) / student.ppf(0.975, n_persons - 1)) ** 2)
+
+
+def _draw_posterior(
+    counts: NDArray[np.float64], n_draws: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Draw confusion matrices, (n_draws, n_options, n_options + 1), for the options that occur in the truth."""
+    n_options, n_columns = counts.shape
+    prior = np.full(counts.shape, 0.5 / (n_columns - 1))
+    np.fill_diagonal(prior, 0.5)
+    total = counts.sum(axis=1)
+    # a Dirichlet draw is one of gamma variables, divided by their sum
+    rows = rng.gamma(counts + prior, size=(n_draws, *counts.shape))
+    rows /= np.maximum(rows.sum(axis=-1, keepdims=True), np.finfo(float).tiny)
+    weights = rng.gamma(np.maximum(total, np.finfo(float).tiny), size=(n_draws, n_options))
+    return np.where((total > 0)[:, None], rows * weights[..., None], 0.0)
 
 
 def association(counts: NDArray[np.integer]) -> float:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from facestats.core.tables import KEY
 from facestats.core.vectors import first_near_duplicate, number_components
 
 if TYPE_CHECKING:
@@ -38,6 +39,24 @@ def group_pictures(
 def number_people(names: pl.Series) -> NDArray[np.int64]:
     """Give each name a number, (n,) int64: equal names get equal numbers, null gets -1."""
     return names.cast(pl.String).rank("dense").fill_null(0).to_numpy().astype(np.int64) - 1
+
+
+def person_codes(ids: pl.Series, people: pl.DataFrame | None) -> NDArray[np.int64]:
+    """Number the person in each picture, (n,) int64; a picture of which no person is named shows one of its own.
+
+    Parameters
+    ----------
+    ids
+        The `image_id` of the pictures.
+    people
+        `image_id` and a column that names the person; None where no names are known.
+    """
+    if people is None or people.width < 2:
+        return np.arange(len(ids))
+    name = next(c for c in people.columns if c != KEY)
+    known = ids.to_frame(KEY).join(people.select(KEY, name), on=KEY, how="left", maintain_order="left")
+    named = number_people(known[name])
+    return join_groups(np.where(named < 0, named.max(initial=-1) + 1 + np.arange(len(named)), named))
 
 
 def join_groups(*keys: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -66,29 +66,35 @@ def join_to_all_rows(
 
 
 def first_near_duplicate(vectors: NDArray[np.float32], min_cosine: float) -> NDArray[np.intp]:
-    """For each vector, return the index of the first member of its near-duplicate group.
+    """For each vector, return the index of the vector that stands for its group of near-duplicates.
 
-    Vectors whose cosine is `min_cosine` or more are linked; a group is a connected component of these links.
+    The vectors are taken in their order. Each joins the nearest of those that stand for a group, if their cosine is
+    `min_cosine` or more; otherwise it stands for a group of its own (leader algorithm, Hartigan 1975, chapter 3). So the
+    members of a group are never far apart: a slow change over many frames does not join its two ends.
     """
     n, wide = len(vectors), 8 * PAIR_BLOCK
-    pairs = np.zeros((0, 2), dtype=np.int64)
+    first = np.arange(n)
+    leaders = np.zeros(0, dtype=np.intp)
     for start in range(0, n, PAIR_BLOCK):
-        for right in range(start, n, wide):
-            cosines = vectors[start : start + PAIR_BLOCK] @ vectors[right : right + wide].T
-            near = np.divmod(np.flatnonzero(cosines >= min_cosine), cosines.shape[1])
-            pairs = np.concatenate([pairs, np.column_stack(near) + np.array([start, right])])
-            if len(pairs) > 4 * n:  # keep one link per vector: the pairs of many near-duplicates fill memory
-                first = _first_linked(pairs, n)
-                pairs = np.column_stack([np.arange(n), first])[first != np.arange(n)]
-    return _first_linked(pairs, n)
-
-
-def _first_linked(pairs: NDArray[np.int64], n: int) -> NDArray[np.intp]:
-    """For each of `n` nodes, return the index of the first node in its connected component."""
-    if n == 0:
-        return np.zeros(0, dtype=np.intp)
-    groups = number_components(pairs[:, 0], pairs[:, 1], n)
-    return np.unique(groups, return_index=True)[1][groups]
+        block = vectors[start : start + PAIR_BLOCK]
+        best, nearest = np.full(len(block), -np.inf), np.zeros(len(block), dtype=np.intp)
+        for left in range(0, len(leaders), wide):
+            cosines = block @ vectors[leaders[left : left + wide]].T
+            place = cosines.argmax(axis=1)
+            value = cosines[np.arange(len(block)), place]
+            nearest = np.where(value > best, leaders[left : left + wide][place], nearest)
+            best = np.maximum(value, best)
+        own = block @ block.T
+        near_earlier = np.tril(own >= min_cosine, -1)
+        stands = best < min_cosine
+        for i in np.flatnonzero(near_earlier.any(axis=1)):  # only these may join a vector of the same block
+            earlier = np.flatnonzero(near_earlier[i] & stands)
+            if len(earlier) and (value := own[i, earlier].max()) > best[i]:
+                best[i], nearest[i] = value, start + earlier[own[i, earlier].argmax()]
+                stands[i] = False
+        first[start : start + len(block)] = np.where(stands, start + np.arange(len(block)), nearest)
+        leaders = np.concatenate([leaders, start + np.flatnonzero(stands)])
+    return first
 
 
 def number_components(first: NDArray[np.integer], second: NDArray[np.integer], n: int) -> NDArray[np.int64]:
