@@ -19,6 +19,7 @@ from facestats.audit.temperature import (
     in_set,
     log_loss,
     split_folds,
+    temperature_interval,
 )
 from facestats.core.tables import KEY, TRUE_PREFIX
 
@@ -67,7 +68,8 @@ def calibration(
     One row per attribute: `attribute`, `source` (String: image or probe, whose probabilities were used), `n` (Int64) and,
     all Float64:
 
-    - `temperature`: fitted on all rows; above 1 the model is overconfident (Guo et al. 2017);
+    - `temperature`, `temperature_low`, `temperature_high`: fitted on all rows, with its 95 % profile likelihood interval;
+      above 1 the model is overconfident (Guo et al. 2017);
     - `ece_chance`, `ece_chance_high`: mean and 95 % quantile of the calibration error that calibrated probabilities show
       by chance with as few rows;
     - `ece`, `ece_scaled`: expected calibration error before and after temperature scaling (Naeini et al. 2015);
@@ -103,12 +105,14 @@ def calibration(
         measured = [_measure_held_out(probs, true, fit, held, coverage=coverage) for fit, held in folds]
         errors = chance_errors(probs.max(axis=1), [held for _, held in folds], seed=seed)
         chance = errors.mean(), np.quantile(errors, 0.95)
-        temperature = fit_temperature(probs, true)
+        temperature = (fit_temperature(probs, true), *temperature_interval(probs, true))
         rows.append(
-            (name, source, len(true), temperature, *chance, *np.mean(measured, axis=0), correct.mean())
+            (name, source, len(true), *temperature, *chance, *np.mean(measured, axis=0), correct.mean())
         )
     names = (
         "temperature",
+        "temperature_low",
+        "temperature_high",
         "ece_chance",
         "ece_chance_high",
         "ece",

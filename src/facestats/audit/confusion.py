@@ -37,22 +37,22 @@ def count_pairs(truth: NDArray[np.integer], label: NDArray[np.integer], n_option
     return flat.reshape(n_options, n_options + 1)
 
 
-def accuracy(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def accuracy(counts: NDArray[np.number]) -> NDArray[np.float64]:
     """Share of correct labels; counts are (..., n_options, n_options + 1)."""
     return _ratio(_correct(counts).sum(axis=-1), counts.sum(axis=(-1, -2)))
 
 
-def recall(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def recall(counts: NDArray[np.number]) -> NDArray[np.float64]:
     """Share of correct labels within each true option, (..., n_options); NaN for options without faces."""
     return _ratio(_correct(counts), counts.sum(axis=-1))
 
 
-def balanced_accuracy(counts: NDArray[np.integer]) -> NDArray[np.float64]:
+def balanced_accuracy(counts: NDArray[np.number]) -> NDArray[np.float64]:
     """Mean recall over the options that occur in the truth (Brodersen et al. 2010)."""
     return _mean(recall(counts))
 
 
-def macro_f1(counts: NDArray[np.integer], *, true_options_only: bool = False) -> NDArray[np.float64]:
+def macro_f1(counts: NDArray[np.number], *, true_options_only: bool = False) -> NDArray[np.float64]:
     """Mean F1 score (harmonic mean of precision and recall) over the options that occur in truth or labels.
 
     With `true_options_only`, the mean is over the options that occur in the truth. A group of faces may have few
@@ -153,7 +153,7 @@ def effective_size(correct: NDArray[np.bool_], persons: NDArray[np.int64]) -> fl
 
 
 def _draw_posterior(
-    counts: NDArray[np.float64], n_draws: int, rng: np.random.Generator
+    counts: NDArray[np.floating], n_draws: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
     """Draw confusion matrices, (n_draws, n_options, n_options + 1), for the options that occur in the truth."""
     n_options, n_columns = counts.shape
@@ -180,7 +180,7 @@ def association(counts: NDArray[np.integer]) -> float:
     return float(np.sqrt(phi / least)) if least > 0 else np.nan
 
 
-def _correct(counts: NDArray[np.integer]) -> NDArray[np.integer]:
+def _correct(counts: NDArray[np.number]) -> NDArray[np.number]:
     return np.diagonal(counts[..., : counts.shape[-2]], axis1=-2, axis2=-1)
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
 TINY = 1e-12
 N_BINS = 10
+_RANGE = (0.05, 20.0)  # of temperatures
 
 
 def apply_temperature(probs: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
@@ -30,19 +31,44 @@ def log_loss(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
 def fit_temperature(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> float:
     """Find the temperature with the smallest log loss (Guo et al. 2017, section 4.2), between 0.05 and 20.
 
-    The targets are smoothed as if one row in n + 2 were wrong (Platt 1999, section 2.2). Without this, rows that are
-    all correct would drive the temperature to zero.
+    If no row is wrong, the targets are smoothed as if one row in n + 2 were (Platt 1999, section 2.2): rows that are all
+    correct would drive the temperature to zero. Otherwise nothing is smoothed, because it would make a calibrated model
+    look overconfident.
     """
+    return _smallest_loss(_losses(probs, truth))
+
+
+def temperature_interval(
+    probs: NDArray[np.floating], truth: NDArray[np.integer], *, level: float = 0.95
+) -> tuple[float, float]:
+    """Profile likelihood interval of the temperature: all whose log likelihood is not too far below the best."""
+    from scipy.optimize import brentq
+    from scipy.stats import chi2
+
+    loss = _losses(probs, truth)
+    best = np.log(_smallest_loss(loss))
+    most = loss(best) + chi2.ppf(level, 1) / 2
+    low, high = (
+        end if loss(end) <= most else brentq(lambda t: loss(t) - most, best, end)
+        for end in map(np.log, _RANGE)
+    )
+    return float(np.exp(low)), float(np.exp(high))
+
+
+def _losses(probs: NDArray[np.floating], truth: NDArray[np.integer]) -> Callable[[float], float]:
+    """Return the summed log loss as a function of the logarithm of the temperature."""
+    n, options = probs.shape
+    target = np.zeros((n, options))
+    target[np.arange(n), truth] = 1
+    if (probs.argmax(axis=1) == truth).all():
+        target = np.where(target == 1, (n + 1) / (n + 2), 1 / (n + 2) / (options - 1))
+    return lambda t: float(-(target * np.log(apply_temperature(probs, float(np.exp(t))) + TINY)).sum())
+
+
+def _smallest_loss(loss: Callable[[float], float]) -> float:
     from scipy.optimize import minimize_scalar
 
-    n, options = probs.shape
-    target = np.full((n, options), 1 / (n + 2) / (options - 1))
-    target[np.arange(n), truth] = (n + 1) / (n + 2)
-    found = minimize_scalar(
-        lambda t: -(target * np.log(apply_temperature(probs, float(np.exp(t))) + TINY)).sum(),
-        bounds=(np.log(0.05), np.log(20)),
-        method="bounded",
-    )
+    found = minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded")
     return float(np.exp(found.x))
 
 

@@ -99,4 +99,4 @@ def difference(
     }
     names = (str(groups[0]), str(groups[1]))
     members = tuple(crops.faces[KEY])
-    return GroupDifference(*maps, names, (n_first, n_second), members, settings)
+    return GroupDifference(maps[0], maps[1], maps[2], maps[3], names, (n_first, n_second), members, settings)

@@ -100,6 +100,38 @@ def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     return faces + shift[panel_of_face], severity - shift[panel_of_rater]
 
 
+def severity_errors(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
+    """Standard error of each rater's severity, from the covariance of the fit of :func:`additive_effects`.
+
+    The severities are uncertain together: that of a rater depends on those of all who rated the same faces (Searle 1971,
+    section 7.1). All raters are taken to be equally exact.
+
+    Parameters
+    ----------
+    ratings
+        (faces, raters), NaN where missing; every row and every column holds at least one rating.
+
+    Returns
+    -------
+    Standard errors in scale points, NaN if there are too few ratings; and the degrees of freedom of their variance.
+    """
+    seen = np.isfinite(ratings)
+    weight = seen.astype(np.float64)
+    faces, severity = additive_effects(ratings)
+    _, panel = find_panels(ratings)
+    n_panels = int(panel.max()) + 1
+    freedom = int(seen.sum()) - sum(ratings.shape) + n_panels
+    if freedom < 1:
+        return np.full(ratings.shape[1], np.nan), freedom
+    residual = np.where(seen, ratings - faces[:, None] - severity, 0.0)
+    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / weight.sum(axis=1, keepdims=True))
+    # a constant within each panel makes the system regular, and takes nothing from severities that sum to zero
+    constant = (panel[:, None] == panel) / np.bincount(panel)[panel]
+    variance = np.diag(np.linalg.inv(system + constant) - constant) * (residual**2).sum() / freedom
+    alone = np.bincount(panel)[panel] == 1  # compared with nobody
+    return np.where(alone, np.nan, np.sqrt(np.maximum(variance, 0))), freedom
+
+
 def split_variance(ratings: NDArray[np.float64]) -> VarianceComponents:
     """Estimate the variance components of faces, raters and the rest; cells may be missing.
 

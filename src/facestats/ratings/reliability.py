@@ -16,6 +16,7 @@ from facestats.ratings.agreement import (
     icc_intervals,
     rater_agreement,
     resample_faces,
+    severity_errors,
     split_half,
     split_variance,
 )
@@ -126,7 +127,7 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
     -------
     One row per trait and rater: `trait`, `rater_id` (String), `n` (Int64, faces rated), `severity` (Float64, scale points
     above the average rater on the same faces, by least squares) with `severity_low` and `severity_high` (t interval
-    from the residuals of the rater), `agreement` (Float64, correlation with the mean of the others; null for raters
+    from the covariance of the fit, null if there are too few ratings), `agreement` (Float64, correlation with the mean of the others; null for raters
     who always give the same rating) with `agreement_low` and `agreement_high` (Fisher 1921).
 
     Examples
@@ -143,17 +144,12 @@ def rater_effects(ratings: pl.DataFrame, *, level: float = 0.95) -> pl.DataFrame
 
     rows = []
     for trait, matrix, _, raters in _matrices(ratings):
-        faces, severity = additive_effects(matrix)
+        _, severity = additive_effects(matrix)
+        errors, freedom = severity_errors(matrix)
         agreement = rater_agreement(matrix)
-        share = 1 - 1 / matrix.shape[1]  # severity is relative to the mean of all raters, this one included
+        factor = student.ppf((1 + level) / 2, max(freedom, 1))
         for j, rater in enumerate(raters):
-            residual = (matrix[:, j] - faces - severity[j])[np.isfinite(matrix[:, j])]
-            n = len(residual)
-            variance = (residual**2).sum() / max(n - 1, 1) / n
-            error = (
-                np.sqrt(variance / share) if share > 0 else np.nan
-            )  # a single rater is compared with nobody
-            half = float(student.ppf((1 + level) / 2, max(n - 1, 1)) * error)
+            n, half = int(np.isfinite(matrix[:, j]).sum()), float(factor * errors[j])
             low, high = fisher_interval(agreement[j], n, level=level)
             row = (severity[j], severity[j] - half, severity[j] + half, agreement[j], low, high)
             rows.append((trait, rater, n, *row))
