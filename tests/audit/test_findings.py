@@ -208,11 +208,12 @@ def test_labels_of_one_group_flipped_at_ten_percent_are_found(world, config):
     faulty = flip_gender(master, pl.Series(np.random.default_rng(0).random(N) < 0.1) & african)
     correct = faulty["gender"] == truth["true_gender"]
     lines = alarms_on_card(config, findings_of(faulty, truth))
-    assert lines[0].startswith(
+    expected = (
         f"- **alarm**: Labels of gender are correct for {correct.filter(african).mean():.0%} of the"
         f" {african.sum()} faces with ethnicity African, but for {correct.filter(~african).mean():.0%} of the other"
         " faces (adjusted p = "
     )
+    assert any(line.startswith(expected) for line in lines[:3]), lines[:3]
 
 
 def test_a_text_that_contradicts_its_picture_is_found(world, config):

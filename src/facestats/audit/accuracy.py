@@ -142,7 +142,8 @@ def settings(cfg: Config, truth: pl.DataFrame) -> dict[str, Any]:
 
     Returns
     -------
-    `by` (tuple of attribute names), `seed` (int) and a hash of the truth (str), which are recorded with the table.
+    `by` (tuple of attribute names), `person` (the column that names persons), `seed` (int) and a hash of the truth (str),
+    which are recorded with the table.
 
     Examples
     --------
@@ -151,9 +152,14 @@ def settings(cfg: Config, truth: pl.DataFrame) -> dict[str, Any]:
     >>> project = fs.testing.example_project()
     >>> found = fs.audit.settings(Config(attributes=project.attributes, seed=3), project.truth)
     >>> found["by"], found["seed"], list(found)
-    (('gender', 'ethnicity'), 3, ['by', 'seed', 'truth'])
+    (('gender', 'ethnicity'), 3, ['by', 'person', 'seed', 'truth'])
     """
-    return {"by": cfg.audit.by, "seed": cfg.seed, "truth": frame_digest(truth)}
+    return {
+        "by": cfg.audit.by,
+        "person": cfg.ratings.person,
+        "seed": cfg.seed,
+        "truth": frame_digest(truth),
+    }
 
 
 def _scored_faces(

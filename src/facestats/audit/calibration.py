@@ -93,7 +93,7 @@ def calibration(
     >>> truth = pl.DataFrame({"image_id": ids, "true_age": ["child"] * 30 + ["elderly"] * 10})
     >>> found = fs.audit.calibration(labels, fs.testing.example_project().attributes, truth)
     >>> found.select("n", "accuracy", pl.col("temperature").round(1)).row(0)
-    (40, 0.75, 2.1)
+    (40, 0.75, 2.0)
     """
     rows = []
     for name in attributes:

@@ -74,10 +74,11 @@ def score_pairs(
 ) -> dict[str, Score]:
     """Score a confusion matrix, with 95 % intervals.
 
-    The interval of the accuracy is Wilson's. Those of balanced accuracy and macro F1 hold both the quantiles of
-    bootstrap samples and those of draws from the posterior of the matrix: each row of the matrix has a Dirichlet prior
-    of one half for the correct label and one half for all others together. The bootstrap alone is too narrow for rare
-    options, of which few faces, or only correct ones, were seen; the posterior alone is for the F1 of many options.
+    The interval of the accuracy is Wilson's. That of balanced accuracy comes from draws of the posterior of the matrix, in
+    which each row has a Dirichlet prior of one half for the correct label and one half for all others together: a
+    bootstrap is too narrow for rare options, of which few faces, or only correct ones, were seen. That of macro F1
+    holds the quantiles of these draws and those of bootstrap samples, since the draws alone are too narrow for the F1
+    of many options (``python -m benchmarks truth``).
 
     Parameters
     ----------
@@ -105,14 +106,15 @@ def score_pairs(
     bootstrap = rng.multinomial(max(1, round(size)), counts.ravel() / n, size=n_resamples)
     drawn = bootstrap.reshape(n_resamples, *counts.shape)
     posterior = _draw_posterior(counts * (size / n), n_resamples, rng)
-    for name, measure in (
-        ("balanced_accuracy", balanced_accuracy),
-        ("macro_f1", partial(macro_f1, true_options_only=true_options_only)),
+    f1 = partial(macro_f1, true_options_only=true_options_only)
+    for name, measure, samples in (
+        ("balanced_accuracy", balanced_accuracy, (posterior,)),
+        ("macro_f1", f1, (drawn, posterior)),
     ):
-        ends = [np.nanquantile(measure(matrices), [0.025, 0.975]) for matrices in (drawn, posterior)]
-        out[name] = Score(
-            float(measure(counts)), float(min(e[0] for e in ends)), float(max(e[1] for e in ends))
-        )
+        ends = [np.nanquantile(measure(matrices), [0.025, 0.975]) for matrices in samples]
+        value = float(measure(counts))
+        low, high = min(e[0] for e in ends), max(e[1] for e in ends)
+        out[name] = Score(value, float(min(low, value)), float(max(high, value)))
     return out
 
 

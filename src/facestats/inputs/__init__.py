@@ -3,10 +3,10 @@
 from facestats.inputs.captions import list_captions
 from facestats.inputs.datasets import read_dataset
 from facestats.inputs.listing import list_images
-from facestats.inputs.metadata import read_people
+from facestats.inputs.metadata import one_per_person, read_people
 from facestats.inputs.textfiles import CaptionError
 
-__all__ = ["CaptionError", "list_captions", "list_images", "read_dataset", "read_people"]
+__all__ = ["CaptionError", "list_captions", "list_images", "one_per_person", "read_dataset", "read_people"]
 
 
 def __dir__() -> list[str]:

@@ -112,6 +112,38 @@ def read_people(folder: str | os.PathLike[str], column: str | None) -> pl.DataFr
     return people
 
 
+def one_per_person(table: pl.DataFrame, people: pl.DataFrame) -> pl.DataFrame:
+    """Keep the first picture of each person, so that a person with many pictures counts once.
+
+    Parameters
+    ----------
+    table
+        Any table with `image_id`.
+    people
+        From :func:`read_people`; a picture of which no person is named shows one of its own.
+
+    Returns
+    -------
+    The rows of `table` that are kept, in their order.
+
+    Examples
+    --------
+    >>> import polars as pl
+    >>> import facestats as fs
+    >>> table = pl.DataFrame({"image_id": ["1.jpg", "2.jpg", "3.jpg", "4.jpg"]})
+    >>> people = pl.DataFrame({"image_id": ["1.jpg", "2.jpg"], "person": ["Anna", "Anna"]})
+    >>> fs.inputs.one_per_person(table, people)["image_id"].to_list()
+    ['1.jpg', '3.jpg', '4.jpg']
+    """
+    name = next((c for c in people.columns if c != KEY), None)
+    if name is None:
+        return table
+    known = people.select(KEY, _person=pl.col(name).cast(pl.String))
+    rows = table.join(known, on=KEY, how="left", validate="m:1", maintain_order="left")
+    first = pl.col("_person").is_null() | pl.col("_person").is_first_distinct()
+    return rows.filter(first).drop("_person")
+
+
 def _hint_at_persons(folder: Path) -> None:
     """Say that the metadata names persons, if the configuration does not use them."""
     try:
