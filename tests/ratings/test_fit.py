@@ -171,3 +171,15 @@ def test_known_truth_comes_before_perceived_groups():
     assert fs.ratings.group_column(held_out, ["age", "gender"]) == "true_gender"
     assert fs.ratings.group_column(held_out.drop("true_gender"), ["age", "gender"]) == "age"
     assert fs.ratings.group_column(held_out, ["hat"]) is None
+
+
+def test_every_rated_face_has_its_mean_and_its_held_out_prediction(fit, ratings):
+    (trait,) = ratings["trait"].unique() if "trait" in ratings.columns else ("attractiveness",)
+    table = fs.ratings.tabulate_faces(fs.ratings.read(ratings), {trait: fit})
+    both = table.join(fit.held_out, on="image_id")
+    assert table.height == fit.held_out.height
+    assert both[f"{trait}_predicted"].to_list() == both["predicted"].to_list()
+    assert both[f"{trait}_rating"].to_list() == pytest.approx(both["rating"].to_list())
+    gap = both[f"{trait}_rating"] - both[f"{trait}_predicted"] - both[f"{trait}_residual"]
+    assert gap.abs().max() < 1e-9
+    assert table[f"{trait}_n"].min() >= 1

@@ -102,7 +102,8 @@ def test_every_table_of_an_earlier_layout_is_fresh(earlier):
     # OpenCV 5 moves crops exactly
     assert status.filter(state="stale")["table"].to_list() == ["clusters", "composites", "audit"]
     assert status.filter(state="missing")["table"].to_list() == [
-        "reliability"
+        "reliability",
+        "rated_faces",
     ]  # earlier releases did not store it
 
 

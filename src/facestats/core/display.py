@@ -43,8 +43,6 @@ def show(
     Examples
     --------
     >>> import polars as pl
-
-    from facestats.core.shown_text import for_html, visible
     >>> import facestats as fs
     >>> fs.show(pl.DataFrame({"label": ["black", "brown"], "share": [0.61234, 0.38766]}))
     label  share

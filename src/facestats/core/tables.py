@@ -214,6 +214,14 @@ RELIABILITY = Table(
     key="trait",
     optional=True,
 )
+RATED_FACES = Table(
+    "rated_faces",
+    "notebooks/05_ratings.ipynb",
+    ("embeddings",),
+    {KEY: pl.String},
+    open_ended=True,
+    optional=True,
+)
 MASTER = Table(
     "master",
     "notebooks/06_master.ipynb",
@@ -269,6 +277,7 @@ TABLES = {
         TEXT_LABELS,
         TEXT_EMBEDDINGS,
         RELIABILITY,
+        RATED_FACES,
         RATINGS,
         MASTER,
         CLUSTERS,

@@ -4,7 +4,7 @@ from facestats.ratings.apply import load_model, load_models, rate_faces
 from facestats.ratings.file import read
 from facestats.ratings.fit import fit_ratings, group_column, residuals, settings
 from facestats.ratings.reliability import average, rater_effects, reliability
-from facestats.ratings.traits import check_traits, table_settings, tabulate
+from facestats.ratings.traits import check_traits, table_settings, tabulate, tabulate_faces
 
 VERSION = 1  # raise it when the same input would give another table
 
@@ -23,6 +23,7 @@ __all__ = [
     "settings",
     "table_settings",
     "tabulate",
+    "tabulate_faces",
 ]
 
 

@@ -15,6 +15,7 @@ from facestats.core.tables import FINGERPRINT, KEY, TABLES, TableError
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+RATED = ("_rating", "_n", "_predicted", "_residual", "_fold")  # columns of a trait in table `rated_faces`
 PARTS = ("", "_sd", "_low", "_high", "_ood")  # columns of a trait in table `ratings`
 SHAPE_TO_USE = (
     "Give one row per picture and rater, with the columns image_id, rater_id and rating (and trait, if several were"
@@ -196,7 +197,7 @@ def _name_problems(names: dict[str, str], taken: Collection[str]) -> Iterable[st
                 f" example to {f'rated_{name}'!r}."
             )
             continue
-        for column in (f"{name}{part}".casefold() for part in PARTS):
+        for column in (f"{name}{part}".casefold() for part in (*PARTS, *RATED)):
             if column in owner:
                 yield (
                     f"the traits {owner[column]!r} and {trait!r} would both have the column {column!r}. Rename one."

@@ -8,9 +8,9 @@ import numpy as np
 import polars as pl
 
 from facestats.core.config import RatingsSettings
-from facestats.core.tables import RELIABILITY, Rows, TableError, check_table
+from facestats.core.tables import KEY, RATED_FACES, RELIABILITY, Rows, TableError, check_table
 from facestats.ratings.fit import usable_rows
-from facestats.ratings.reliability import pick_trait
+from facestats.ratings.reliability import average, pick_trait
 from facestats.store.fingerprint import frame_digest
 
 if TYPE_CHECKING:
@@ -116,6 +116,44 @@ def tabulate(
         rows.append({**row, **measured, **{n: held_out.get(m) for n, m in _HELD_OUT.items()}})
     table = pl.DataFrame(rows, schema=dict(RELIABILITY.columns))
     return check_table(table, RELIABILITY)
+
+
+def tabulate_faces(ratings: pl.DataFrame, fits: Mapping[str, RatingsFit]) -> pl.DataFrame:
+    """Make table `rated_faces`: what people said of each face, and what a model that has not seen the face predicts.
+
+    Parameters
+    ----------
+    ratings
+        As returned by :func:`facestats.ratings.read`.
+    fits
+        What :func:`facestats.fit_ratings` returned, by trait.
+
+    Returns
+    -------
+    One row per rated face: `image_id` and, for each trait `t`, `t_rating` (Float64, mean rating in scale points, corrected for
+    the severity of its raters) and `t_n` (Int64, number of ratings); of a trait with a fit also `t_predicted`
+    (Float64, held out), `t_residual` (Float64, rating minus prediction) and `t_fold` (Int64).
+
+    Examples
+    --------
+    >>> import facestats as fs
+    >>> project = fs.testing.example_project()
+    >>> table = fs.ratings.tabulate_faces(project.ratings, {})
+    >>> table.columns
+    ['image_id', 'attractiveness_rating', 'attractiveness_n']
+    >>> table.height
+    12
+    """
+    table = ratings.select(pl.col(KEY).unique().sort())
+    for trait in ratings["trait"].unique().sort():
+        part = average(ratings, trait=trait).rename({"rating": f"{trait}_rating", "n": f"{trait}_n"})
+        table = table.join(part, on=KEY, how="left", validate="1:1", maintain_order="left")
+        if fit := fits.get(trait):
+            names = {f"{trait}_{name}": pl.col(name) for name in ("predicted", "residual", "fold")}
+            held_out = fit.held_out.select(KEY, **names)
+            table = table.join(held_out, on=KEY, how="left", validate="1:1", maintain_order="left")
+    counts = pl.selectors.ends_with("_n", "_fold") & pl.selectors.integer()
+    return check_table(table.with_columns(counts.cast(pl.Int64)), RATED_FACES)
 
 
 def _values(measures: pl.DataFrame) -> Iterator[tuple[str, float | None]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _PROBS = "_probs"
 _MADE_BY_METADATA = "metadata.csv"
-_JOINED = ("clusters", "ratings")
+_JOINED = ("clusters", "ratings", "rated_faces")
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,8 @@ def collect_pictures(config: Config, *, landmarks: bool, probabilities: bool) ->
     states, notes = _states(config)
     for name in _JOINED:
         if states.filter(table=name)["state"].item() == "missing":
-            notes.append(f"there is no table {name}, so its columns are left out")
+            if name != "rated_faces":  # the note on ratings says it
+                notes.append(f"there is no table {name}, so its columns are left out")
             continue
         table = _add(table, store.read(name), origins, name)
     notes += _say_stale(states, config, tables=("master", *_JOINED))
@@ -141,6 +142,7 @@ def _read(config: Config, name: str) -> pl.DataFrame:
         needs = {
             "ratings": "ratings.csv",
             "reliability": "ratings.csv",
+            "rated_faces": "ratings.csv",
             "classifications": "classifiers: in the configuration",
         }
         if name == "ratings" and (why := _why_no_ratings(config)):

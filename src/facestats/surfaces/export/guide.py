@@ -73,6 +73,13 @@ _RATED = {
         True,
     ),
 }
+_RATED_FACES = {
+    "_rating": ("mean rating by people, corrected for the severity of the raters: {}", True),
+    "_n": ("number of ratings: {}", False),
+    "_predicted": ("prediction by a model that has not seen the face: {}", True),
+    "_residual": ("rating minus held-out prediction: {}", True),
+    "_fold": ("number of the fold in which the face was held out: {}", False),
+}
 # columns of table reliability
 _RELIABILITY = {
     "icc_2_1": "agreement of single raters: the intraclass correlation ICC(2,1)",
@@ -178,11 +185,8 @@ def _describe(column: str, label: _Label | None, origin: str, config: Config) ->
         return _ENDS.get(end, "") + _STATISTICS[origin].get(name, f"column {name} of {origin}"), ""
     if column in _KNOWN:
         return _KNOWN[column]
-    if origin == "ratings":
-        end = next(e for e in _RATED if column.endswith(e))
-        text, has_unit = _RATED[end]
-        level = f" ({100 * config.ratings.level:g} %)" if end in _ENDS else ""
-        return text.format(column.removesuffix(end)) + level, config.ratings.unit if has_unit else "yes or no"
+    if origin in {"rated_faces", "ratings"}:
+        return _describe_rating(column, origin, config)
     if label:
         title = config.attributes[label.attribute].title.replace("_", " ").lower()
         # probabilities and margins are not merged: they are those of the prompts
@@ -194,6 +198,18 @@ def _describe(column: str, label: _Label | None, origin: str, config: Config) ->
         side = "from the left" if point[2] == "x" else "from the top"
         return f"point {int(point[1])} of the face mesh (Mediapipe FaceMesh), {side}", _PIXELS
     return f"column {column} of {origin}", ""
+
+
+def _describe_rating(column: str, origin: str, config: Config) -> tuple[str, str]:
+    """Describe a column of a trait: what people said of the faces, or what a model predicts."""
+    if origin == "rated_faces":
+        end = next(e for e in _RATED_FACES if column.endswith(e))
+        text, has_unit = _RATED_FACES[end]
+        return text.format(column.removesuffix(end)), config.ratings.unit if has_unit else ""
+    end = next(e for e in _RATED if column.endswith(e))
+    text, has_unit = _RATED[end]
+    level = f" ({100 * config.ratings.level:g} %)" if end in _ENDS else ""
+    return text.format(column.removesuffix(end)) + level, config.ratings.unit if has_unit else "yes or no"
 
 
 def _type(kind: pl.DataType) -> str:

@@ -80,6 +80,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     with suppress(ValueError, OSError):  # ratings that cannot be read make no table
         settings = fs.ratings.table_settings(config, _ratings(config))
         tables["reliability"] = Expected(describe_write(fs.ratings.tabulate, settings))
+        tables["rated_faces"] = Expected(describe_write(fs.ratings.tabulate_faces, settings))
     if classifiers := _classifiers(config):
         tables["classifications"] = _stage(fs.attributes.classify_faces, classifiers=classifiers)
     return tables
