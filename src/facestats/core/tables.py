@@ -264,6 +264,7 @@ AUDIT = Table(
         "p_adjusted": pl.Float64,
         "smallest_gap": pl.Float64,
     },
+    optional=True,
     key="slice",
     earlier_columns={"p_value": "p_adjusted"},
 )

@@ -86,7 +86,7 @@ def test_a_run_ends_with_its_results(tmp_path, store):
     toy = nbformat.v4.new_output("stream", name="stdout", text="Toy model: drawn characters only.\n")
     write_executed(tmp_path / "report", "03_attributes", code(toy))
     executed = read_executed(tmp_path / "report")
-    assert conclude(executed, store) == [
+    assert conclude(executed, store, ran={"03_attributes.ipynb"}) == [
         "12 pictures: 11 faces found and aligned, 1 failed (1 no_face)",
         "Toy model: drawn characters only.",
     ]

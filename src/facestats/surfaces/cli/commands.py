@@ -158,8 +158,14 @@ def fetch(config: ConfigOption = None, demo: DemoOption = False) -> None:
     """
     from facestats.surfaces.cli.doctor import model_handles
 
+    problems = []
     for name, handle in model_handles(load_config(find(config, demo=demo))):
-        echo(f"{name:<22} {handle.name} in {handle.folder}")
+        try:
+            echo(f"{name:<22} {handle.name} in {handle.folder}")
+        except ModelError as error:  # the others are fetched all the same
+            problems.append(f"{name}: {error}")
+    if problems:
+        exit_with(5, "\n".join(problems))
 
 
 @app.command()

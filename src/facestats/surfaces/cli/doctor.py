@@ -46,6 +46,8 @@ EXTRAS = {
     "prometheus_client": "service",
     "jupyter-scatter": "explore",
     "pillow-heif": "heic",
+    "mediapipe": "mediapipe",
+    "ray": "ray",
 }
 # the package of an imported module, where their names differ
 _PACKAGES_OF = {"cv2": "opencv-contrib-python", "open_clip": "open_clip_torch", "PIL": "pillow"}
@@ -95,6 +97,43 @@ def _packages() -> Iterator[Finding]:
             continue
         old = name == "pillow" and tuple(int(p) for p in found.split(".")[:2]) < OLDEST_PILLOW
         yield name, not old, found + (": pip install --upgrade pillow" if old else "")
+    yield _opencv()
+
+
+def _opencv() -> Finding:
+    """Look for OpenCV, of which two packages write the same folder: removing one of them damages the other."""
+    others = [
+        p for p in ("opencv-python", "opencv-python-headless", "opencv-contrib-python-headless") if _has(p)
+    ]
+    remove = f"pip uninstall {' '.join(others)}; " if others else ""
+    mend = f"{remove}pip install --force-reinstall --no-deps opencv-contrib-python"
+    if not _has("opencv-contrib-python"):
+        return "opencv-contrib-python", False, f"missing: {mend}"
+    try:
+        import cv2
+    except (ImportError, OSError) as error:
+        return "opencv-contrib-python", False, _how_to_install(error)
+    if not hasattr(cv2, "imread"):
+        return (
+            "opencv-contrib-python",
+            False,
+            f"damaged, as when another package of OpenCV is removed: {mend}",
+        )
+    if others:
+        return (
+            "opencv-contrib-python",
+            False,
+            f"{cv2.__version__}, but {others[0]} writes the same folder: {mend}",
+        )
+    return "opencv-contrib-python", True, cv2.__version__
+
+
+def _has(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
 
 
 def _extras() -> Iterator[Finding]:

@@ -57,7 +57,7 @@ def expected_tables(config: Config) -> dict[str, Expected]:
     images, captions = fs.list_images(config.raw_dir), fs.list_captions(config.raw_dir)
     clip = _name(fs.models.clip(config.embeddings))
     bart = _name(fs.models.bart(config.text_labels)) if captions["text"].count() else None
-    mesh = fs.models.landmarker(config.faces)
+    mesh = _landmarker_name(config)
     human = fs.human_labels.read(config.labels_file, config.attributes, pictures=config.raw_dir)
     truth = fs.human_labels.read_truth(
         config.audit.file or config.raw_dir, config.attributes, pictures=config.raw_dir
@@ -71,8 +71,10 @@ def expected_tables(config: Config) -> dict[str, Expected]:
         "master": _stage(fs.merge_master, human=human, captions=captions),
         "clusters": _stage(fs.map_faces, **fs.clusters.settings(config)),
         "composites": Expected(describe_write(fs.composites.tabulate, fs.composites.settings(config, truth))),
-        "audit": Expected(describe_write(fs.audit.accuracy, fs.audit.settings(config, truth))),
     }
+    if truth.height or fs.Store(config.data_dir).provenance("audit"):  # without truth, nothing is scored
+        settings = fs.audit.settings(config, truth)
+        tables["audit"] = Expected(describe_write(fs.audit.accuracy, settings))
     if config.text_labels.vectors:
         tables["text_embeddings"] = _stage(fs.text_labels.embed_texts, captions, encoder=clip)
     if (models := _trained_models(config)) is not None:
@@ -89,6 +91,14 @@ def expected_tables(config: Config) -> dict[str, Expected]:
 def _stage(func: Callable[..., Any], rows: pl.DataFrame | None = None, **params: Any) -> Expected:
     """Describe the call of a notebook: function, parameters, and rows that do not come from a stored table."""
     return Expected(describe_stage(func, params), rows)
+
+
+def _landmarker_name(config: Config) -> str:
+    """Name of the landmarker; one that cannot be used here makes the faces stale, and the other tables can be read."""
+    try:
+        return fs.models.landmarker(config.faces).name
+    except ModelError:
+        return f"{config.faces.landmarker} (not available here)"
 
 
 def _name(model: Clip | Bart | HfClassifier) -> str:

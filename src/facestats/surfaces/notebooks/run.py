@@ -156,7 +156,7 @@ def run_notebooks(
 
         given = {"stale": stale, **(parameters or {})}
         page = _execute(notebooks, report, kernel, parameters=given, source=source, notes=notes)
-        for line in (*conclude(read_executed(report, last=notebooks[-1].name), store), *notes()):
+        for line in (*conclude(read_executed(report), store, ran={n.name for n in notebooks}), *notes()):
             say(line)
     say(f"report: {page}")
     return page

@@ -16,7 +16,7 @@ from facestats.store import StoreError
 from facestats.surfaces.notebooks.early_end import reason_of_end
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from nbformat import NotebookNode
@@ -84,8 +84,11 @@ def summarize(executed: Sequence[Executed], store: fs.Store, notes: Sequence[str
     return "\n".join(parts)
 
 
-def conclude(executed: Sequence[Executed], store: fs.Store) -> list[str]:
-    """Say in a few lines, for the terminal, what came out: pictures, failures, what could not be made, toy models."""
+def conclude(executed: Sequence[Executed], store: fs.Store, *, ran: Collection[str]) -> list[str]:
+    """Say in a few lines, for the terminal, what came out: pictures, failures, what could not be made, toy models.
+
+    What could not be made is told of the notebooks that `ran`, by file name: the others are of an earlier run.
+    """
     lines = []
     states = {row["table"]: row["state"] for row in store.status().iter_rows(named=True)}
     try:
@@ -98,7 +101,7 @@ def conclude(executed: Sequence[Executed], store: fs.Store) -> list[str]:
         failed = faces.filter(~pl.col("status").is_in(_OK))["status"].value_counts(sort=True)
         why = ", ".join(f"{n:,} {status}" for status, n in failed.iter_rows())
         lines.append(_count_pictures(faces) + (f" ({why})" if why else ""))
-    lines += [f"{one.name}: {sentence}" for one, sentence in _ends(executed) if not one.is_earlier]
+    lines += [f"{one.name}: {sentence}" for one, sentence in _ends(executed) if one.file.name in ran]
     return [*lines, *_toy_lines(executed)]
 
 

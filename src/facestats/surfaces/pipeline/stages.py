@@ -127,11 +127,13 @@ class Labeller:
             If a model cannot be loaded.
         OSError
             If the machine is at fault and not an input: no folder for temporary files, no space on the disk.
+        ImportError
+            If a package is missing.
         """
         try:
             with no_bar():
                 return self._label_all(todo, on_face)
-        except (ModelError, OSError, MemoryError):
+        except (ModelError, OSError, MemoryError, ImportError):
             raise
         except (Exception, pl.exceptions.PanicException) as error:  # noqa: BLE001 - models raise anything
             if len(todo) == 1:

@@ -93,6 +93,7 @@ def _checks(config: Config, first: str, last: str) -> Iterator[Callable[[], obje
     if config.audit.file is not None:
         yield lambda: fs.human_labels.read_truth(config.audit.file or raw, attributes, pictures=raw)
     if first <= "01":
+        yield lambda: fs.models.landmarker(config.faces).name
         yield lambda: fs.models.landmarker(config.faces).folder
     if first <= "03" and last >= "02":
         yield lambda: fs.models.clip(config.embeddings).folder
