@@ -197,7 +197,7 @@ def _count_known(store: Store, truth: pl.DataFrame) -> int:
 
 def _data(config: Config, store: Store, known: int, *, given: int) -> str:
     lines = [
-        f"The pictures are in the folder `{config.raw_dir.name}/`. The truth is known for {known} of them."
+        f"The pictures are in the folder {_escape(config.raw_dir.name)}/. The truth is known for {known} of them."
     ]
     if given > known:
         lines.append(
@@ -295,7 +295,7 @@ def _scores(audit: pl.DataFrame) -> str:
         parts.append(
             "A group has to differ enough for its difference to be found. In the median group, a difference is found with a"
             " probability of 80% if labels are correct less often than those of the other faces by"
-            f" {_points(median)}; in the smallest group ({smallest['group']}, {smallest['n']} faces), by"
+            f" {_points(median)}; in the smallest group ({_escape(smallest['group'])}, {smallest['n']} faces), by"
             f" {_points(smallest['smallest_gap'])}. Smaller differences may exist without being found."
         )
     if missed := groups.filter(single & pl.col("smallest_gap").is_null()).height:

@@ -6,6 +6,7 @@ An unknown key is an error that names the nearest valid one.
 from __future__ import annotations
 
 import difflib
+import reprlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -29,6 +30,11 @@ if TYPE_CHECKING:
     import os
 
 MAX_CONFIG_BYTES = 1_000_000
+
+# what was found, in a message: aliases of YAML can make a few bytes as large as the memory
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxlist, _SHORT.maxdict, _SHORT.maxtuple, _SHORT.maxset = 2, 6, 6, 6, 6
+_SHORT.maxstring = _SHORT.maxother = 200
 
 
 class FacesSettings(Settings):
@@ -361,7 +367,7 @@ def _describe_errors(file: Path, attributes: Path, texts: dict[Path, str], error
         if problem["type"] == "extra_forbidden":
             lines.append(f"{place}unknown setting {name!r}{_suggest_key(loc)}")
             continue
-        shown = "" if problem["type"] == "missing" else f", found {problem['input']!r}"
+        shown = "" if problem["type"] == "missing" else f", found {_SHORT.repr(problem['input'])}"
         quotes = ""
         if problem["type"] == "string_type" and isinstance(problem["input"], bool | int | float):
             quotes = "; put it in quotes if it is a text"

@@ -47,7 +47,7 @@ def for_html(text: object) -> str:
 def for_markdown(text: object) -> str:
     """Write a text for a line or a table cell of Markdown: no tag, no code, no link, and no picture from elsewhere."""
     one_line = visible(text, one_line=True).replace("\\", "\\\\").replace("|", "\\|").replace("`", "\\`")
-    return one_line.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(")
+    return one_line.replace("&", "&amp;").replace("<", "&lt;").replace("](", "]\\(").replace("![", "!\\[")
 
 
 def for_cell(text: str) -> str:

@@ -185,7 +185,9 @@ def _read_parquet(file: Path, root: Path, columns: Columns) -> Iterator[Row]:
     try:
         with pq.ParquetFile(file) as opened:
             wanted = [column for column in columns if column]
-            for batch in opened.iter_batches(batch_size=_ROWS_AT_ONCE, columns=wanted):
+            # a picture may have a hundred million bytes, which a Parquet file can hold in a thousand
+            at_once = 1 if columns.image else _ROWS_AT_ONCE
+            for batch in opened.iter_batches(batch_size=at_once, columns=wanted):
                 for values in batch.to_pylist():
                     yield make_row(values, columns, read)
                     n += 1

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAX_COLUMNS, _MAX_CELLS = 500, 5_000_000  # of a table of objects; more are no table
 TEXT_COLUMNS = ("text", "caption", "captions", "description", "prompt", "tags", "sentence", "content")
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -221,7 +222,18 @@ def _read_jsonl(file: Path, encoding: str | None) -> pl.DataFrame:
         except (ValueError, RecursionError, AttributeError) as error:
             msg = f"{file}, line {number}: not a JSON object ({error}); correct or delete the line"
             raise CaptionError(msg) from error
+    return _to_frame(rows, file)
+
+
+def _to_frame(rows: list[dict[str, str | None]], file: Path) -> pl.DataFrame:
+    """Make a table of rows; names that are almost as many as the rows are no columns, and would fill the memory."""
     names = list(dict.fromkeys(k for row in rows for k in row))
+    if len(names) > _MAX_COLUMNS and len(names) * len(rows) > _MAX_CELLS:
+        msg = (
+            f"{file}: its {len(rows):,} rows have {len(names):,} different names, such as {names[0]!r} and {names[-1]!r};"
+            " these are no columns. Write one name and one text per row."
+        )
+        raise CaptionError(msg)
     return pl.DataFrame({name: [row.get(name) for row in rows] for name in names})
 
 
@@ -244,9 +256,7 @@ def _read_json(file: Path, encoding: str | None) -> pl.DataFrame:
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
         msg = f"{file}: expected a list of objects such as {{'file_name': ..., 'text': ...}}"
         raise CaptionError(msg)
-    rows = [_as_row(row) for row in found]
-    names = list(dict.fromkeys(k for row in rows for k in row))
-    return pl.DataFrame({name: [row.get(name) for row in rows] for name in names})
+    return _to_frame([_as_row(row) for row in found], file)
 
 
 def _as_row(values: dict[str, Any]) -> dict[str, str | None]:

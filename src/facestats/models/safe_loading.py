@@ -12,6 +12,7 @@ import re
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, get_type_hints
 
+from facestats.core.attribute_settings import is_folder
 from facestats.core.protocols import ModelError
 from facestats.models.runtime import undo_side_effects
 
@@ -60,7 +61,18 @@ def check_configs(folder: Path, model: str) -> None:
         if not file.is_file():
             continue
         try:
-            check(read_config(file))
+            config = read_config(file)
+            check(config)
+            if (
+                name == CLIP_CONFIG
+                and is_folder(model)
+                and config["model_cfg"]["text_cfg"].get("hf_model_name")
+            ):
+                msg = (
+                    "text_cfg: hf_model_name leads to another model, and a folder must hold all that it needs; name the"
+                    " model of the hub instead (hf-hub:...)"
+                )
+                raise ValueError(msg)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             found = f"{error} is missing" if isinstance(error, KeyError) else f"{error}"
             msg = f"the model {model!r} cannot be used: {file}: {found}. Choose another model, or correct the file."

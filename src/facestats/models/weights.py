@@ -161,12 +161,12 @@ def _cached(
 
     for name in weights:
         found = find(name)
-        if found and all(find(file) for file in (*required, *_shards(found))):
+        if found and all(find(file) for file in (*required, *list_shards(found))):
             return found.parent
     return None
 
 
-def _shards(weights: Path) -> set[str]:
+def list_shards(weights: Path) -> set[str]:
     """List the files that the index of divided weights names; none for weights of one file."""
     if not weights.name.endswith(".index.json"):
         return set()
@@ -192,7 +192,7 @@ def _download(repo: str, required: tuple[str, ...], weights: tuple[str, ...], re
         try:
             folder = Path(snapshot_download(repo, revision=revision, allow_patterns=[*SMALL_FILES]))
             # the weights come last: where they are in the cache, so is everything else
-            snapshot_download(repo, revision=revision, allow_patterns=[chosen, *_shards(folder / chosen)])
+            snapshot_download(repo, revision=revision, allow_patterns=[chosen, *list_shards(folder / chosen)])
             if found := _cached(repo, required, weights, revision):
                 return found
             msg = "files were missing after the download"
