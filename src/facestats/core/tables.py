@@ -217,7 +217,7 @@ RELIABILITY = Table(
 RATED_FACES = Table(
     "rated_faces",
     "notebooks/05_ratings.ipynb",
-    ("embeddings",),
+    ("reliability",),  # it has a row per rated face, not per face
     {KEY: pl.String},
     open_ended=True,
     optional=True,
