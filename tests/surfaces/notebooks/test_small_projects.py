@@ -130,7 +130,7 @@ def test_one_person_one_rater_and_one_group(run, portraits):
     ratings = "image_id,rater_id,rating\n" + "".join(f"{i:02d}.jpg,anna,{i % 7}\n" for i in range(12))
     more = "composites: {by: true_gender, min_faces: 2}\nratings: {person: who}\n"
     known = metadata("true_gender,who", ["female,maria"] * 12)
-    cfg, store, said = run(portraits, known=known, more=more, ratings=ratings)
+    _, store, said = run(portraits, known=known, more=more, ratings=ratings)
     assert "No trait is predicted. The later notebooks go on without ratings." in said
     assert "it needs two groups of true_gender with 2 faces or more, found: none" in said
     assert store.read("audit")["n"].max() == 12
