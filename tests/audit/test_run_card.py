@@ -106,7 +106,7 @@ def test_truth_of_other_pictures_is_counted(world, write, config):
     lost = truth.with_columns(image_id="raw/" + pl.col("image_id"))
     mixed = write(truth=pl.concat([truth.head(30), lost.tail(10)]))
     assert section(mixed, "Data").split("\n\n")[:2] == [
-        "The pictures are in the folder `raw/`. The truth is known for 30 of them.",
+        "The pictures are in the folder raw/. The truth is known for 30 of them.",
         "**10 of the 40 rows of the truth name pictures that are not in this run.**",
     ]
     assert table_rows(section(mixed, "Data"))[2:] == [["ok", "600"]]
