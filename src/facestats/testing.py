@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import atexit
 import hashlib
+import os
+import shutil
 from dataclasses import dataclass, field
 from functools import cache, partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -244,9 +246,8 @@ def example_project() -> ExampleProject:
     from facestats import attributes, clusters, embeddings, faces, inputs, master, ratings, text_labels
     from facestats.store import Store
 
-    holder = TemporaryDirectory(prefix="facestats-example-", ignore_cleanup_errors=True)
-    atexit.register(holder.cleanup)
-    folder = Path(holder.name)
+    folder = Path(mkdtemp(prefix="facestats-example-"))
+    atexit.register(_remove, folder, os.getpid())
     names = _write_raw(folder / "raw")
     asked = {"age": _attribute("Age", AGES), "hair_color": _attribute("Hair_Color", COLORS)}
     store, landmarker, encoder = Store(folder), FakeLandmarker(), FakeEncoder()
@@ -292,6 +293,12 @@ def example_project() -> ExampleProject:
         clusters=store.read("clusters"),
         ratings=ratings.read(folder / "raw" / "ratings.csv"),
     )
+
+
+def _remove(folder: Path, owner: int) -> None:
+    """Remove a folder at the end of the process that made it, and not at the end of one that was forked from it."""
+    if os.getpid() == owner:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _write_raw(folder: Path) -> list[str]:

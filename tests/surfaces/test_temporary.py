@@ -166,3 +166,23 @@ print(n)
     assert run.returncode == 0, run.stderr
     assert int(run.stdout.split()[-1]) > 50
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_process_leaves_the_folders_of_its_parent_alone():
+    """Python 3.13 runs the functions of atexit at the end of a forked worker too."""
+    code = """
+import os, facestats as fs
+from facestats.surfaces.temporary import temporary_folder
+example = fs.testing.example_project()
+with temporary_folder() as folder:
+    if not (child := os.fork()):
+        raise SystemExit
+    os.waitpid(child, 0)
+    assert folder.is_dir()
+assert example.folder.is_dir()
+print(example.folder)
+"""
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert not Path(ended.stdout.strip()).exists()

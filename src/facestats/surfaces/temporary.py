@@ -98,10 +98,12 @@ def _remove_abandoned(place: Path) -> None:
 
 @functools.cache
 def _remove_at_exit() -> None:
-    atexit.register(_remove_existing)
+    atexit.register(_remove_existing, os.getpid())
 
 
-def _remove_existing() -> None:
+def _remove_existing(owner: int) -> None:
+    if os.getpid() != owner:  # a forked process must not take the folders of its parent
+        return
     for folder in list(_existing):
         shutil.rmtree(folder, ignore_errors=True)
 
