@@ -56,14 +56,14 @@ def temporary_folder(prefix: str = "facestats-") -> Iterator[Path]:
     _remove_abandoned(folder.parent)
     unlocked = folder.with_name(f".{folder.name}")  # under this name nobody removes it
     _existing.update((unlocked, folder))
-    lock = None
+    lock, owner = None, os.getpid()
     try:
         unlocked.mkdir(mode=0o700)
         lock = _lock(unlocked)
         unlocked.rename(folder)
         yield folder
     finally:
-        if folder.exists():
+        if folder.exists() and os.getpid() == owner:  # a forked process leaves it to its parent
             shutil.rmtree(folder)
         if lock is not None:
             os.close(lock)
