@@ -17,6 +17,7 @@ from facestats.inputs.textfiles import CaptionError, read_table
 from facestats.models.network_files import FACEMESH, read_networks
 from facestats.models.package_index import _with_login, without_password
 from facestats.models.pretrained import find_pretrained
+from facestats.models.safe_loading import check_configs
 from facestats.pictures.decode import decode_picture
 from facestats.pictures.png import drop_large_texts
 from facestats.testing import FakeEncoder
@@ -126,3 +127,11 @@ def test_doctor_looks_at_opencv():
     name, is_fine, found = _opencv()
     assert (name, is_fine) == ("opencv-contrib-python", True), found
     assert found[0].isdigit()
+
+
+def test_a_local_clip_folder_leads_to_no_other_model(tmp_path):
+    parts = {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {"hf_model_name": "attacker/name"}}
+    (tmp_path / "open_clip_config.json").write_text(json.dumps({"model_cfg": parts}))
+    with pytest.raises(ModelError, match="hf_model_name leads to another model"):
+        check_configs(tmp_path, f"local-dir:{tmp_path}")
+    check_configs(tmp_path, "hf-hub:attacker/name")
