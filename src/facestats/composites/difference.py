@@ -53,7 +53,7 @@ def difference(
     n_resamples
         Number of resamples; the smallest possible p is 1 / (n_resamples + 1).
     min_faces
-        Smallest allowed number of faces in each group.
+        Smallest allowed number of faces in each group; two are always needed, for their spread.
     seed
         Fixes the resamples.
 
@@ -76,7 +76,7 @@ def difference(
     >>> found.counts, found.difference.shape
     ((6, 6), (128, 128))
     """
-    selected = [select_rows(faces, {by: g}, min_rows=min_faces)[0] for g in groups]
+    selected = [select_rows(faces, {by: g}, min_rows=max(2, min_faces))[0] for g in groups]
     parts = [stack_crops(rows, crops_dir, method=method, min_faces=min_faces).faces for rows in selected]
     crops = stack_crops(pl.concat(parts), crops_dir, method=method, min_faces=min_faces)
     n_first, n_second = (part.height for part in parts)

@@ -89,8 +89,7 @@ def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     if transposed:
         filled, weight = filled.T, weight.T
     per_row = weight.sum(axis=1, keepdims=True)
-    # normal equations of the columns after the rows are eliminated; singular by one constant per panel
-    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / per_row)
+    system = _normal_equations(weight)
     right = (filled - weight * (filled.sum(axis=1, keepdims=True) / per_row)).sum(axis=0)
     columns = np.linalg.pinv(system, rcond=RCOND, hermitian=True) @ right
     rows = (filled - weight * columns).sum(axis=1) / per_row[:, 0]
@@ -98,6 +97,11 @@ def additive_effects(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64],
     panel_of_face, panel_of_rater = find_panels(ratings)
     shift = np.bincount(panel_of_rater, severity) / np.bincount(panel_of_rater)
     return faces + shift[panel_of_face], severity - shift[panel_of_rater]
+
+
+def _normal_equations(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Normal equations of the columns after the rows are eliminated; singular by one constant per panel."""
+    return np.diag(weight.sum(axis=0)) - weight.T @ (weight / weight.sum(axis=1, keepdims=True))
 
 
 def severity_errors(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], int]:
@@ -124,7 +128,7 @@ def severity_errors(ratings: NDArray[np.float64]) -> tuple[NDArray[np.float64], 
     if freedom < 1:
         return np.full(ratings.shape[1], np.nan), freedom
     residual = np.where(seen, ratings - faces[:, None] - severity, 0.0)
-    system = np.diag(weight.sum(axis=0)) - weight.T @ (weight / weight.sum(axis=1, keepdims=True))
+    system = _normal_equations(weight)
     # a constant within each panel makes the system regular, and takes nothing from severities that sum to zero
     constant = (panel[:, None] == panel) / np.bincount(panel)[panel]
     variance = np.diag(np.linalg.inv(system + constant) - constant) * (residual**2).sum() / freedom
